@@ -1,0 +1,79 @@
+# The door to everything. On a fresh Debian machine, as root: `make demo`, `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DELETE_ON_ERROR:
+BUILD := build
+BIN := $(BUILD)/venv/bin
+VERSION := $(shell sed -n 's/^version: //p' galaxy.yml)
+ARTIFACT := $(BUILD)/dist/loopbreak-deploy-$(VERSION).tar.gz
+COLLECTIONS := $(BUILD)/collections
+INSTALLED := $(COLLECTIONS)/ansible_collections/loopbreak/deploy
+OBJECT := plugins/ebpf_guard.bpf.o
+ABI := plugins/module_utils/_abi.py
+BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h bpf/*.py)
+CLANG := clang-14
+# the map of prefixes keeps the place of the checkout out of the object: every machine makes the same bytes
+CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/$(shell uname -m)-linux-gnu
+# what the collection is made of: a change in it makes a new artifact
+CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks meta bpf docs changelogs galaxy.yml \
+	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
+
+.PHONY: help demo test unit integration quality lint bpf dist clean
+
+help:
+	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
+	@echo "make test         every test; installs what it needs"
+	@echo "make unit         the fast tests alone"
+	@echo "make integration  plays over SSH on test hosts, and the programs in the kernel"
+	@echo "make quality      ansible-test sanity, ansible-lint, galaxy-importer, molecule"
+	@echo "make lint         ansible-lint with the production profile"
+	@echo "make bpf          compile the BPF object, and write what Python knows of it"
+	@echo "make dist         build the collection's artifact, and install it below build/"
+
+demo: $(INSTALLED)/MANIFEST.json
+	@$(BIN)/python demo/demo.py
+
+test: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests
+
+unit integration quality: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests/$@
+
+lint: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests/quality -k lint
+
+bpf: $(BUILD)/bpf/ebpf_guard.bpf.o $(BUILD)/bpf/_abi.py
+	cp $(BUILD)/bpf/ebpf_guard.bpf.o $(OBJECT)
+	cp $(BUILD)/bpf/_abi.py $(ABI)
+
+dist: $(INSTALLED)/MANIFEST.json
+
+$(BUILD)/bpf/ebpf_guard.bpf.o: $(BPF_SOURCES) $(BUILD)/packages.stamp
+	mkdir -p $(@D)
+	cd bpf && $(CLANG) $(CLANG_FLAGS) -c guard.bpf.c -o ../$@
+	llvm-strip-14 -g $@
+
+$(BUILD)/bpf/_abi.py: $(BPF_SOURCES) $(BUILD)/packages.stamp
+	mkdir -p $(@D)
+	cd bpf && $(CLANG) $(CLANG_FLAGS) -c abi.c -o ../$(BUILD)/bpf/abi.o
+	bpftool btf dump file $(BUILD)/bpf/abi.o -j | python3 bpf/gen_abi.py > $@
+
+$(ARTIFACT): $(CONTENTS) $(BUILD)/venv.stamp
+	$(BIN)/ansible-galaxy collection build --force --output-path $(@D)
+
+$(INSTALLED)/MANIFEST.json: $(ARTIFACT)
+	$(BIN)/ansible-galaxy collection install --force --offline --collections-path $(COLLECTIONS) $(ARTIFACT)
+	touch $@
+
+$(BUILD)/venv.stamp: tests/requirements.txt $(BUILD)/packages.stamp
+	/usr/bin/python3 -m venv --clear $(BUILD)/venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+$(BUILD)/packages.stamp: tests/packages.txt
+	mkdir -p $(BUILD)
+	tests/install-packages.sh tests/packages.txt
+	touch $@
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/* Names every type of abi.h once, so that the compiler writes all of them into BTF for gen_abi.py. Never loaded. */
+#include "abi.h"
+
+struct {
+	enum ebg_limit limit;
+	enum ebg_mode mode;
+	enum ebg_kind kind;
+	enum ebg_verdict verdict;
+	enum ebg_hook hook;
+	enum ebg_counter counter;
+	enum ebg_rule rule;
+	enum ebg_protocol protocol;
+	struct ebg_config config;
+	struct ebg_net_key net_key;
+	struct ebg_net net;
+	struct ebg_port port;
+	struct ebg_endpoint endpoint;
+	struct ebg_denial denial;
+	struct ebg_ancestor ancestor;
+	struct ebg_record record;
+} ebg_abi;

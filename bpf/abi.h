@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * What the kernel and Python say to each other: every map key, every map value, every number that means something.
+ * Written once, here. `make bpf` reads these types back from the object's BTF and writes module_utils/_abi.py
+ * from them, so Python cannot have another opinion.
+ *
+ * Addresses are always 16 bytes in network order; IPv4 is ::ffff:a.b.c.d. So one table serves both families, and an
+ * IPv4-mapped address can't get another verdict than the IPv4 address that it means.
+ */
+#ifndef EBG_ABI_H
+#define EBG_ABI_H
+
+#include <linux/types.h>
+
+enum ebg_limit {
+	EBG_ABI_VERSION = 1,      /* of the maps that outlive a loader; a guard of another version is not touched */
+	EBG_PORTS_PER_NET = 64,   /* port matchers that can apply to one network, wider networks' included */
+	EBG_MAX_DENIED = 16384,   /* details of denials: endpoint and process */
+	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint */
+	EBG_ARGS = 256,           /* bytes of a command line that are kept */
+	EBG_COMM = 16,            /* the kernel's TASK_COMM_LEN */
+	EBG_ANCESTORS = 8,        /* parents that are kept, nearest first */
+};
+
+enum ebg_mode {
+	EBG_MODE_MONITOR,
+	EBG_MODE_ENFORCE,
+	EBG_MODE_DRILL,
+};
+
+enum ebg_kind {
+	EBG_KIND_CONNECT, /* connect(2), also by sendto(2) with MSG_FASTOPEN */
+	EBG_KIND_SEND,    /* an unconnected datagram, or a packet that no socket hook sees */
+	EBG_KINDS,
+};
+
+enum ebg_verdict {
+	EBG_VERDICT_ALLOWED,
+	EBG_VERDICT_DENIED,
+	EBG_VERDICT_WOULD_DENY, /* monitor mode: denied by the rules, let through by the mode */
+	EBG_VERDICTS,
+};
+
+enum ebg_hook {
+	EBG_HOOK_CONNECT4,
+	EBG_HOOK_CONNECT6,
+	EBG_HOOK_SENDMSG4,
+	EBG_HOOK_SENDMSG6,
+	EBG_HOOK_EGRESS,
+	EBG_HOOKS,
+};
+
+/* Slots of ebg_counters. The totals per kind and verdict come first: kind * EBG_VERDICTS + verdict. */
+enum ebg_counter {
+	EBG_COUNTER_LOST = EBG_KINDS * EBG_VERDICTS, /* accesses whose details did not fit */
+	EBG_COUNTER_CANARY,                          /* one slot a hook: how often the canary was met */
+	EBG_COUNTERS = EBG_COUNTER_CANARY + EBG_HOOKS,
+};
+
+/* Rule numbers that no rule of a policy has. */
+enum ebg_rule {
+	EBG_RULE_DEFAULT, /* no rule matched: the policy's default spoke */
+	EBG_RULE_CANARY,  /* the address with which a guard proves itself */
+	EBG_RULE_UNREADABLE, /* a packet whose headers can't be read */
+	EBG_RULE_FIRST,
+};
+
+enum ebg_protocol {
+	EBG_PROTOCOL_ANY = 0,
+};
+
+struct ebg_config {
+	__u32 mode;         /* enum ebg_mode */
+	__u32 default_deny; /* 1: what no rule matches is denied */
+	__u32 observe;      /* 1: record what is allowed, too */
+};
+
+/* A network and the matchers that apply inside it: ebg_ports[first .. first + count - 1], the first hit decides. */
+struct ebg_net_key {
+	__u32 prefix_length; /* of the 16 bytes, in bits */
+	__u8 address[16];
+};
+
+struct ebg_net {
+	__u32 first;
+	__u32 count;
+};
+
+struct ebg_port {
+	__u32 rule;
+	__u16 low; /* 0 only when every port is meant: then the matcher fits protocols that have none, too */
+	__u16 high;
+	__u8 protocol; /* IPPROTO_*, or EBG_PROTOCOL_ANY */
+	__u8 deny;
+	__u8 padding[2];
+};
+
+struct ebg_endpoint {
+	__u8 address[16];
+	__u16 port; /* host order; 0 where the protocol has none */
+	__u8 protocol;
+	__u8 kind; /* enum ebg_kind */
+};
+
+/* One denial's identity: who, by which program image, to where, under which rule and mode. */
+struct ebg_denial {
+	__u64 process_started; /* ns since boot; with pid and exec it names one program run, also when pids come round */
+	__u32 pid;
+	__u32 exec; /* the task's exec count */
+	__u32 rule;
+	__u32 mode; /* enum ebg_mode */
+	struct ebg_endpoint endpoint;
+	__u8 padding[4];
+};
+
+struct ebg_ancestor {
+	__u32 pid;
+	char comm[EBG_COMM];
+};
+
+/* What is known of a denial or an observation; the process is the first that was seen. */
+struct ebg_record {
+	__u64 count;
+	__u64 first_seen; /* CLOCK_MONOTONIC, ns */
+	__u64 last_seen;
+	__u32 pid; /* 0: sent by the kernel on nobody's behalf */
+	__u32 uid;
+	__u32 rule; /* of an observation: the allow rule, or EBG_RULE_DEFAULT */
+	__u32 args_length;
+	char comm[EBG_COMM];
+	__u8 args[EBG_ARGS]; /* as in /proc/PID/cmdline: separated by NUL, cut */
+	struct ebg_ancestor ancestors[EBG_ANCESTORS];
+};
+
+#endif

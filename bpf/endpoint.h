@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/* The one form of an address. */
+#ifndef EBG_ENDPOINT_H
+#define EBG_ENDPOINT_H
+
+#include "abi.h"
+#include "kernel.h"
+
+/*
+ * Sets of protocols as bits, and not as comparisons: after `== EBG_TCP` the verifier follows the packet once with this
+ * number and once without, through everything that comes.
+ */
+#define EBG_BIT(protocol) (1ULL << ((protocol) & 63))
+
+static __always_inline int seen_by_socket_hooks(__u8 protocol)
+{
+	return protocol < 64 && (EBG_BIT(EBG_TCP) | EBG_BIT(EBG_UDP)) & EBG_BIT(protocol);
+}
+
+static __always_inline int has_ports(__u8 protocol)
+{
+	__u64 low = EBG_BIT(EBG_TCP) | EBG_BIT(EBG_UDP) | EBG_BIT(EBG_DCCP);
+	__u64 high = EBG_BIT(EBG_SCTP) | EBG_BIT(EBG_UDPLITE); /* 128 and more */
+
+	return !(protocol & 64) && (protocol & 128 ? high : low) & EBG_BIT(protocol);
+}
+
+static __always_inline void set_ipv4(struct ebg_endpoint *to, __u32 address)
+{
+	/* 0.0.0.0 as a destination means this host */
+	__u32 words[4] = { 0, 0, bpf_htonl(0xffff), address ?: bpf_htonl(0x7f000001) };
+
+	__builtin_memcpy(to->address, words, sizeof(words));
+}
+
+static __always_inline void set_ipv6(struct ebg_endpoint *to, __u32 a, __u32 b, __u32 c, __u32 d)
+{
+	/* :: as a destination means this host; so does ::ffff:0.0.0.0 */
+	if (!(a | b | d)) {
+		if (!c)
+			d = bpf_htonl(1);
+		else if (c == bpf_htonl(0xffff))
+			d = bpf_htonl(0x7f000001);
+	}
+	__u32 words[4] = { a, b, c, d };
+
+	__builtin_memcpy(to->address, words, sizeof(words));
+}
+
+#endif

@@ -1,0 +1,359 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r'''
+name: ebpf_guard
+type: aggregate
+short_description: Tells what the guards denied, and fails the run for it
+version_added: 1.0.0
+author:
+  - The Loopbreak authors (@loopbreak)
+description:
+  - When a guard of M(loopbreak.deploy.ebpf_guard) comes down on a host, prints what it denied there,
+    in which task, by which command, for which reason, and which tasks ran outside it.
+  - At the end of the run prints one table of all guards, the distinct endpoints of all hosts, and the guards
+    that were brought up and never taken down.
+  - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
+    expect, or when the report of a guard never came. So an error that a script swallows, a rescued task or
+    C(meta, end_host) can't hide a denial.
+  - This exit happens before callbacks that are listed later see the end of the run. List this one last.
+requirements:
+  - enable in configuration
+options:
+  fail:
+    description:
+      - Whether denials, missing reports and errors of this callback itself end the run with exit status 2.
+      - When V(false), they are only printed.
+    type: bool
+    default: true
+    ini:
+      - section: callback_ebpf_guard
+        key: fail
+    env:
+      - name: EBPF_GUARD_FAIL
+  observed:
+    description:
+      - Whether to show the recorded endpoints that were allowed, too.
+      - Guards in mode V(monitor) always show them.
+    type: bool
+    default: false
+    ini:
+      - section: callback_ebpf_guard
+        key: observed
+    env:
+      - name: EBPF_GUARD_OBSERVED
+  max_rows:
+    description:
+      - How many rows each list shows at most, for every host and for the endpoints of the whole run.
+      - How many were left out is always told.
+    type: int
+    default: 20
+    ini:
+      - section: callback_ebpf_guard
+        key: max_rows
+    env:
+      - name: EBPF_GUARD_MAX_ROWS
+seealso:
+  - plugin: loopbreak.deploy.ebpf_guard
+    plugin_type: module
+'''
+
+EXAMPLES = r'''
+# ansible.cfg
+# [defaults]
+# callbacks_enabled = loopbreak.deploy.ebpf_guard
+#
+# [callback_ebpf_guard]
+# observed = true
+#
+# What it prints when the guard on web1 comes down:
+#
+# GUARD deploy on web1 [enforce]: 3 accesses denied
+#   DENIED  192.0.2.10:443/tcp  github.com  3x  connect  (rule github)
+#     why      github.com runs on the database that this play deploys
+#     task     mysql : Install the tool (roles/mysql/tasks/main.yml:12)
+#     command  curl -fsS https://github.com/install.sh
+#     ancestry sh deploy.sh < python3
+#     owner    db-team   runbook https://wiki.example/no-github-in-deploys
+#   outside the guard (not watched, not stopped):
+#     raw      Check uptime (play.yml:20)
+'''
+
+import functools
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+
+from ansible import constants as C
+from ansible import context
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.callback import CallbackBase
+
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _summary
+
+OURS = 'loopbreak.deploy.ebpf_guard'
+OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
+OUR_TASKS = '/ansible_collections/loopbreak/deploy/roles/ebpf_guard/tasks/'
+# Actions that start no process anywhere, so that nothing of theirs can escape the guard.
+CONTROLLER_ONLY = frozenset((
+    'add_host', 'assert', 'debug', 'fail', 'group_by', 'import_role', 'import_tasks', 'include_role',
+    'include_tasks', 'include_vars', 'meta', 'pause', 'set_fact', 'set_stats', 'validate_argument_spec',
+))
+COLORS = {'bad': C.COLOR_ERROR, 'warn': C.COLOR_CHANGED, 'good': C.COLOR_OK, 'plain': None}
+
+
+@dataclass
+class Bracket:
+    """A guard that is up on a host, and what ran on the host since."""
+
+    name: str
+    guard: dict
+    args: dict
+    brought_by: str
+    become: bool
+    windows: list = field(default_factory=list)
+    outside: list = field(default_factory=list)
+    because: str = 'no state=absent task ran after it (meta: end_host, end_play or a stopped run)'
+
+    @property
+    def mode(self):
+        return self.guard.get('mode') or _summary.UNKNOWN
+
+
+def _part(result, name):
+    """Read host, task or result, public since ansible-core 2.19 and underscored before."""
+    return getattr(result, name) if hasattr(result, name) else getattr(result, '_' + name)
+
+
+def _action(task):
+    """Return the action's full name, of ansible-core's own the short one."""
+    name = getattr(task, 'resolved_action', None) or task.action
+    for prefix in ('ansible.builtin.', 'ansible.legacy.'):
+        name = name[len(prefix):] if name.startswith(prefix) else name
+    return name
+
+
+def _describe(task):
+    """Name a task with its role and the place where it is written; a task of our role needs neither."""
+    path, name = task.get_path() or '', _summary.clean(task.get_name())
+    name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
+    if OUR_TASKS in path:
+        return name
+    here = os.path.join(os.getcwd(), '')
+    path = path[len(here):] if path.startswith(here) else path
+    return f'{name} ({path})' if path else name
+
+
+def _kept(event):
+    """Remember what an event raises, so that a lost denial still fails the run: ansible-core only warns."""
+    @functools.wraps(event)
+    def wrapper(self, *args, **kwargs):
+        try:
+            return event(self, *args, **kwargs)
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            return self._fault(event.__name__, error)
+    return wrapper
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = 'aggregate'
+    CALLBACK_NAME = OURS
+    CALLBACK_NEEDS_ENABLED = True
+
+    # Events of single loop items and of async polling come from another thread, where an exit hangs the
+    # run for ever: none of them is handled here, and the only exit is in v2_playbook_on_stats.
+
+    def __init__(self):
+        super().__init__()
+        self._fail, self._observed, self._max_rows = True, False, 20
+        self._up = {}  # host -> {guard's name: Bracket}
+        self._starts = {}  # (host, task's uuid) -> controller time
+        self._faults = []
+        self._fleet = _summary.Fleet()
+        self._play = None
+        self._adhoc = False
+        self._playbooks = 0
+
+    def _fault(self, where, error):
+        self._faults.append(f'{where}: {type(error).__name__}: {error}')
+        self._display.warning(f'{OURS} callback: {self._faults[-1]}')
+
+    @_kept
+    def set_options(self, *args, **kwargs):
+        # Raising here would only unload the callback, and the run would go on unjudged.
+        super().set_options(*args, **kwargs)
+        self._fail, self._observed = self.get_option('fail'), self.get_option('observed')
+        self._max_rows = max(0, self.get_option('max_rows'))
+
+    @_kept
+    def v2_playbook_on_start(self, playbook):
+        self._adhoc = playbook._file_name == '__adhoc_playbook__'
+        self._playbooks += 1
+
+    @_kept
+    def v2_playbook_on_play_start(self, play):
+        self._play = play
+
+    @_kept
+    def v2_runner_on_start(self, host, task):
+        if self._up:
+            self._starts[host.name, task._uuid] = time.time()
+
+    @_kept
+    def v2_runner_on_ok(self, result):
+        self._ran(result)
+
+    @_kept
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._ran(result, failed=True)
+
+    @_kept
+    def v2_runner_on_unreachable(self, result):
+        self._ran(result, failed=True)
+        host, task = _part(result, 'host').name, _part(result, 'task')
+        for bracket in self._up.get(task.delegate_to or host, {}).values():
+            bracket.because = f'the host became unreachable in {_describe(task)}'
+
+    @_kept
+    def v2_runner_on_skipped(self, result):
+        self._starts.pop((_part(result, 'host').name, _part(result, 'task')._uuid), None)
+
+    def _ran(self, result, failed=False):
+        host, task = _part(result, 'host').name, _part(result, 'task')
+        start, end = self._starts.pop((host, task._uuid), None), time.time()
+        if _action(task) == OURS:
+            # In check mode nothing is up, whatever the result foretells.
+            if task.check_mode is not True:
+                self._guarded(task.delegate_to or host, task, _part(result, 'result'), failed)
+        elif self._up:
+            self._note_task(_part(result, 'host'), task, start or end, end)
+
+    def _note_task(self, host, task, start, end):
+        """Remember when the task ran, on its own host and on the one it was delegated to."""
+        text, delegate = _describe(task), task.delegate_to or host.name
+        for bracket in self._up.get(host.name, {}).values():
+            way = self._way_around(host, task, bracket)
+            if way and not bracket.args.get('cgroup'):
+                bracket.outside.append((way, text))
+            idle = bool(way) or _action(task) in CONTROLLER_ONLY
+            bracket.windows.append(_summary.Window(start, end, text, idle))
+        if delegate != host.name:
+            for bracket in self._up.get(delegate, {}).values():
+                bracket.windows.append(_summary.Window(start, end, text, False))
+
+    def _way_around(self, host, task, bracket):
+        """Tell how a task went around the guard's launcher, or None when it did not."""
+        action = _action(task)
+        if action in CONTROLLER_ONLY:
+            return None
+        if task.delegate_to and task.delegate_to != host.name:
+            return f'delegated to {task.delegate_to}'
+        if action != 'raw' or bracket.args.get('scope') == 'user':
+            return None
+        if task.args.get('executable'):
+            return 'raw with executable'
+        # Only a change of user puts `raw` through the launcher; become to the login user is none.
+        seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
+        if not boolean(seen.get('ansible_become', task.become), strict=False):
+            return 'raw'
+        login = seen.get('ansible_user', seen.get('ansible_ssh_user', task.remote_user))
+        user = seen.get('ansible_become_user', task.become_user) or 'root'
+        if login and login != user and '{{' not in f'{login}{user}':
+            return None
+        return 'raw' if login == user else f'raw, where {user} logs in'
+
+    def _guarded(self, host, task, data, failed):
+        """Follow one result of our own module, or each item of its loop."""
+        looped = task.loop is not None
+        for item in data.get('results', [data]) if looped else [data]:
+            # The arguments of a loop's task are still templates, those of its items may be there.
+            args = (item.get('invocation') or {}).get('module_args') or {} if looped else task.args
+            guard, up = item.get('guard'), self._up.setdefault(host, {})
+            name = (guard or args).get('name') or ('deploy' if args or not looped else _summary.UNKNOWN)
+            if 'left_running' in item:
+                self._came_down(host, name, guard, item)
+            elif guard:
+                up.setdefault(name, Bracket(name, guard, args, _describe(task), task.become)).guard = guard
+            elif 'censored' in item:
+                self._hidden(host, name, task, args, failed)
+            elif failed and args.get('state') == 'absent' and name in up:
+                up[name].because = f'state=absent failed in {_describe(task)}'
+            if not up:
+                del self._up[host]
+
+    def _came_down(self, host, name, guard, data):
+        bracket = self._up[host].pop(name, None)
+        if guard is None:
+            if bracket:  # its ttl ran out, or somebody else took it down
+                self._miss('REPORT LOST', host, bracket, 'it was already gone when state=absent ran')
+            return
+        bracket = bracket or Bracket(name, guard, {}, '', False)
+        offset = guard.get('clock_offset', bracket.guard.get('clock_offset'))
+        report = dict(
+            data, host=host, name=name, mode=guard.get('mode') or bracket.mode, offset=offset or 0.0,
+            denied=data.get('denied') or [], observed=data.get('observed') or [],
+            tasks=bracket.windows, outside=bracket.outside)
+        show = self._observed or report['mode'] == 'monitor'
+        self._fleet.add(report, show)
+        self._print(_summary.block(report, show, self._max_rows))
+
+    def _hidden(self, host, name, task, args, failed):
+        """Judge a result that no_log hides by what the task asked for."""
+        known = name != _summary.UNKNOWN
+        if known and args.get('state', 'present') == 'present':
+            if not failed:
+                self._up[host].setdefault(name, Bracket(name, {}, args, _describe(task), task.become))
+            return
+        bracket = self._up[host].pop(name, None) or Bracket(name, {}, args, '', False)
+        if failed or not known or not boolean(args.get('fail_on_denied', True), strict=False):
+            self._miss('REPORT LOST', host, bracket, f'no_log hides the report in {_describe(task)}')
+        else:
+            # The task passed, so an enforcing guard denied nothing unexpected.
+            self._fleet.note(host, name, bracket.mode, 'no_log', len(set(bracket.outside)))
+            self._print([('warn', f'GUARD {name} on {host}: no_log hides the report in {_describe(task)}')])
+
+    def _miss(self, title, host, bracket, because):
+        details = [('up since', bracket.brought_by)] if bracket.brought_by else []
+        details.append(('because', because))
+        if title == 'LEFT UP':
+            asked = 'state=absent' if bracket.name == 'deploy' else f'state=absent name={bracket.name}'
+            become = '-b ' if bracket.become else ''
+            details.append(('remedy', f"run `ansible {host} {become}-m {OURS} -a '{asked}'`"))
+        self._fleet.miss(title, host, bracket.name, bracket.mode, details, len(set(bracket.outside)))
+
+    def _print(self, lines):
+        for tone, text in lines:
+            self._display.display(text, color=COLORS[tone])
+
+    @_kept
+    def _end(self):
+        # `ansible -m … state=present` is meant to leave its guard up, and of several playbooks
+        # on one command line a later one may take it down.
+        final = self._playbooks >= len(context.CLIARGS.get('args') or ())
+        for host, brackets in sorted(self._up.items()):
+            for bracket in brackets.values():
+                if final and not self._adhoc:
+                    self._miss('LEFT UP', host, bracket, bracket.because)
+                else:
+                    self._fleet.note(host, bracket.name, bracket.mode, 'up', len(set(bracket.outside)))
+        self._print([('plain', '')] + self._fleet.lines(self._max_rows) if self._fleet.guards else [])
+
+    def v2_playbook_on_stats(self, stats):
+        self._end()
+        reasons = [f'{said} {", ".join(hosts)}' for said, hosts in (
+            ('accesses were denied on', self._fleet.denying_hosts()),
+            ('guards were not whole on', self._fleet.broken_hosts()),
+            ('reports are missing from', self._fleet.missing_hosts())) if hosts]
+        reasons += [f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults]
+        self._fleet = _summary.Fleet()
+        if reasons and self._fail:
+            # Whether the run would fail by itself can't be known here: `meta: clear_host_errors`
+            # leaves failures in the statistics and exits with 0. So exit in any case.
+            self._print([('plain', ''), ('bad', f'{OURS}: exit status 2: {"; ".join(reasons)}')])
+            sys.stdout.flush()
+            raise SystemExit(2)

@@ -1,0 +1,162 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The agent: one small process beside a guard. Enforcement does not need it.
+
+It removes what a start leaves that dies half-way, lets the processes of `join_users` in, and takes a forgotten guard
+down when its time is over. It is started before anything else of a guard exists, from a file without a name, so that
+nothing can be left behind between its start and the first thing that it watches over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._state import Place
+
+PACKAGE = __name__.rpartition('.')[0]
+PATIENCE = 20  # seconds for the agent to answer, on a host that is busy
+GLANCE = 60  # seconds between two looks whether the guard is still there
+
+
+def _archive():
+    """This package as a zip that Python can run: the code came to the host inside a module, and goes with it."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, 'w') as archive:
+        parts = PACKAGE.split('.')
+        for depth in range(len(parts)):
+            archive.writestr('/'.join(parts[:depth + 1]) + '/__init__.py', '')
+        for name, module in list(sys.modules.items()):
+            if name.rpartition('.')[0] == PACKAGE:
+                archive.writestr(name.replace('.', '/') + '.py', module.__loader__.get_source(name))
+        archive.writestr('__main__.py', 'import sys\nfrom %s import main\nmain(sys.argv[-1])\n' % __name__)
+    return content.getvalue()
+
+
+class Agent:
+    """The module's end of the conversation: start it, and once the guard is complete let it take over."""
+
+    def __init__(self, place):
+        nameless = os.memfd_create('ebpf_guard')
+        try:
+            with os.fdopen(os.dup(nameless), 'wb') as content:
+                content.write(_archive())
+            self.process = subprocess.Popen(
+                [sys.executable, '-I', '-S', '/proc/self/fd/%d' % nameless, 'ebpf_guard', 'agent', place.name], pass_fds=[nameless],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+                cwd='/')
+        finally:
+            os.close(nameless)
+
+    def open_doors(self):
+        """Returns when the agent listens at the doors, which also shows that it works."""
+        try:
+            self.process.stdin.write(b'doors\n')
+            self.process.stdin.flush()
+        except OSError:
+            raise GuardError("The guard's agent ended at once.")
+        if not select.select([self.process.stdout], [], [], PATIENCE)[0] or not self.process.stdout.readline():
+            raise GuardError("The guard's agent did not start. Is the host out of memory, or out of processes?")
+
+    def take_over(self):
+        """The guard is up and its memory is written: from now on the agent serves it, and cleans up no more."""
+        with contextlib.suppress(OSError):  # it has died since: the guard tells so when it is looked at
+            self.process.stdin.write(b'up\n')
+            self.process.stdin.close()
+        self.process.stdout.close()
+
+    def identity(self):
+        return {'pid': self.process.pid, 'started': _started(self.process.pid)}
+
+
+def _started(pid):
+    """When a process started, in clock ticks since boot; None where there is no such process."""
+    try:
+        with open('/proc/%d/stat' % pid) as stat:
+            fields = stat.read().rpartition(')')[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in 'ZX' else int(fields[19])
+
+
+def alive(identity):
+    return _started(identity['pid']) == identity['started']
+
+
+def stop(identity):
+    """End the agent of a guard that is going down, unless it is the one that takes it down."""
+    if identity['pid'] == os.getpid():
+        return
+    for _patience in range(200):  # until it is really gone: its cgroup can't be removed before
+        if not alive(identity):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(identity['pid'], signal.SIGKILL)  # it holds nothing that would have to be put away
+        time.sleep(0.01)
+
+
+def make_doors(place, uids):
+    """A FIFO for each user that may join: only this user can write to it."""
+    os.makedirs(place.doors, mode=0o755, exist_ok=True)
+    for entry in os.listdir(place.doors):
+        if int(entry) not in uids:
+            os.unlink(os.path.join(place.doors, entry))
+    for uid in uids:
+        door = os.path.join(place.doors, str(uid))
+        if not os.path.exists(door):
+            os.mkfifo(door, 0o600)
+            os.chown(door, uid, -1)
+
+
+def main(name):
+    """The agent's life. Its standard input says what the start has done so far, or ends when the start has died."""
+    place = Place(name)
+    doors = {}
+    if sys.stdin.readline() == 'doors\n':
+        doors = {os.open(os.path.join(place.doors, entry), os.O_RDWR | os.O_NONBLOCK): int(entry)
+                 for entry in os.listdir(place.doors)}
+        sys.stdout.write('open\n')
+        sys.stdout.flush()
+    if sys.stdin.readline() != 'up\n':
+        from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard
+        _guard.abandon(place)
+        return
+    sys.stdout.close()
+    _cgroup.enter(os.path.dirname(place.cgroup))  # leave the login session: it would not end before its processes
+    _serve(place, doors)
+
+
+def _serve(place, doors):
+    knocking = select.poll()
+    for door in doors:
+        knocking.register(door, select.POLLIN)
+    while True:
+        state = place.read()
+        if state is None:
+            return
+        left = state['expires_at'] - time.time() if state['expires_at'] else GLANCE
+        if left <= 0:
+            from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard
+            _guard.expire(place)
+            return
+        for door, _event in knocking.poll(min(left, GLANCE) * 1000 + 1):
+            for word in os.read(door, 4096).split():
+                _admit(place, word, doors[door])
+
+
+def _admit(place, word, uid):
+    """Move a process of this user into the guard: only its own ones, and none out of another guard."""
+    with contextlib.suppress(OSError, ValueError):  # ended, or no pid: its launcher waits in vain, and refuses
+        pid = int(word)
+        if os.stat('/proc/%d' % pid).st_uid == uid and not _cgroup.is_guarded(pid):
+            _cgroup.enter(place.cgroup, pid)

@@ -1,0 +1,144 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The deploy cgroup: where cgroup2 is mounted, and making, listing, emptying and removing a directory of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+
+PARENT = 'ebpf_guard'  # below the cgroup2 mount; one directory a guard
+MOUNTINFO = '/proc/self/mountinfo'
+
+
+def mounts(mountinfo=MOUNTINFO):
+    """(mount point, root within the file system, file system type) of each mount, as in proc(5)."""
+    with open(mountinfo) as lines:
+        for line in lines:
+            fields = line.split()
+            yield _unescape(fields[4]), _unescape(fields[3]), fields[fields.index('-') + 1]
+
+
+def _unescape(path):
+    for code, character in (('\\040', ' '), ('\\011', '\t'), ('\\012', '\n'), ('\\134', '\\')):
+        path = path.replace(code, character)
+    return path
+
+
+def mount_point(mountinfo=MOUNTINFO):
+    """Where the whole cgroup2 hierarchy is mounted: /sys/fs/cgroup, or /sys/fs/cgroup/unified on a hybrid host."""
+    for point, root, kind in mounts(mountinfo):
+        if kind == 'cgroup2' and root == '/' and os.path.exists(os.path.join(point, 'cgroup.procs')):
+            return point
+    raise GuardError('This host has no cgroup2 mounted, and the guard needs it to tell the deployment from the rest '
+                     'of the host. On a systemd host, boot with systemd.unified_cgroup_hierarchy=1.')
+
+
+def path_of(name):
+    return os.path.join(mount_point(), PARENT, name)
+
+
+def relative(path):
+    """The cgroup's name as /proc/PID/cgroup shows it."""
+    return '/' + os.path.relpath(path, mount_point())
+
+
+def make(path):
+    os.makedirs(path, mode=0o755, exist_ok=True)
+
+
+def identity(path):
+    """The kernel's id of the cgroup, as BPF links tell it; 0 where there is none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def pids(path):
+    """Every process in the cgroup or below it."""
+    found = set()
+    for directory, _below, _files in os.walk(path):
+        try:
+            with open(os.path.join(directory, 'cgroup.procs')) as lines:
+                found.update(int(line) for line in lines)
+        except OSError:
+            continue  # removed in the meantime
+    return sorted(found)
+
+
+def enter(path, pid=0):
+    """Move a process (0: this one) into the cgroup."""
+    with open(os.path.join(path, 'cgroup.procs'), 'w') as procs:
+        procs.write(str(pid))
+
+
+def is_guarded(pid):
+    """Is the process in the cgroup of some guard?"""
+    with open('/proc/%d/cgroup' % pid) as lines:
+        return any(line.startswith('0::/%s/' % PARENT) for line in lines)
+
+
+def command_of(pid):
+    try:
+        with open('/proc/%d/cmdline' % pid, 'rb') as content:
+            return content.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+    except OSError:
+        return ''
+
+
+def _ancestors(pid):
+    """This process and those that started it."""
+    while pid:
+        yield pid
+        try:
+            with open('/proc/%d/stat' % pid) as stat:
+                pid = int(stat.read().rpartition(')')[2].split()[1])
+        except OSError:
+            return
+
+
+def empty(path):
+    """Move every process out, to the root of the hierarchy.
+
+    Returns [{pid, command}] of what was still running, the caller and what it runs in left out.
+    """
+    moved = {}
+    ourselves = set(_ancestors(os.getpid()))
+    for _round in range(100):  # a process may fork while it is moved: its child is there in the next round
+        left = pids(path)
+        if not left:
+            return [{'pid': pid, 'command': moved[pid]} for pid in sorted(set(moved) - ourselves)]
+        for pid in left:
+            moved.setdefault(pid, command_of(pid))
+            try:
+                enter(mount_point(), pid)
+            except OSError as error:
+                if error.errno != errno.ESRCH:  # ended: fine
+                    raise GuardError('Process %d (%s) could not be moved out of the cgroup %s: %s.'
+                                     % (pid, moved[pid], path, error.strerror))
+    raise GuardError('The cgroup %s does not become empty: processes there start others faster than they can be '
+                     'moved out.' % path)
+
+
+def remove(path):
+    """Remove the empty cgroup and what is below it, then the collection's own parent where nothing else is in it."""
+    for directory, _below, _files in os.walk(path, topdown=False):
+        for attempt in range(50):  # busy for a moment after its last process has ended
+            try:
+                os.rmdir(directory)
+                break
+            except FileNotFoundError:
+                break
+            except OSError as error:
+                if error.errno != errno.EBUSY or attempt == 49:
+                    raise GuardError('The cgroup %s could not be removed: %s.' % (directory, error.strerror))
+                time.sleep(0.02)
+    try:
+        os.rmdir(os.path.dirname(path))
+    except OSError:
+        pass

@@ -1,0 +1,425 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The life of a guard on its host: up, exchanged, mended, looked at, down."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import datetime
+import os
+import time
+from collections import namedtuple
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import (
+    _abi, _agent, _cgroup, _launcher, _ledger, _libbpf, _proof, _resolve, _rules, _state)
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+
+HOOKS = tuple(_libbpf.ATTACH_TYPES)
+LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_opened')  # kept when the rules are exchanged
+RULES = ('ebg_config', 'ebg_nets', 'ebg_ports')
+LATER = 'this version of the collection has no programs for it'
+
+Request = namedtuple('Request', 'name policy observe ttl uids shell content')
+
+
+def present(request, check_mode=False):
+    """Bring the guard up with exactly this policy.
+
+    Returns the report, `changed`, `repaired` (what was broken, as sentences) and `warnings`.
+    """
+    place = _state.Place(request.name)
+    with _state.lock():
+        state = place.read()
+        faults = sum(_faults(place, state), [])
+        same = state is not None and _wish(state) == _wish(_remember(request))
+        addresses, warnings = _resolve.resolve(request.policy, state['addresses'] if same else {})
+        same = same and addresses == state['addresses']
+        if check_mode:
+            return dict(_told(place, state), changed=not same or bool(faults), repaired=[], warnings=warnings)
+        if same and not faults:
+            _prove_again(place, state)
+            place.write(dict(state, expires_at=_deadline(request)))
+            return dict(_told(place, state), changed=False, repaired=[], warnings=warnings)
+        if state is None:
+            sweep(place)
+        before = state and state['policy']
+        state = _bring_up(place, request, addresses, state)
+        return dict(_told(place, state), before=before, changed=True, repaired=faults, warnings=warnings)
+
+
+def absent(name, check_mode=False):
+    """Take the guard down. Returns the report, `left_running`, and what was broken: `faults`, `damages`."""
+    place = _state.Place(name)
+    with _state.lock():
+        try:
+            state = place.read()
+        except GuardError as error:
+            if not check_mode:
+                sweep(place)
+            raise GuardError('%s It has been taken down, and its report is lost.' % error)
+        faults, damages = _faults(place, state)
+        report = dict(_told(place, state), left_running=[], faults=faults, damages=damages,
+                      changed=bool(place.remains()))
+        if not check_mode and state is None:
+            sweep(place)
+        elif not check_mode:
+            down = _take_down(place, state)
+            report.update(down, damages=damages + down.get('damages', []))
+        return report
+
+
+def inspect(name):
+    """The guard as it is, its report so far, and its faults as sentences; changes nothing."""
+    place = _state.Place(name)
+    with _state.lock():
+        state = place.read()
+        return dict(_told(place, state), faults=sum(_faults(place, state), []))
+
+
+def expire(place):
+    """The end of a guard that nobody took down: its report goes to the log alone."""
+    with _state.lock():
+        state = place.read()
+        if state and state['expires_at'] and state['expires_at'] <= time.time():
+            _cgroup.enter(_cgroup.mount_point())  # the agent, out of the directory that it is about to remove
+            _take_down(place, state)
+
+
+def abandon(place):
+    """What a start has left that died half-way; a guard that is up since then is not touched."""
+    with _state.lock():
+        if place.read() is None:
+            sweep(place)
+
+
+def names():
+    """The guards of this host, whole or not."""
+    found = set()
+    for directory in (_state.RUN, os.path.join(_state.BPFFS, 'ebpf_guard'), os.path.dirname(_cgroup.path_of('any'))):
+        with contextlib.suppress(OSError):
+            found.update(entry for entry in os.listdir(directory) if os.path.isdir(os.path.join(directory, entry)))
+    return sorted(found)
+
+
+# What a guard remembers, and what it tells
+
+
+def _remember(request):
+    return {'policy': request.policy.as_mapping(), 'policy_sha256': request.policy.sha256(),
+            'mode': request.policy.mode, 'observe': request.observe or request.policy.mode == 'monitor',
+            'uids': sorted(request.uids)}
+
+
+def _wish(state):
+    """What a user asked for; a guard that has the same is left alone."""
+    return [state[key] for key in ('policy_sha256', 'mode', 'observe', 'uids')]
+
+
+def _told(place, state):
+    """The part of a result that is the same for every call."""
+    if state is None:
+        return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
+                'counters': _ledger.counters([0] * _abi.COUNTERS)}
+    guard = {key: state[key] for key in ('name', 'mode', 'loader', 'cgroup', 'launcher', 'policy_sha256',
+                                         'started_at', 'load_ms', 'enforced')}
+    return dict(_report(place, state), guard=guard, policy=state['policy'])
+
+
+def _report(place, state):
+    """The records; of a table that is lost, none: _faults tells of it."""
+    kernel = _libbpf.Kernel(_libbpf.Library())
+    reader = _ledger.Reader(state['rules'], state['names'], state['mode'])
+    maps = _ledger_maps(kernel, place)
+    denied = kernel.items(maps['ebg_denied'], _abi.Denial, _abi.Record) if 'ebg_denied' in maps else ()
+    observed = kernel.items(maps['ebg_observed'], _abi.Endpoint, _abi.Record) if 'ebg_observed' in maps else ()
+    totals = (kernel.totals(maps['ebg_counters'], _abi.COUNTERS) if 'ebg_counters' in maps
+              else [0] * _abi.COUNTERS)
+    try:
+        return {'denied': reader.denials(denied), 'observed': reader.observations(observed),
+                'counters': _ledger.counters(totals)}
+    finally:
+        _close(maps.values())
+
+
+def _now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='microseconds').replace('+00:00', 'Z')
+
+
+# Whole or not
+
+
+def _faults(place, state):
+    """(breaches, damages) as sentences: what let accesses pass unseen, and what else is not as it was made."""
+    if state is None:
+        remains = place.remains()
+        return [], ["There were remains of a guard '%s' that is not up: %s." % (place.name, ', '.join(remains))
+                    ] if remains else []
+    kernel = _libbpf.Kernel(_libbpf.Library())
+    breaches, damages = [], []
+    cgroup = _cgroup.identity(place.cgroup)
+    if not cgroup:
+        breaches.append('The cgroup %s was removed.' % place.cgroup)
+    elif cgroup != state['cgroup_id']:
+        breaches.append('The cgroup %s was removed and made anew.' % place.cgroup)
+    for hook in HOOKS:
+        said = _link_fault(kernel, place, hook, cgroup, state['programs'][hook])
+        if said:
+            breaches.append(said)
+    maps = _ledger_maps(kernel, place)
+    for name, identity in state['maps'].items():
+        found = _pinned_map(kernel, place.pin(name))
+        if found is None:
+            damages.append('The map %s was unpinned%s.' % (
+                name, ', and its records are lost' if name in LEDGER and name not in maps else ''))
+        elif found != identity:
+            damages.append('The pin of the map %s was replaced.' % name)
+    _close(maps.values())
+    if not os.access(place.launcher, os.X_OK):
+        damages.append('The launcher %s was removed.' % place.launcher)
+    if not _agent.alive(state['agent']):
+        damages.append("The guard's agent (pid %d) has ended." % state['agent']['pid'])
+    return breaches, damages
+
+
+def _link_fault(kernel, place, hook, cgroup, program):
+    try:
+        link = kernel.open(place.pin(hook))
+    except _libbpf.KernelError:
+        return 'The link of %s was unpinned, so the program is attached no more.' % hook
+    try:
+        info = kernel.link_info(link)
+    finally:
+        os.close(link)
+    if not info.cgroup_id:
+        return 'The link of %s was detached from its cgroup.' % hook
+    if cgroup and info.cgroup_id != cgroup:
+        return 'The link of %s is attached to another cgroup.' % hook
+    if info.prog_id != program:
+        return 'The program of %s is not the one that was attached: an exchange of the rules was cut off.' % hook
+    return None
+
+
+def _pinned_map(kernel, path):
+    try:
+        fd = kernel.open(path)
+    except _libbpf.KernelError:
+        return None
+    try:
+        return kernel.map_info(fd).id
+    finally:
+        os.close(fd)
+
+
+def _ledger_maps(kernel, place):
+    """{name: fd} of the ledger: by their pins, else through a program that still uses them."""
+    maps = {}
+    for name in LEDGER:
+        with contextlib.suppress(_libbpf.KernelError):
+            maps[name] = kernel.open(place.pin(name))
+    for hook in HOOKS:
+        if len(maps) == len(LEDGER):
+            break
+        with contextlib.suppress(_libbpf.KernelError):
+            link = kernel.open(place.pin(hook))
+            try:
+                used = kernel.maps_of_program(kernel.link_info(link).prog_id)
+            finally:
+                os.close(link)
+            for name, fd in used.items():
+                if name in LEDGER and name not in maps:
+                    maps[name] = fd
+                else:
+                    os.close(fd)
+    return maps
+
+
+# Up
+
+
+def _bring_up(place, request, addresses, old):
+    """Start the guard, or put new programs with new rules behind the hooks of one that is up; returns its memory.
+
+    What fails leaves the host as it was: nothing of a first start, and the old rules in force where there were some.
+    """
+    rules = list(old['rules']) if old else []
+    compiled = _rules.compile_rules(request.policy, request.observe, addresses, _resolve.resolvers(),
+                                    _number(request.policy, rules))
+    library = _libbpf.Library()
+    kernel = _libbpf.Kernel(library)
+    began = time.monotonic()
+    loaded = _load(library, kernel, request.content, compiled, _ledger_maps(kernel, place) if old else {})
+    with contextlib.ExitStack() as undo:
+        agent = _agent.Agent(place)
+        undo.callback(agent.process.kill)
+        if not old:
+            undo.callback(sweep, place)
+        _cgroup.make(place.cgroup)
+        place.make_run()
+        _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.cgroup), request.shell or
+                                                        (old or {}).get('shell') or '/bin/sh'), 0o755)
+        _agent.make_doors(place, request.uids)
+        agent.open_doors()
+        links = _attach(kernel, place, loaded, undo)
+        load_ms = round((time.monotonic() - began) * 1000, 1)
+        _proof.prove(place, lambda: _canaries(kernel, loaded.map_fd('ebg_counters')), request.policy.mode != 'monitor')
+        _pin(kernel, place, loaded, links)
+        state = dict(_remember(request), name=request.name, loader='libbpf', cgroup=place.cgroup,
+                     cgroup_id=_cgroup.identity(place.cgroup), launcher=place.launcher,
+                     started_at=old['started_at'] if old else _now(), load_ms=load_ms, enforced=_enforced(),
+                     rules=rules, addresses=addresses, names=_names(addresses, old), shell=request.shell,
+                     programs={hook: kernel.link_info(links[hook]).prog_id for hook in HOOKS},
+                     maps={name: kernel.map_info(loaded.map_fd(name)).id for name in LEDGER + RULES},
+                     agent=agent.identity(), expires_at=_deadline(request))
+        place.write(state)
+        agent.take_over()
+        undo.pop_all()
+    if old:
+        _agent.stop(old['agent'])
+    _close(links.values())
+    loaded.close()
+    return state
+
+
+def _number(policy, rules):
+    """{rule id: number in the kernel}. A number is given once: records of earlier rules keep their meaning."""
+    numbers = {}
+    for rule in policy.rules:
+        told = _ledger.describe(rule)
+        if told not in rules:
+            rules.append(told)
+        numbers[rule.id] = _abi.RULE_FIRST + rules.index(told)
+    return numbers
+
+
+def _names(addresses, old):
+    """{address: the names that led to it}."""
+    names = dict(old['names']) if old else {}
+    for name in sorted(addresses):
+        for address in addresses[name]:
+            known = names.get(address, '').split(', ') if names.get(address) else []
+            if name not in known:
+                names[address] = ', '.join(known + [name])
+    return names
+
+
+def _load(library, kernel, content, compiled, ledger):
+    """The object in the kernel, its rules filled in, attached to nothing."""
+    loaded = _libbpf.Object(library, content)
+    loaded.set_size('ebg_nets', len(compiled.keys))
+    loaded.set_size('ebg_ports', len(compiled.ports))
+    for name, fd in ledger.items():
+        loaded.reuse(name, fd)
+    loaded.load()
+    _close(ledger.values())
+    kernel.update(loaded.map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
+    kernel.update_many(loaded.map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(
+        *range(len(compiled.ports))), compiled.ports)
+    kernel.update_many(loaded.map_fd('ebg_nets'), compiled.keys, compiled.nets)
+    return loaded
+
+
+def _attach(kernel, place, loaded, undo):
+    """{hook: link}. A link that is attached to this cgroup gets its new program at one stroke; else a new link."""
+    links = {}
+    directory = os.open(place.cgroup, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        cgroup = os.fstat(directory).st_ino
+        for hook in HOOKS:
+            program = loaded.program_fd(hook)
+            link = _living_link(kernel, place.pin(hook), cgroup)
+            if link is None:
+                link = kernel.attach(program, directory, hook)
+                undo.callback(os.close, link)
+            else:
+                before = kernel.program(kernel.link_info(link).prog_id)
+                kernel.exchange(link, program, hook)
+                undo.callback(kernel.exchange, link, before, hook)
+            links[hook] = link
+    finally:
+        os.close(directory)
+    return links
+
+
+def _living_link(kernel, path, cgroup):
+    try:
+        link = kernel.open(path)
+    except _libbpf.KernelError:
+        return None
+    if kernel.link_info(link).cgroup_id == cgroup:
+        return link
+    os.close(link)
+    return None
+
+
+def _pin(kernel, place, loaded, links):
+    place.make_pins()
+    pins = dict(links, **{name: loaded.map_fd(name) for name in LEDGER + RULES})
+    for name, fd in pins.items():
+        draft = place.pin(name + '_new')
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)
+        kernel.pin(fd, draft)
+        os.rename(draft, place.pin(name))
+
+
+def _canaries(kernel, counters):
+    return kernel.totals(counters, _abi.COUNTERS)[_abi.COUNTER_CANARY:]
+
+
+def _prove_again(place, state):
+    kernel = _libbpf.Kernel(_libbpf.Library())
+    counters = kernel.open(place.pin('ebg_counters'))
+    try:
+        _proof.prove(place, lambda: _canaries(kernel, counters), state['mode'] != 'monitor')
+    finally:
+        os.close(counters)
+
+
+def _enforced():
+    return {'connect': True, 'send': True, 'dns': LATER, 'payload': LATER, 'file': LATER, 'exec': LATER, 'unix': LATER}
+
+
+def _deadline(request):
+    return time.time() + request.ttl if request.ttl else None
+
+
+# Down
+
+
+def _take_down(place, state):
+    """Detach, so that nothing more is recorded; read the records; let go of the processes; remove the rest."""
+    kernel = _libbpf.Kernel(_libbpf.Library())
+    for hook in HOOKS:
+        with contextlib.suppress(_libbpf.KernelError):
+            link = kernel.open(place.pin(hook))
+            kernel.detach(link)
+            os.close(link)
+    report = dict(_told(place, state), left_running=_cgroup.empty(place.cgroup))
+    try:
+        _ledger.append_log(place.log, place.name, report)
+    except OSError as error:  # a full disk must not keep a guard up; the report has it all
+        report['damages'] = ['The event log %s could not be written: %s.' % (place.log, error.strerror)]
+    _agent.stop(state['agent'])
+    try:
+        sweep(place)
+    except GuardError as error:
+        raise GuardError(str(error), **report) from error  # what was recorded must reach the user all the same
+    return report
+
+
+def sweep(place):
+    """Remove whatever there is of a guard."""
+    place.remove_pins()
+    _cgroup.empty(place.cgroup)
+    _cgroup.remove(place.cgroup)
+    place.remove_run()
+    if place.remains():
+        raise GuardError("Guard '%s' could not be removed completely: %s is still there."
+                         % (place.name, ', '.join(place.remains())))
+
+
+def _close(descriptors):
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,144 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. What the kernel recorded, as the plain records that users read. Pure but for reading the clocks."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import os
+import re
+import socket
+import time
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+
+MODES = {_abi.MODE_MONITOR: 'monitor', _abi.MODE_ENFORCE: 'enforce', _abi.MODE_DRILL: 'drill'}
+KINDS = {_abi.KIND_CONNECT: 'connect', _abi.KIND_SEND: 'send'}
+VERDICTS = {_abi.VERDICT_ALLOWED: 'allowed', _abi.VERDICT_DENIED: 'denied', _abi.VERDICT_WOULD_DENY: 'would_deny'}
+PROTOCOLS = {socket.IPPROTO_TCP: 'tcp', socket.IPPROTO_UDP: 'udp', socket.IPPROTO_ICMP: 'icmp',
+             socket.IPPROTO_ICMPV6: 'icmpv6', 132: 'sctp'}
+NO_RULE = {'id': None, 'reason': None, 'owner': None, 'runbook': None, 'expected': False}
+UNREADABLE = dict(NO_RULE, reason="the packet's headers could not be read, so no rule could be asked")
+BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says default: deny')
+MASK = '********'
+SECRETS = (
+    (re.compile(r'(\b[a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]+@', re.I), r'\1:%s@' % MASK),
+    (re.compile(r'(\b(?:proxy-)?authorization:\s*(?:[a-z]+\s+)?)[^\s"\']+', re.I), r'\1' + MASK),
+    (re.compile(r'([\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key)[\w-]*(?:=|\s+|:\s*))'
+                r'(?!-)[^\s"\'&]+', re.I), r'\1' + MASK),
+)
+LOG_LIMIT = 10 * 1024 * 1024  # bytes; then the log is put aside, once
+
+
+def describe(rule):
+    """What a record tells of its rule, for the guard's memory."""
+    return {'id': rule.id, 'reason': rule.reason, 'owner': rule.owner, 'runbook': rule.runbook,
+            'expected': rule.expected}
+
+
+def counters(totals):
+    """The sums of ebg_counters, as {kind: {verdict: n}, 'lost': n}."""
+    told = {name: {verdict: totals[kind * _abi.VERDICTS + slot] for slot, verdict in VERDICTS.items()}
+            for kind, name in KINDS.items()}
+    told['lost'] = totals[_abi.COUNTER_LOST]
+    return told
+
+
+class Reader:
+    """Turns entries of the tables into records: knows the rules by number and the names by address."""
+
+    def __init__(self, rules, names, mode):
+        self.rules, self.names, self.mode = rules, names, mode
+        self.boot = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)  # when the kernel's clock stood at zero
+
+    def denials(self, entries):
+        return self._sorted(self._record(key.endpoint, value, self._rule(key.rule, BY_DEFAULT), MODES[key.mode])
+                            for key, value in entries)
+
+    def observations(self, entries):
+        return self._sorted(self._record(key, value, self._rule(value.rule, NO_RULE), self.mode)
+                            for key, value in entries)
+
+    def _sorted(self, records):
+        return sorted(records, key=lambda record: (record['first_seen'], record['address'], record['pid']))
+
+    def _rule(self, number, none):
+        if number < _abi.RULE_FIRST:
+            return UNREADABLE if number == _abi.RULE_UNREADABLE else none
+        index = number - _abi.RULE_FIRST
+        if index < len(self.rules):
+            return self.rules[index]
+        return dict(NO_RULE, id='rule-%d' % number, reason="the guard's memory of this rule was lost")
+
+    def _time(self, nanoseconds):
+        moment = datetime.datetime.fromtimestamp(self.boot + nanoseconds / 1e9, datetime.timezone.utc)
+        return moment.isoformat(timespec='microseconds').replace('+00:00', 'Z')
+
+    def _record(self, endpoint, value, rule, mode):
+        address = ipaddress.ip_address(bytes(endpoint.address))
+        address = str(address.ipv4_mapped or address)
+        return {
+            'rule': rule['id'], 'reason': rule['reason'], 'owner': rule['owner'], 'runbook': rule['runbook'],
+            'expected': rule['expected'],
+            'kind': KINDS[endpoint.kind], 'name': self.names.get(address), 'address': address,
+            'port': endpoint.port, 'protocol': PROTOCOLS.get(endpoint.protocol, str(endpoint.protocol)),
+            'count': value.count, 'first_seen': self._time(value.first_seen), 'last_seen': self._time(value.last_seen),
+            'pid': value.pid, 'uid': value.uid, 'command': _command(value), 'ancestry': _ancestry(value), 'mode': mode,
+        }
+
+
+def _command(value):
+    arguments = bytes(value.args[:value.args_length]).rstrip(b'\0').replace(b'\0', b' ').decode('utf-8', 'replace')
+    return masked(arguments) or _text(value.comm)
+
+
+def masked(command):
+    """A command line without what looks like a secret in it."""
+    for secret, shown in SECRETS:
+        command = secret.sub(shown, command)
+    return command
+
+
+def _ancestry(value):
+    return [{'pid': ancestor.pid, 'command': _text(ancestor.comm)} for ancestor in value.ancestors if ancestor.pid]
+
+
+def _text(comm):
+    return comm.decode('utf-8', 'replace')
+
+
+def endpoint(record):
+    """An address as people write it: 192.0.2.10:443/tcp, [2001:db8::1]:53/udp, 192.0.2.10/icmp."""
+    address = record['address']
+    if record['port']:
+        address = '%s:%d' % ('[%s]' % address if ':' in address else address, record['port'])
+    return '%s/%s' % (address, record['protocol'])
+
+
+def must_fail(denied):
+    """The denials for which a host has to fail: made by an enforce guard, and expected by nobody."""
+    return [record for record in denied if record['mode'] == 'enforce' and not record['expected']]
+
+
+def untold_denials(report):
+    """How many denials are in the totals alone, because their details did not fit."""
+    counted = sum(kind['denied'] for kind in report['counters'].values() if isinstance(kind, dict))
+    return counted - sum(record['count'] for record in report['denied'] if record['mode'] != 'monitor')
+
+
+def append_log(path, name, report):
+    """Write a guard's records to its event log, one JSON object a line."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    if os.path.exists(path) and os.path.getsize(path) > LOG_LIMIT:
+        os.replace(path, path + '.1')
+    lines = [dict(record, event='denied' if record['mode'] != 'monitor' else 'would_deny', guard=name)
+             for record in report['denied']]
+    lines += [dict(record, event='observed', guard=name) for record in report['observed']]
+    lines.append({'event': 'down', 'guard': name, 'counters': report['counters'],
+                  'left_running': report['left_running']})
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, 'w') as log:
+        log.write(''.join(json.dumps(line, sort_keys=True) + '\n' for line in lines))

@@ -1,0 +1,472 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PRIVATE. A mapping, as YAML or JSON gave it, in; a checked Policy out, or one clear PolicyError.
+
+Pure. Runs on the controller, before any target is touched, and again on the target.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import difflib
+import hashlib
+import ipaddress
+import json
+import re
+import typing
+import unicodedata
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import PolicyError
+
+MODES = ('monitor', 'enforce', 'drill')
+DEFAULTS = ('allow', 'deny')
+POLICY_KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'resolve',
+               'limits', 'lock', 'encrypted_dns')
+MATCHERS = ('hosts', 'networks', 'paths', 'filesystems', 'sockets')
+RULE_KEYS = ('id', 'reason', 'owner', 'runbook', 'ports') + MATCHERS
+
+# What the policy language has and this version lacks: what "this version" can't do, and what to do meanwhile.
+# When a version can, its entry goes, and what the key says gets a field in Policy or Rule.
+NOT_YET = {
+    'paths': ("can't enforce rules on files",
+              'take paths out; deny the server behind a mount under hosts or networks'),
+    'filesystems': ("can't enforce rules on file systems",
+                    'take filesystems out; deny the file servers under hosts or networks'),
+    'sockets': ("can't enforce rules on unix sockets",
+                'take sockets out, and keep tools that use them out of the deployment'),
+    '*.name': ("can't enforce rules on every name below a name (that needs DNS programs)",
+               'list each exact name under hosts, or the addresses under networks'),
+    'services': ("can't make rules from a service map",
+                 'write a deny rule for each service that depends on the deployed one'),
+    'limits': ("can't limit the deployment's resources",
+               'take limits out; bound heavy commands themselves, with ulimit or nice'),
+    'lock: true': ("can't stop processes from leaving the guard",
+                   'write lock: false, and look through the tasks for systemd-run, at and cron'),
+    'encrypted_dns': ("can't enforce rules on encrypted DNS",
+                      'take encrypted_dns out; deny its servers under networks, with ports: [443, 853]'),
+    'interval > 0': ("can't look names up again while the guard is up",
+                     'write interval: 0; names are resolved once, when the guard starts'),
+}
+# How such values look: a wrong one is told as wrong, not as too early.
+LATER_MATCHERS = {'paths': (r'/.*', '/mnt/artifacts'), 'filesystems': (r'[a-z0-9][a-z0-9._-]*', 'nfs4'),
+                  'sockets': (r'[/@].+', '/run/docker.sock')}
+LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
+          'pids': r'[1-9][0-9]*'}
+TEXTS = {'reason': 'why nothing may reach it', 'owner': 'db-team', 'runbook': 'https://wiki.example/page'}
+
+NAME = r'[*.]*([A-Za-z0-9_-]+\.)*[A-Za-z][A-Za-z0-9-]*\.?'  # near enough to a host name to say so in a hint
+NETWORK_HELP = 'Write an IPv4 or IPv6 network such as 192.0.2.0/24 or 2001:db8::/32.'
+PORT_HELP = 'Write a number from 0 to 65535 (443), a range ("8000-8080"), or one with a protocol ("udp/443").'
+TOO_LONG = '%s is too long. A name has at most 253 bytes, and 63 between two dots.'
+MAPPED = ipaddress.IPv6Network('::ffff:0:0/96')
+# The older and the newer IDNA encode these letters differently.
+AMBIGUOUS = re.compile('[\u00df\u03c2\u1e9e\u200c\u200d]')
+
+
+@dataclasses.dataclass(frozen=True)
+class Ports:
+    protocol: str | None  # tcp, udp, or None for every protocol
+    low: int
+    high: int
+
+    def __str__(self):
+        ports = str(self.low) if self.low == self.high else '%d-%d' % (self.low, self.high)
+        return '%s/%s' % (self.protocol, ports) if self.protocol else ports
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    id: str
+    action: str  # deny or allow
+    reason: str | None
+    owner: str | None
+    runbook: str | None
+    expected: bool
+    hosts: tuple  # exact names: lower case, ASCII, no trailing dot
+    networks: tuple  # ipaddress networks; an IPv4-mapped one in its IPv4 form
+    ports: tuple  # of Ports; empty: every port and protocol
+
+    def as_mapping(self):
+        mapping = {key: getattr(self, key) for key in ('id', 'reason', 'owner', 'runbook')}
+        for key in ('hosts', 'networks', 'ports'):
+            mapping[key] = [str(item) for item in getattr(self, key)]
+        return {key: value for key, value in mapping.items() if value}
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    version: int
+    service: str | None
+    mode: str
+    default: str
+    rules: tuple  # deny rules first; each kind in the order of the file
+    expected: frozenset  # ids of deny rules
+
+    def as_mapping(self):
+        """The canonical plain mapping: fit for JSON, and check() of it gives an equal Policy."""
+        mapping = {key: getattr(self, key) for key in ('version', 'service', 'mode', 'default')}
+        for action in ('deny', 'allow'):
+            mapping[action] = [rule.as_mapping() for rule in self.rules if rule.action == action]
+        mapping['expected'] = sorted(self.expected)
+        return {key: value for key, value in mapping.items() if value}
+
+    def sha256(self):
+        """The same for every spelling of a policy. The order of rules counts, that inside a rule doesn't."""
+        text = json.dumps(self.as_mapping(), sort_keys=True, separators=(',', ':'))
+        return hashlib.sha256(text.encode('ascii')).hexdigest()
+
+    def with_mode(self, mode):
+        return dataclasses.replace(self, mode=_choice(mode, MODES, _Place('policy', {}).inside('mode')))
+
+
+def check(mapping, source='policy', lines=None):
+    """Return the Policy that `mapping` means, or raise PolicyError.
+
+    `source` is the file's name; `lines` has line numbers by path, such as {('deny', 0, 'networks', 1): 9}.
+    """
+    place = _Place(source, lines or {})
+    if not isinstance(mapping, dict):
+        raise place.error('%s is not a policy. Write a mapping that starts with version: 1.' % _show(mapping))
+    _check_version(mapping, place)  # first: another version may well have other keys
+    _check_keys(mapping, POLICY_KEYS, place)
+    _check_later_settings(mapping, place)
+
+    rules, taken = [], {}
+    for action in ('deny', 'allow'):
+        items = _items(mapping, action, '[{id: ...}]', place) if action in mapping else ()
+        for number, (here, item) in enumerate(items, 1):
+            # Until its id is known, a rule goes by its number.
+            rules.append(_rule(item, action, taken, here._replace(words=('%s rule %d' % (action, number),))))
+    expected = _expected(mapping, rules, place) if 'expected' in mapping else frozenset()
+    return Policy(
+        version=1,
+        service=_service(mapping['service'], place.inside('service')) if 'service' in mapping else None,
+        mode=_choice(mapping.get('mode', 'enforce'), MODES, place.inside('mode')),
+        default=_choice(mapping.get('default', 'allow'), DEFAULTS, place.inside('default')),
+        rules=tuple(dataclasses.replace(rule, expected=rule.id in expected) for rule in rules),
+        expected=expected,
+    )
+
+
+# --- the policy's own keys ---
+
+def _check_version(mapping, place):
+    if 'version' not in mapping:
+        raise place.error('version is missing. Write version: 1 at the top.')
+    version = mapping['version']
+    if not _is_integer(version) or version != 1:
+        raise place.inside('version').error(
+            '%s is not supported. Write version: 1, without quotes.' % _show(version))
+
+
+def _check_later_settings(mapping, place):
+    """Keys whose only use today is to ask for what this version lacks."""
+    if 'services' in mapping:
+        _text(mapping['services'], 'services.yml', place.inside('services'))
+        _available('services', place.inside('services'))
+    if 'resolve' in mapping:
+        here = _filled_mapping(mapping, 'resolve', ('interval',), '{interval: 0}', place).inside('interval')
+        interval = mapping['resolve']['interval']
+        if not _is_integer(interval) or interval < 0:
+            raise here.error('%s is not a number of seconds. Write interval: 0.' % _show(interval))
+        if interval:
+            _available('interval > 0', here)
+    if 'limits' in mapping:
+        here = _filled_mapping(mapping, 'limits', tuple(LIMITS), '{memory: 2G, cpus: 1.5, pids: 512}', place)
+        for key, value in mapping['limits'].items():
+            if isinstance(value, (dict, list)) or not re.fullmatch(LIMITS[key], _show(value).strip("'")):
+                raise here.inside(key).error(
+                    '%s is not a limit. Write it as in memory: 2G, cpus: 1.5, pids: 512.' % _show(value))
+        _available('limits', here)
+    if 'lock' in mapping:
+        if not isinstance(mapping['lock'], bool):
+            raise place.inside('lock').error('%s is neither true nor false.' % _show(mapping['lock']))
+        if mapping['lock']:
+            _available('lock: true', place.inside('lock'))
+    if 'encrypted_dns' in mapping:
+        _available('encrypted_dns', place.inside('encrypted_dns'))
+
+
+def _service(value, place):
+    name = _text(value, 'mysql', place)
+    if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9._-]*', name):
+        raise place.error('%s is not a plain word. Use letters, digits, ".", "_" and "-".' % _show(name))
+    return name
+
+
+def _expected(mapping, rules, place):
+    actions = {rule.id: rule.action for rule in rules}
+    denying = [rule.id for rule in rules if rule.action == 'deny']
+    names = set()
+    for here, item in _items(mapping, 'expected', '[github]', place):
+        name = _text(item, 'github', here)
+        if actions.get(name) == 'allow':
+            raise here.error('%s is an allow rule, and those never deny. Name deny rules only.' % _show(name))
+        if name not in actions:
+            raise here.error('there is no deny rule %s.%s Deny rules here: %s.' % (
+                _show(name), _did_you_mean(name, denying), ', '.join(denying[:20]) or 'none'))
+        names.add(name)
+    return frozenset(names)
+
+
+# --- rules ---
+
+def _rule(value, action, taken, place):
+    if not isinstance(value, dict):
+        raise place.error('%s is not a rule. Write a mapping with id, reason and %s.' % (
+            _show(value), _matchers()))
+    if 'id' not in value:
+        raise place.error('id is missing. Give the rule a short name such as id: github.')
+    name = _text(value['id'], 'github', place.inside('id'))
+    place = place._replace(words=('rule %s' % _show(name),))
+    if not re.fullmatch(r'[a-z0-9][a-z0-9_-]*', name):
+        raise place.inside('id').error(
+            '%s is not an id. Use a-z, 0-9, "_" and "-"; start with a letter or a digit.' % _show(name))
+    if name in taken:
+        raise place.inside('id').error('used twice: %s has it. Every rule needs its own.' % taken[name])
+    taken[name] = 'the %s rule' % action + (' in line %d' % place.line() if place.line() else '')
+    _check_keys(value, RULE_KEYS, place)
+
+    texts = {key: _text(value[key], example, place.inside(key)) if key in value else None
+             for key, example in TEXTS.items()}
+    if action == 'deny' and not texts['reason']:
+        raise place.error('reason is missing. Write why nothing may reach it, for those whom the rule stops.')
+    if texts['runbook'] and not re.fullmatch(r'https?://[^\s/]+\S*', texts['runbook']):
+        raise place.inside('runbook').error(
+            '%s is not a web address. Start it with https:// or http://.' % _show(texts['runbook']))
+    _check_matchers(value, place)
+    return Rule(
+        id=name, action=action, expected=False,
+        hosts=_parsed(value, 'hosts', _host, '[github.com]', place),
+        networks=_parsed(value, 'networks', _network, '[192.0.2.0/24]', place),
+        ports=_parsed(value, 'ports', _ports, '[443]', place),
+        **texts)
+
+
+def _parsed(rule, key, parse, example, place):
+    """What a list means, in an order of its own, so that the author's order makes no other policy."""
+    items = _items(rule, key, example, place) if key in rule else ()
+    return tuple(sorted({parse(item, here) for here, item in items}, key=str))
+
+
+def _check_matchers(rule, place):
+    if 'ports' in rule and 'hosts' not in rule and 'networks' not in rule:
+        raise place.error('ports only narrows hosts and networks, and this rule has neither. Add one of '
+                          'them; networks: ["0.0.0.0/0", "::/0"] means every address.')
+    if not any(key in rule for key in MATCHERS):
+        raise place.error('it matches nothing. Add %s.' % _matchers())
+    for key, (shape, example) in LATER_MATCHERS.items():
+        if key in rule:
+            for here, item in _items(rule, key, '[%s]' % example, place):
+                if not re.fullmatch(shape, _text(item, example, here)):
+                    raise here.error('%s does not fit. Write something like %s.' % (_show(item), example))
+            _available(key, place.inside(key))
+
+
+def _host(value, place):
+    """The name in its normal form: lower case, ASCII (IDNA), without the trailing dot."""
+    text = _text(value, 'github.com', place)
+    if _parse_network(text.strip('[]')):
+        raise place.error('%s is an address, not a name. Write it under networks.' % _show(text))
+    if re.search(r'[/:@#\\]', text):
+        bare = re.sub(r'^[A-Za-z0-9+.-]*://', '', text).split('/')[0].split('@')[-1].split(':')[0]
+        raise place.error('%s is more than a host name. Write the host alone%s; ports go under ports.' % (
+            _show(text), ': ' + bare if re.fullmatch(NAME, bare) else ''))
+    name = _ascii_name(text, place)
+    below = re.match(r'(\*\.|\.)(?=.)', name)
+    name = name[below.end():] if below else name
+    if '*' in name or '?' in name:
+        raise place.error('%s has a wildcard in a wrong place. A wildcard stands for whole labels in front: '
+                          '"*.github.com". To deny every name, write default: deny.' % _show(text))
+    labels = name.split('.')
+    if not all(re.fullmatch(r'[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?', label) for label in labels):
+        raise place.error('%s is not a host name. Write one such as github.com: letters, digits and inner '
+                          'hyphens between single dots.' % _show(text))
+    if len(name) > 253 or max(len(label) for label in labels) > 63:
+        raise place.error(TOO_LONG % _show(text))
+    if re.fullmatch(r'[0-9]+|0x[0-9a-f]*', labels[-1]):
+        raise place.error('%s ends in a number, which makes it an address to many programs. '
+                          'Write addresses under networks.' % _show(text))
+    if below:
+        _available('*.name', place, _show(text) + ': ')
+    return name
+
+
+def _ascii_name(text, place):
+    if len(text) > 1000:  # Python's IDNA takes quadratic time
+        raise place.error(TOO_LONG % _show(text))
+    labels = re.split('[.\u3002\uff0e\uff61]', text)  # IDNA's dots
+    if not labels[-1]:
+        labels.pop()
+    try:
+        return '.'.join(label if label.isascii() else _idna(label) for label in labels).lower()
+    except UnicodeError:
+        raise place.error('%s is too long, or has no ASCII form that all programs agree on. '
+                          'Write its xn-- form, as it stands in DNS.' % _show(text)) from None
+
+
+def _idna(label):
+    """The label in ASCII, or UnicodeError where the rule might then name a host that no program asks for."""
+    encoded = label.encode('idna').lower()
+    # Python knows the older IDNA alone, which leaves what younger Unicode would fold as it is.
+    plain = encoded.decode('idna')
+    if AMBIGUOUS.search(label) or plain != unicodedata.normalize('NFKC', plain.casefold()):
+        raise UnicodeError
+    return encoded.decode('ascii')
+
+
+def _network(value, place):
+    text = _text(value, '192.0.2.0/24', place)
+    network = _parse_network(text)
+    if network is None:
+        raise place.error('%s is not a network. %s%s' % (
+            _show(text), NETWORK_HELP, ' Names go under hosts.' if re.fullmatch(NAME, text) else ''))
+    address = ipaddress.ip_network(text.split('/', maxsplit=1)[0])
+    if address.network_address != network.network_address:
+        raise place.error('%s is an address in a network. Write %s for the network, or %s for the address.'
+                          % (_show(text), _unmapped(network), _unmapped(address)))
+    return _unmapped(network)
+
+
+def _parse_network(text):
+    if not re.fullmatch(r'[0-9a-fA-F.:]+(/[0-9]+)?', text):  # ipaddress takes netmasks and scopes too
+        return None
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _unmapped(network):
+    """IPv4 through an IPv6 socket appears as ::ffff:a.b.c.d, and is judged as the IPv4 it is."""
+    if network.version == 6 and network.subnet_of(MAPPED):
+        return ipaddress.IPv4Network((int(network.network_address) & 0xffffffff, network.prefixlen - 96))
+    return network
+
+
+def _ports(value, place):
+    text = _show(value) if _is_integer(value) else _text(value, '443', place)
+    match = re.fullmatch(r'(?:(tcp|udp)/)?([0-9]{1,6})(?:-([0-9]{1,6}))?', text)
+    if not match or max(int(match.group(2)), int(match.group(3) or 0)) > 65535:
+        raise place.error('%s is not a port. %s' % (_show(value), PORT_HELP))
+    protocol, low, high = match.group(1), int(match.group(2)), int(match.group(3) or match.group(2))
+    if low > high:
+        raise place.error('%s runs backwards. Write "%s".' % (_show(value), Ports(protocol, low=high, high=low)))
+    return Ports(protocol, low, high)
+
+
+# --- shapes that several keys share ---
+
+def _available(feature, place, shown=''):
+    if feature in NOT_YET:
+        raise place.error('%sthis version %s, so the policy would be weaker than it reads. Meanwhile %s.' % (
+            (shown,) + NOT_YET[feature]))
+
+
+def _offered(keys):
+    return [key for key in keys if key not in NOT_YET]
+
+
+def _matchers():
+    return ' or '.join(_offered(MATCHERS))
+
+
+def _check_keys(mapping, known, place):
+    for key in mapping:
+        if key not in known:
+            here = place.inside(key)._replace(words=place.words)
+            raise here.error('unknown key %s.%s Allowed here: %s.' % (
+                _show(key), _did_you_mean(key, known), ', '.join(_offered(known))))
+
+
+def _filled_mapping(mapping, key, known, example, place):
+    """The place of mapping[key], which must be a mapping with something in it."""
+    here, value = place.inside(key), mapping[key]
+    if not isinstance(value, dict) or not value:
+        raise here.error('%s where a mapping is needed. Write %s: %s.' % (_show(value), key, example))
+    _check_keys(value, known, here)
+    return here
+
+
+def _items(mapping, key, example, place):
+    """The place and the value of each item of the list mapping[key], which must have some."""
+    value, place = mapping[key], place.inside(key)
+    if not isinstance(value, list) or not value:
+        if isinstance(value, str) and re.fullmatch(r'[^"\\\s]{1,80}', value):
+            example = '["%s"]' % value
+        raise place.error('%s where a list with something in it is needed. Write %s: %s, or leave %s out.' % (
+            _show(value), key, example, key))
+    return [(place.inside(number), item) for number, item in enumerate(value)]
+
+
+def _text(value, example, place):
+    """The text on one line, because reports print it in tables."""
+    if not isinstance(value, str):
+        fix = 'Write %s' % example if value is None or isinstance(value, (dict, list)) else 'Put it in quotes'
+        raise place.error('%s where text is needed. %s.' % (_show(value), fix))
+    text = ' '.join(value.split())
+    if not text:
+        raise place.error('the text is empty. Write %s.' % example)
+    if re.search('[\x00-\x1f\x7f-\x9f\ud800-\udfff]', text):
+        raise place.error('%s has control characters in it. Take them out.' % _show(text))
+    return text
+
+
+def _is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)  # to Python, true is 1
+
+
+def _choice(value, choices, place):
+    if not isinstance(value, str) or value not in choices:
+        raise place.error('%s is no %s.%s Write %s.' % (
+            _show(value), place.words[-1], _did_you_mean(value, choices), ' or '.join(choices)))
+    return str(value)
+
+
+# --- how errors speak ---
+
+class _Place(typing.NamedTuple):
+    """Where in the policy a value stands; every error opens with it."""
+
+    source: str
+    lines: dict
+    path: tuple = ()
+    words: tuple = ()
+
+    def inside(self, key):
+        words = self.words + (key,) if isinstance(key, str) else self.words
+        return self._replace(path=self.path + (key,), words=words)
+
+    def line(self):
+        """The line of the longest known part of the path: what is missing has the line of its rule."""
+        for end in range(len(self.path), -1, -1):
+            if self.path[:end] in self.lines:
+                return self.lines[self.path[:end]]
+        return None
+
+    def error(self, problem):
+        where = '%s:%d' % (self.source, self.line()) if self.line() else self.source
+        return PolicyError(': '.join((where,) + self.words + (problem,)))
+
+
+def _did_you_mean(word, known):
+    near = difflib.get_close_matches(word[:100], known, 1) if isinstance(word, str) else ()
+    return ' Did you mean %s?' % near[0] if near else ''
+
+
+def _show(value):
+    """A value as its author would know it again, and never long: a nested one may be huge."""
+    if isinstance(value, str):
+        return repr(str(value) if len(value) <= 80 else value[:77] + '...')
+    if isinstance(value, (dict, list)):
+        return ('a ' if value else 'an empty ') + ('mapping' if isinstance(value, dict) else 'list')
+    if value is None:
+        return 'nothing'
+    if isinstance(value, bool):
+        return 'true' if value else 'false'
+    if isinstance(value, int) and value.bit_length() > 128:
+        return 'a huge number'
+    return str(value) if isinstance(value, (int, float, datetime.date)) else 'a ' + type(value).__name__

@@ -1,0 +1,115 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. Where a guard lives on the target, and what it remembers of itself between two calls."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+
+BPFFS = '/sys/fs/bpf'
+RUN = '/run/ebpf_guard'
+LOG = '/var/log/ebpf_guard'
+
+
+class Place:
+    """The paths of one guard. Nothing is made by asking for them."""
+
+    def __init__(self, name):
+        self.name = name
+        self.cgroup = _cgroup.path_of(name)
+        self.pins = os.path.join(BPFFS, 'ebpf_guard', name)
+        self.run = os.path.join(RUN, name)
+        self.launcher = os.path.join(self.run, 'launcher')
+        self.doors = os.path.join(self.run, 'join')
+        self.state = os.path.join(self.run, 'state.json')
+        self.log = os.path.join(LOG, name + '.jsonl')
+
+    def pin(self, name):
+        return os.path.join(self.pins, name)
+
+    def remains(self):
+        """What of the guard exists on this host."""
+        return [path for path in (self.cgroup, self.pins, self.run) if os.path.exists(path)]
+
+    def read(self):
+        """The guard's memory; None where no guard was ever brought up completely."""
+        try:
+            with open(self.state) as content:
+                return json.load(content)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise GuardError("The memory of guard '%s', %s, is damaged (%s), so the guard has to be taken down "
+                             '(state=absent).' % (self.name, self.state, error))
+
+    def write(self, state):
+        replace(self.state, json.dumps(state, indent=1), 0o600)
+
+    def make_run(self):
+        """Make the run directory. The launcher must be executable, and many hosts mount /run noexec."""
+        os.makedirs(RUN, mode=0o755, exist_ok=True)
+        if os.statvfs(RUN).f_flag & os.ST_NOEXEC:
+            _run('mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m,nosuid,nodev', 'ebpf_guard', RUN)
+        os.makedirs(self.run, mode=0o755, exist_ok=True)
+
+    def make_pins(self):
+        if not os.path.isdir(BPFFS):
+            raise GuardError('This kernel has no %s: it is built without CONFIG_BPF_SYSCALL, which the guard needs.'
+                             % BPFFS)
+        if not any(point == BPFFS and kind == 'bpf' for point, _root, kind in _cgroup.mounts()):
+            _run('mount', '-t', 'bpf', '-o', 'mode=700', 'bpf', BPFFS)
+        os.makedirs(self.pins, mode=0o700, exist_ok=True)
+
+    def remove_pins(self):
+        """End what the pins hold in the kernel."""
+        _remove_tree(self.pins)
+
+    def remove_run(self):
+        _remove_tree(self.run)
+        if os.path.isdir(RUN) and not os.listdir(RUN):
+            _run('umount', '-l', RUN)  # it was mounted for the launcher: else it went with its last guard
+            os.rmdir(RUN)
+
+
+def _remove_tree(path):
+    """Remove a directory of the guard's, and the collection's own parent where nothing else is in it."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(path))
+
+
+def _run(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                          check=False)
+    if done.returncode:
+        raise GuardError('`%s` failed: %s' % (' '.join(command), done.stdout.decode('utf-8', 'replace').strip()))
+
+
+def replace(path, text, mode):
+    """Write a whole file, or nothing of it."""
+    draft = path + '.new'
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, 'w') as content:
+        os.fchmod(descriptor, mode)
+        content.write(text)
+    os.rename(draft, path)
+
+
+@contextlib.contextmanager
+def lock():
+    """One call at a time changes guards on this host. It locks a directory that is there anyway: nothing is left."""
+    descriptor = os.open('/run', os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

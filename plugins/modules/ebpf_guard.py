@@ -1,0 +1,421 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ebpf_guard
+short_description: Keep a deployment's processes from reaching what they must not need
+version_added: 1.0.0
+description:
+  - Brings up a guard on the target. A guard is a cgroup with eBPF programs attached, which observe or deny the network
+    accesses of the processes inside it, and of no others.
+  - Tasks enter through the launcher that the module returns. The role P(loopbreak.deploy.ebpf_guard#role) does all of
+    this for a part of a play, so most playbooks use the role and not this module.
+  - Before it returns, the module proves that the guard works. A process inside tries to reach an address made for
+    that, and every program has to answer. When anything fails, nothing is left on the host.
+author:
+  - The Loopbreak authors (@loopbreak)
+extends_documentation_fragment:
+  - loopbreak.deploy.attributes
+options:
+  state:
+    description:
+      - V(present) means that the guard is up with exactly this policy. Another policy takes the place of the earlier
+        one with no moment in between in which nothing is enforced, and counts go on. What is broken is mended.
+      - V(absent) means that the guard is down. Its report is returned, and processes that still run go on outside.
+    type: str
+    choices: [present, absent]
+    default: present
+  name:
+    description:
+      - The guard's name. Several guards live side by side on a host.
+      - Lower case letters, digits, C(_) and C(-), 31 characters at most.
+    type: str
+    default: deploy
+  policy:
+    description:
+      - The policy as a mapping. Needed for O(state=present), unless O(policy_file) is given.
+    type: dict
+  policy_file:
+    description:
+      - A policy file on the controller, also one that is encrypted with Ansible Vault.
+      - A relative path is looked up as in M(ansible.builtin.copy).
+    type: path
+  mode:
+    description:
+      - Takes the place of the mode that the policy gives.
+      - V(monitor) denies nothing and records what would be denied, and every other endpoint.
+      - V(enforce) denies, and O(state=absent) fails when anything was denied that is not expected.
+      - V(drill) denies and does not fail by itself. It shows whether the deployment survives the outage.
+    type: str
+    choices: [monitor, enforce, drill]
+  cgroup:
+    description:
+      - An existing cgroup to guard in place of one of its own. This version refuses it.
+    type: str
+  scope:
+    description:
+      - What the guard applies to. V(tasks) is what enters through the launcher.
+      - V(user) is every session of the connecting user. This version refuses it.
+    type: str
+    choices: [tasks, user]
+    default: tasks
+  join_users:
+    description:
+      - The users whose tasks may enter the guard without being root.
+      - By default the connecting user.
+    type: list
+    elements: str
+  loader:
+    description:
+      - What loads the programs. V(auto) takes libbpf. This version refuses V(bcc).
+    type: str
+    choices: [auto, libbpf, bcc]
+    default: auto
+  observe:
+    description:
+      - Record what is allowed, too. Always on in monitor mode.
+    type: bool
+    default: false
+  fail_on_denied:
+    description:
+      - With O(state=absent), fail when a guard in enforce mode denied anything that is not expected, or was not whole.
+    type: bool
+    default: true
+  ttl:
+    description:
+      - The seconds after which a forgotten guard takes itself down. V(0) means never.
+      - Its report is then in C(/var/log/ebpf_guard) on the host, and tasks that would still enter are refused.
+    type: int
+    default: 21600
+  _object:
+    description:
+      - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
+    type: str
+  _shell:
+    description:
+      - The shell that the launcher leads to. Sent by the action plugin, as O(_object).
+    type: str
+  _remote_user:
+    description:
+      - The connecting user. Sent by the action plugin, as O(_object).
+    type: str
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+requirements:
+  - Linux 5.10 or later with BTF (C(CONFIG_DEBUG_INFO_BTF)) and cgroup2 on the target.
+  - libbpf 0.5 or later on the target.
+  - root on the target.
+seealso:
+  - module: loopbreak.deploy.ebpf_guard_info
+"""
+
+EXAMPLES = r"""
+- name: See what the deployment needs, and deny nothing
+  loopbreak.deploy.ebpf_guard:
+    policy_file: policies/mysql.yml
+    mode: monitor
+  become: true
+  register: guard
+
+- name: Send the tasks of this host through the guard
+  ansible.builtin.set_fact:
+    ansible_shell_executable: "{{ guard.guard.launcher }}"
+
+- name: Take the guard down and fail when it denied something
+  loopbreak.deploy.ebpf_guard:
+    state: absent
+  become: true
+"""
+
+RETURN = r"""
+guard:
+  description: The guard as it is, or for O(state=absent) as it was. Null when there is none.
+  returned: always
+  type: dict
+  contains:
+    name:
+      description: The guard's name.
+      type: str
+      sample: deploy
+    mode:
+      description: The mode in force.
+      type: str
+      sample: enforce
+    loader:
+      description: What loaded the programs.
+      type: str
+      sample: libbpf
+    cgroup:
+      description: The deploy cgroup.
+      type: str
+      sample: /sys/fs/cgroup/ebpf_guard/deploy
+    launcher:
+      description: The program through which tasks enter, to be used as C(ansible_shell_executable).
+      type: str
+      sample: /run/ebpf_guard/deploy/launcher
+    policy_sha256:
+      description: The digest of the policy in its canonical form.
+      type: str
+    started_at:
+      description: When the guard came up, in UTC by the target's clock.
+      type: str
+      sample: "2026-11-22T15:51:18.123456Z"
+    load_ms:
+      description: The milliseconds it took to load the programs, fill in the rules and attach.
+      type: float
+    enforced:
+      description: What is in force on this host. Each is V(true), or the reason why it is not.
+      type: dict
+      sample: {connect: true, send: true, dns: this version of the collection has no programs for it}
+    clock_offset:
+      description: How many seconds the target's clock is ahead of the controller's, roughly.
+      type: float
+denied:
+  description: What was denied, or in monitor mode would have been. One record for each process and endpoint.
+  returned: always
+  type: list
+  elements: dict
+  contains: &record
+    rule:
+      description: The rule's id. Null when the policy's default spoke.
+      type: str
+    reason:
+      description: Why, in the rule's words.
+      type: str
+    owner:
+      description: Whose rule it is.
+      type: str
+    runbook:
+      description: Where to read on.
+      type: str
+    expected:
+      description: Whether the policy lists the rule as expected.
+      type: bool
+    kind:
+      description: V(connect) for a connection, V(send) for a datagram or another packet.
+      type: str
+    name:
+      description: The host names of the policy that led to this address. Null when none is known.
+      type: str
+    address:
+      description: The address.
+      type: str
+    port:
+      description: The port. V(0) for protocols without ports.
+      type: int
+    protocol:
+      description: V(tcp), V(udp), V(icmp), or a number.
+      type: str
+    count:
+      description: How often.
+      type: int
+    first_seen:
+      description: When first, in UTC by the target's clock.
+      type: str
+    last_seen:
+      description: When last.
+      type: str
+    pid:
+      description: The process. V(0) when the kernel sent it on nobody's behalf.
+      type: int
+    uid:
+      description: The user of the process.
+      type: int
+    command:
+      description: The command line, its first 256 bytes.
+      type: str
+    ancestry:
+      description: The processes above it that are inside the guard, nearest first, each with C(pid) and C(command).
+      type: list
+      elements: dict
+    mode:
+      description: The mode at that time.
+      type: str
+observed:
+  description: What was allowed and recorded. One record for each endpoint, with the first process that was seen.
+  returned: always
+  type: list
+  elements: dict
+  contains: *record
+counters:
+  description:
+    - Exact totals. For V(connect) and V(send) each C(allowed), C(denied) and C(would_deny).
+    - C(lost) counts the accesses whose details did not fit. They are in the totals.
+  returned: always
+  type: dict
+left_running:
+  description: The processes that were still inside and now go on outside, each with C(pid) and C(command).
+  returned: when O(state=absent)
+  type: list
+  elements: dict
+repaired:
+  description: What was broken and has been mended, a sentence each.
+  returned: when O(state=present)
+  type: list
+  elements: str
+faults:
+  description: What was broken when the guard was taken down, so that accesses may have passed unseen. A sentence each.
+  returned: when O(state=absent)
+  type: list
+  elements: str
+"""
+
+import base64
+import json
+import os
+import pwd
+import re
+import time
+import zlib
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard, _ledger
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
+
+NAME = r'[a-z0-9][a-z0-9_-]{0,30}\Z'
+
+
+def check_options(params):
+    if not re.match(NAME, params['name']):
+        raise GuardError("'%s' can't be a guard's name. Write lower case letters, digits, _ and -, 31 characters at "
+                         'most.' % params['name'])
+    for option, refused, instead in (
+            ('cgroup', params['cgroup'], 'guard tasks through the launcher'),
+            ('scope', params['scope'] == 'user', 'use scope: tasks'),
+            ('loader', params['loader'] == 'bcc', 'use loader: libbpf, which needs no compiler on the host')):
+        if refused:
+            raise GuardError("This version of the collection can't do %s: %s; %s."
+                             % (option, params[option], instead))
+    if params['ttl'] < 0:
+        raise GuardError('ttl: %d is no number of seconds. Write 0 for a guard that never ends by itself.'
+                         % params['ttl'])
+
+
+def joining_uids(wanted, connecting):
+    """The uids that may join. Of the connecting user, who is not asked for by name, only what this host knows."""
+    uids = set()
+    for user in connecting if wanted is None else wanted:
+        try:
+            uids.add(pwd.getpwnam(user).pw_uid)
+        except KeyError:
+            if wanted is not None:
+                raise GuardError("join_users: this host has no user '%s'." % user)
+    return uids - {0}
+
+
+def request_of(params):
+    if params['policy'] is None:
+        raise GuardError('A guard needs a policy: give policy_file or policy.')
+    policy = check(params['policy'])
+    if params['mode']:
+        policy = policy.with_mode(params['mode'])
+    connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
+    return _guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
+                          uids=joining_uids(params['join_users'], connecting), shell=params['_shell'],
+                          content=zlib.decompress(base64.b64decode(params['_object'])))
+
+
+def bring_up(module):
+    request = request_of(module.params)
+    result = _guard.present(request, module.check_mode)
+    before, after = result.pop('before', result['policy']), request.policy.as_mapping()
+    del result['policy']
+    if module._diff:
+        result['diff'] = {'before': readable(before), 'after': readable(after),
+                          'before_header': "guard '%s', policy" % request.name,
+                          'after_header': "guard '%s', policy" % request.name}
+    for warning in result.pop('warnings'):
+        module.warn(warning)
+    for sentence in result['repaired']:
+        module.warn('Mended: ' + sentence)
+    return result
+
+
+def readable(policy):
+    return json.dumps(policy, indent=2, sort_keys=True) + '\n' if policy else ''
+
+
+def take_down(module):
+    result = _guard.absent(module.params['name'], module.check_mode)
+    damages = result.pop('damages')
+    before = readable(result.pop('policy'))
+    if module._diff:
+        result['diff'] = {'before': before, 'after': ''}
+    if damages:
+        module.warn(' '.join(damages))
+    if module.params['fail_on_denied'] and not module.check_mode:
+        said = verdict(result)
+        if said:
+            raise GuardError(said, **result)
+    return result
+
+
+def verdict(result):
+    """Why the host has to fail, in one message; None where it has not."""
+    sentences = []
+    denied, untold = _ledger.must_fail(result['denied']), _ledger.untold_denials(result)
+    if denied:
+        told = {}
+        for record in denied:
+            rule = "rule '%s'" % record['rule'] if record['rule'] else 'default'
+            key = (record['name'] or _ledger.endpoint(record), rule, record['reason'].rstrip('.'))
+            told[key] = told.get(key, 0) + record['count']
+        sentences.append('The guard denied what the policy does not expect.')
+        sentences += ['%s, %s, by %s: %s.' % (where, 'once' if count == 1 else '%d times' % count, rule, reason)
+                      for (where, rule, reason), count in told.items()]
+    elif untold and result['guard']['mode'] == 'enforce':
+        sentences.append('%d denials did not fit into the records, so nobody can tell whether they were expected.'
+                         % untold)
+    if result['faults'] and result['guard']['mode'] == 'enforce':
+        sentences.append('The guard was not whole at its end, so accesses may have passed unseen: %s'
+                         % ' '.join(result['faults']))
+    return ' '.join(sentences) or None
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
+            'name': {'type': 'str', 'default': 'deploy'},
+            'policy': {'type': 'dict'},
+            'policy_file': {'type': 'path'},
+            'mode': {'type': 'str', 'choices': ['monitor', 'enforce', 'drill']},
+            'cgroup': {'type': 'str'},
+            'scope': {'type': 'str', 'choices': ['tasks', 'user'], 'default': 'tasks'},
+            'join_users': {'type': 'list', 'elements': 'str'},
+            'loader': {'type': 'str', 'choices': ['auto', 'libbpf', 'bcc'], 'default': 'auto'},
+            'observe': {'type': 'bool', 'default': False},
+            'fail_on_denied': {'type': 'bool', 'default': True},
+            'ttl': {'type': 'int', 'default': 21600},
+            # what the action plugin sends along
+            '_object': {'type': 'str', 'no_log': True},
+            '_shell': {'type': 'str'},
+            '_remote_user': {'type': 'str'},
+        },
+        supports_check_mode=True,
+    )
+    began = time.time()
+    try:
+        if os.geteuid() != 0:
+            raise GuardError('Only root can load BPF programs: run this with become: true.')
+        check_options(module.params)
+        result = bring_up(module) if module.params['state'] == 'present' else take_down(module)
+    except (GuardError, OSError) as error:
+        module.fail_json(msg=str(error), clock=[began, time.time()], **getattr(error, 'facts', {}))
+    for internal in ('_object', '_shell', '_remote_user'):
+        module.params.pop(internal)
+    module.exit_json(clock=[began, time.time()], **result)
+
+
+if __name__ == '__main__':
+    main()

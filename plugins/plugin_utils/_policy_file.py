@@ -1,0 +1,154 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The text of a policy file in; what it holds, and the line of each part, out. Controller only.
+
+What comes out is as YAML means it and not yet a policy: check() of _policy decides that, and names the lines.
+"""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import PolicyError
+
+LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+# A few lines of aliases of aliases can mean more than any memory holds; no policy comes near these.
+MAX_PARTS = 2_000_000
+MAX_DEPTH = 50
+
+STANDARD_TAG = 'tag:yaml.org,2002:'
+MERGE = STANDARD_TAG + 'merge'
+KEY_TAGS = [MERGE] + [STANDARD_TAG + kind for kind in ('str', 'int', 'float', 'bool', 'null', 'timestamp')]
+HINTS = (
+    ('alias', 'A name that starts with * needs quotes: "*.github.com".'),
+    ('another document', 'A policy file holds one document; take the second --- out.'),
+    ('cannot start any token', 'Indent with spaces, not tabs; put text that starts with @ or ` in quotes.'),
+    ('mapping values are not allowed', 'Text with a colon and a space in it needs quotes around it.'),
+    ('constructor for the tag', 'Take the tag (what starts with !) out, or put the text in quotes.'),
+)
+
+
+def parse(text, source):
+    """(what the file holds, {path: line}), as check() wants them; PolicyError where it can't be read."""
+    reader = _Reader(text, source, other_tags=False)
+    return reader.value, reader.lines
+
+
+def lines(text, source):
+    """The {path: line} alone, for a file that Ansible's own loader reads: it knows !vault and !unsafe."""
+    return _Reader(text, source, other_tags=True).lines
+
+
+class _Reader:
+    """One file: PyYAML's tree of it, checked, with its merge keys (<<) written out."""
+
+    def __init__(self, text, source, other_tags):
+        self.source = source
+        self.measures = {}
+        unprintable = yaml.SafeLoader.NON_PRINTABLE.search(text)
+        if unprintable:
+            raise self._error(text.count('\n', 0, unprintable.start()),
+                              "the character %a can't stand in YAML. Take it out." % unprintable.group())
+        try:
+            self._check_nesting(text)
+            self.loader = LOADER(text)
+            root = self.loader.get_single_node()
+            if root is None or root.value == '':
+                raise self._error(None, 'the file is empty. A policy starts with version: 1.')
+            self._measure(root)
+            self.lines = self._lines(root)
+            self.value = None if other_tags else self.loader.construct_document(root)
+        except yaml.YAMLError as error:
+            raise self._yaml_error(error) from None
+
+    def _check_nesting(self, text):
+        # PyYAML's C half overruns its stack on deep nesting, so look before it builds the tree.
+        depth = 0
+        for event in yaml.parse(text, Loader=LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise self._error(event.start_mark.line, 'nested more than %d levels deep.' % MAX_DEPTH)
+
+    def _measure(self, node):
+        """(parts, depth) of a node with its aliases written out; on the way each node is checked, once."""
+        if id(node) in self.measures:
+            if not self.measures[id(node)]:
+                raise self._error(node.start_mark.line, 'this refers to itself with an alias (*).')
+            return self.measures[id(node)]
+        self.measures[id(node)] = None
+        below = []
+        if isinstance(node, yaml.ScalarNode):
+            self._check_scalar(node)
+        elif isinstance(node, yaml.SequenceNode):
+            below = [self._measure(item) for item in node.value]
+        else:
+            self._check_keys(node)
+            below = [self._measure(value) for _key, value in node.value]
+        parts, depth = 1 + sum(size for size, _deep in below), 1 + max((deep for _size, deep in below), default=0)
+        if parts > MAX_PARTS or depth > MAX_DEPTH:
+            raise self._error(node.start_mark.line,
+                              'with its aliases (*) written out, this is far too large or too deep.')
+        if isinstance(node, yaml.MappingNode):
+            self.loader.flatten_mapping(node)
+        self.measures[id(node)] = parts, depth
+        return parts, depth
+
+    def _check_scalar(self, node):
+        if node.tag == STANDARD_TAG + 'int' and not re.fullmatch('-?(0|[1-9][0-9]*)', node.value):
+            # 0443 is 291 to YAML, and 20:22 is 1222.
+            raise self._error(node.start_mark.line, '%s is another number to YAML than it looks. Write plain '
+                              'digits, or put it in quotes.' % _shorten(node.value))
+        if not node.tag.startswith(STANDARD_TAG):
+            return  # parse() refuses it when it makes the value; lines() leaves it to Ansible
+        try:
+            self.loader.construct_object(node)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:  # PyYAML lets out whatever its conversions raise: ValueError, KeyError ...
+            raise self._error(node.start_mark.line, '%s has a wrong value for what YAML takes it for (%s). '
+                              'Put it in quotes.' % (_shorten(node.value), error)) from None
+
+    def _check_keys(self, node):
+        seen = {}
+        for key, _value in node.value:
+            line = key.start_mark.line
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in KEY_TAGS:
+                raise self._error(line, 'a key must be a word. Text that starts with { or [ needs quotes.')
+            if (key.tag, key.value) in seen:
+                raise self._error(line, 'the key %s stands twice, in line %d and in line %d. Keep one.' % (
+                    _shorten(key.value), seen[key.tag, key.value] + 1, line + 1))
+            seen[key.tag, key.value] = line
+            if key.tag != MERGE:
+                self._check_scalar(key)
+
+    def _lines(self, node, line=None, path=()):
+        """{path: line}; what a key holds has the key's line."""
+        found = {path: node.start_mark.line + 1 if line is None else line}
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inside = path + (self.loader.construct_object(key),)
+                found.update(self._lines(value, key.start_mark.line + 1, inside))
+        elif isinstance(node, yaml.SequenceNode):
+            for number, item in enumerate(node.value):
+                found.update(self._lines(item, None, path + (number,)))
+        return found
+
+    def _yaml_error(self, error):
+        mark, context = getattr(error, 'problem_mark', None), getattr(error, 'context_mark', None)
+        what = str(getattr(error, 'problem', None) or error)
+        if context and mark and context.line != mark.line:
+            what += ', %s that began in line %d' % (error.context, context.line + 1)
+        hints = [hint for sign, hint in HINTS if sign in str(error)]
+        what = 'not readable as YAML: %s. %s' % (what, ''.join(hints[:1]))
+        return self._error(mark.line if mark else None, what)
+
+    def _error(self, line, problem):
+        where = self.source if line is None else '%s:%d' % (self.source, line + 1)
+        return PolicyError('%s: %s' % (where, problem.rstrip()))
+
+
+def _shorten(text):
+    return repr(text if len(text) <= 80 else text[:77] + '...')

@@ -1,0 +1,323 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: used by this collection only, may change without notice.
+
+"""Last stage, reports to text: what the guards returned goes in, lines of at most 80 columns come out.
+
+A report is a mapping: host, name, mode, denied, observed, counters, left_running and faults as the module
+returned them, tasks (a list of Window), offset (target clock minus controller clock, seconds), outside (pairs
+of how and task). A line is a pair of tone (bad, warn, good, plain) and text. Knows nothing of Ansible.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections import Counter
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _ledger
+
+WIDTH = 80
+NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
+SLACK = 0.2  # seconds within which the two clocks can't be told apart
+UNKNOWN = 'unknown'
+SORTS = ('denied', 'drill', 'faulty', 'would deny', 'expected')  # outcomes of a guard, the worst first
+TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-[^/\s]+/')
+
+
+class Window(NamedTuple):
+    """One task on one host, on the controller's clock."""
+
+    start: float
+    end: float
+    task: str
+    idle: bool  # started nothing inside the guard: a task beside it is the likelier cause
+
+
+def task_at(stamp, windows, offset=0.0):
+    """Name the task that ran when the target's clock showed `stamp` (ISO 8601)."""
+    try:
+        seen = datetime.fromisoformat(str(stamp).replace('Z', '+00:00'))
+    except ValueError:
+        return UNKNOWN
+    if seen.tzinfo is None:
+        seen = seen.replace(tzinfo=timezone.utc)
+    moment = seen.timestamp() - (offset if abs(offset) >= SLACK else 0.0)
+
+    def distance(window):
+        gap = max(window.start - moment, moment - window.end, 0.0)
+        if window.idle:
+            return math.inf if gap else SLACK
+        return gap
+
+    nearest = min(windows, key=distance, default=None)
+    return nearest.task if nearest and distance(nearest) <= NEAR else UNKNOWN
+
+
+def clean(text):
+    """One printable line: what a process on the target called itself must not steer this terminal."""
+    return ''.join(char if char.isprintable() else '?' for char in ' '.join(str(text).split()))
+
+
+def clip(text, width):
+    text = clean(text)
+    return text if len(text) <= width else text[:width - 1] + '…'
+
+
+def amount(number, noun):
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}{"es" if noun.endswith("s") else "s"}'
+
+
+def endpoint(record):
+    return _ledger.endpoint(record) if record.get('address') else clean(record.get('path') or record.get('name') or UNKNOWN)
+
+
+def outcome(record, mode):
+    """Sort a denial by what it means for the run; only `denied` fails it."""
+    mode = record.get('mode') or mode
+    if mode == 'monitor':
+        return 'would deny'
+    if record.get('expected'):
+        return 'expected'
+    return 'drill' if mode == 'drill' else 'denied'
+
+
+def verdict(record, mode):
+    """Return the tone and the word for one denial."""
+    mode = record.get('mode') or mode
+    notes = ['drill'] if mode == 'drill' else []
+    notes += ['expected'] if record.get('expected') else []
+    word = 'WOULD DENY' if mode == 'monitor' else 'DENIED'
+    tone = 'bad' if word == 'DENIED' and not record.get('expected') else 'warn'
+    return tone, f'{word} ({", ".join(notes)})' if notes else word
+
+
+def totals(report):
+    """Count accesses by outcome. The kernel's counters also know those whose details were lost."""
+    counters, sums = report.get('counters') or {}, Counter()
+    for record in report['denied']:
+        sums[outcome(record, report['mode'])] += record.get('count', 1)
+    recorded = {'would_deny': sums['would deny'], 'denied': sum(sums.values()) - sums['would deny']}
+    sort = {'would_deny': 'would deny', 'denied': 'drill' if report['mode'] == 'drill' else 'denied'}
+    for verb, known in recorded.items():
+        counted = sum(kind.get(verb, 0) for kind in counters.values() if isinstance(kind, dict))
+        sums[sort[verb]] += min(counters.get('lost', 0), max(0, counted - known))
+    return sums
+
+
+def merge(records):
+    """Fold records that differ only by process and moment, or by the address behind the same name, into one."""
+    merged = {}
+    for record in records:
+        key = (known_name(record) or endpoint(record), *map(record.get, ('rule', 'kind', 'command', 'expected', 'mode')))
+        first = record.get('first_seen') or ''
+        last = record.get('last_seen') or first
+        row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last, endpoints=[]))
+        row['count'] += record.get('count', 1)
+        row['first_seen'], row['last_seen'] = min(row['first_seen'], first), max(row['last_seen'], last)
+        if endpoint(record) not in row['endpoints']:
+            row['endpoints'].append(endpoint(record))
+    for row in merged.values():  # resolver libraries try each address by a UDP connect: that is not the news
+        row['endpoints'].sort(key=lambda where: not where.endswith('/tcp'))
+    return sorted(merged.values(), key=lambda row: (bool(row.get('expected')), row['first_seen']))
+
+
+def detail(label, text):
+    return 'plain', f'    {label:<8} {text}'
+
+
+def short(command):
+    """Drop the directories of the program, which say less than its arguments do."""
+    program, space, arguments = command.partition(' ')
+    return program.rsplit('/', 1)[-1] + space + arguments
+
+
+def spoken(command):
+    """Drop the directory that Ansible made for the task: it says nothing, and takes the room."""
+    return TASK_DIRECTORY.sub('', command)
+
+
+def known_name(record):
+    """Return the name that led to the record's address; without an address, endpoint() shows it already."""
+    return clean(record.get('address') and record.get('name') or '')
+
+
+def row_head(word, row):
+    kind = ' '.join(filter(None, (row.get('class'), row.get('kind'))))
+    return '  '.join(filter(None, ('  ' + word, row['endpoints'][0], known_name(row), f'{row["count"]}x', kind)))
+
+
+def row_lines(row, report):
+    """Tell one denial: what, why, during which task, by whom, and who to ask."""
+    tone, word = verdict(row, report['mode'])
+    rule = row.get('rule')
+    head = row_head(word, row)
+    fits = rule and len(head) + len(rule) + 9 <= WIDTH
+    lines = [(tone, f'{head}  (rule {rule})' if fits else head)]
+    if rule and not fits:
+        lines.append(detail('rule', rule))
+    if row['endpoints'][1:]:
+        lines += [detail('' if number else 'also', part)
+                  for number, part in enumerate(textwrap.wrap(', '.join(row['endpoints'][1:]), WIDTH - 13))]
+    for number, part in enumerate(textwrap.wrap(clean(row.get('reason') or ''), WIDTH - 13)):
+        lines.append(detail('' if number else 'why', part))
+    task = task_at(row['first_seen'], report['tasks'], report['offset'])
+    last_task = task_at(row['last_seen'], report['tasks'], report['offset'])
+    lines.append(detail('task', task))
+    if last_task not in (task, UNKNOWN):
+        lines.append(detail('until', last_task))
+    if row.get('command'):
+        lines.append(detail('command', clip(spoken(row['command']), WIDTH - 13)))
+    parents = [clip(short(parent.get('command') or ''), 24) for parent in row.get('ancestry') or []]
+    if parents:
+        lines.append(detail('ancestry', clip(' < '.join(parents), WIDTH - 13)))
+    owner, runbook = clean(row.get('owner') or ''), clean(row.get('runbook') or '')
+    if owner:
+        lines.append(detail('owner', f'{owner}   runbook {runbook}' if runbook else owner))
+    elif runbook:
+        lines.append(detail('runbook', runbook))
+    return lines
+
+
+def seen_line(row):
+    """Tell one observation in one line, its command as far as it fits."""
+    head = row_head('seen', row)
+    room = WIDTH - len(head) - 2
+    command = clip(spoken(row.get('command') or ''), room) if room > 8 else ''
+    return 'plain', f'{head}  {command}' if command else head
+
+
+def headline(report, sums):
+    denied = sums['denied'] + sums['drill'] + sums['expected']
+    said = []
+    if denied:
+        said.append(f'{amount(denied, "access")} denied')
+    if sums['expected']:
+        said.append(f'{sums["expected"]} of them expected')
+    if sums['would deny']:
+        said.append(f'{amount(sums["would deny"], "access")} would be denied')
+    if denied > sums['expected']:
+        tone = 'bad'
+    else:
+        doubts = (report.get('counters') or {}).get('lost') or report.get('faults')
+        tone = 'warn' if said or doubts else 'good'
+    text = ', '.join(said) or ('clean, nothing denied' if tone == 'good' else 'nothing denied')
+    return tone, f'GUARD {report["name"]} on {report["host"]} [{report["mode"]}]: {text}'
+
+
+def block(report, show_observed, max_rows):
+    """Tell one guard on one host, as soon as it is down."""
+    lines = [headline(report, totals(report))]
+    denied, seen = merge(report['denied']), merge(report['observed']) if show_observed else []
+    lines += [line for row in denied[:max_rows] for line in row_lines(row, report)]
+    lines += [seen_line(row) for row in seen[:max(0, max_rows - len(denied))]]
+    lines += left_out(len(denied) + len(seen) - max_rows)
+    lost = (report.get('counters') or {}).get('lost')
+    if lost:
+        lines.append(('warn', f'  details of {amount(lost, "access")} did not fit; the totals are exact'))
+    if report.get('faults'):
+        lines.append(('warn', '  the guard was not whole at its end:'))
+        lines += [('plain', '    ' + part) for fault in report['faults']
+                  for part in textwrap.wrap(clean(fault), WIDTH - 4)]
+    outside = list(dict.fromkeys(report['outside']))
+    if outside:
+        lines.append(('warn', '  outside the guard (not watched, not stopped):'))
+        lines += [detail(how if len(how) <= 8 else how + ':', task) for how, task in outside[:max_rows]]
+        lines += left_out(len(outside) - max_rows)
+    running = report.get('left_running') or []
+    if running:
+        lines.append(('warn', '  left running (moved out when the guard came down):'))
+        lines += [detail(one['pid'], clip(one['command'], WIDTH - 13)) for one in running[:max_rows]]
+        lines += left_out(len(running) - max_rows)
+    return lines
+
+
+def left_out(number):
+    return [('plain', f'    … {number} more not shown (max_rows)')] if number > 0 else []
+
+
+def table(heads, rows):
+    """Align columns: numbers to the right, words to the left."""
+    cells = [heads] + [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+    numbers = [all(isinstance(row[column], int) for row in rows) for column in range(len(heads))]
+    return ['  '.join(cell.rjust(width) if number else cell.ljust(width)
+                      for cell, width, number in zip(row, widths, numbers)).rstrip() for row in cells]
+
+
+class Fleet:
+    """Every guard of the run, kept small: one row per guard and one per distinct endpoint."""
+
+    def __init__(self):
+        self.guards = {}  # (host, name, mode) -> Counter of accesses by outcome
+        self.endpoints = {}  # (endpoint, rule, verdict) -> [name, hosts, accesses]
+        self.notes = {}  # (host, name, mode) -> outcome that no report tells
+        self.missing = []  # (title, host, name, mode, details): guards whose report never came
+
+    def add(self, report, show_observed):
+        row = self.guards.setdefault((report['host'], report['name'], report['mode']), Counter())
+        row.update(totals(report))
+        row['faulty'] += len(report.get('faults') or [])
+        row['seen'] += len({endpoint(record) for record in report['observed']})
+        row['outside'] += len(set(report['outside']))
+        told = [(record, verdict(record, report['mode'])[1]) for record in report['denied']]
+        for record, word in told + [(record, 'seen') for record in report['observed'] if show_observed]:
+            key = endpoint(record), record.get('rule') or '-', word
+            place = self.endpoints.setdefault(key, ['', set(), 0])
+            place[0] = place[0] or known_name(record)
+            place[1].add(report['host'])
+            place[2] += record.get('count', 1)
+
+    def note(self, host, name, mode, outcome_word, outside=0):
+        """Add a guard that no report tells about."""
+        self.guards.setdefault((host, name, mode), Counter())['outside'] += outside
+        self.notes[host, name, mode] = outcome_word
+
+    def miss(self, title, host, name, mode, details, outside=0):
+        """Add a guard whose report never came, with (label, text) details for the reader."""
+        self.note(host, name, mode, title.lower(), outside)
+        self.missing.append((f'GUARD {title}: {name} on {host} [{mode}]', host, details))
+
+    def denying_hosts(self):
+        return sorted({host for (host, dummy, dummy), row in self.guards.items() if row['denied']})
+
+    def broken_hosts(self):
+        return sorted({host for (host, dummy, mode), row in self.guards.items() if row['faulty'] and mode == 'enforce'})
+
+    def missing_hosts(self):
+        return sorted({host for dummy, host, dummy in self.missing})
+
+    def _outcome(self, key):
+        words = [(self.notes.get(key), self.notes.get(key))]
+        words += [(self.guards[key][sort], sort) for sort in SORTS]
+        return next((word for true, word in words if true), 'clean')
+
+    def lines(self, max_rows):
+        """Tell the whole run: the guards, the distinct endpoints, the guards whose report is missing."""
+        if not self.guards:
+            return []
+        tones = {'denied': 'bad', 'drill': 'bad', 'clean': 'good', 'would deny': 'warn', 'expected': 'warn'}
+        outcomes = {key: self._outcome(key) for key in sorted(self.guards)}
+        rows = [[*key, row['denied'] + row['drill'], row['expected'], row['would deny'], row['seen'],
+                 row['outside'], outcomes[key]] for key, row in sorted(self.guards.items())]
+        heads = ['host', 'guard', 'mode', 'denied', 'expected', 'would', 'seen', 'outside', 'outcome']
+        texts = table(heads, rows)
+        lines = [('plain', 'GUARDS'), ('plain', '  ' + texts[0])]
+        lines += [(tones.get(word, 'warn'), '  ' + text) for word, text in zip(outcomes.values(), texts[1:])]
+        places = sorted(self.endpoints.items(),
+                        key=lambda item: (item[0][2] == 'seen', -len(item[1][1]), -item[1][2], item[0]))
+        if places:
+            lines += [('plain', ''), ('plain', 'ENDPOINTS')]
+            rows = [[where, name or '-', rule, word, len(hosts), count]
+                    for (where, rule, word), (name, hosts, count) in places[:max_rows]]
+            lines += [('plain', '  ' + text)
+                      for text in table(['endpoint', 'name', 'rule', 'verdict', 'hosts', 'accesses'], rows)]
+            lines += left_out(len(places) - max_rows)
+        for title, dummy, details in self.missing:
+            lines += [('plain', ''), ('bad', title)] + [detail(label, text) for label, text in details]
+        return lines

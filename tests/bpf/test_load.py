@@ -1,0 +1,239 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shipped object: what the verifier says to it, what its BTF says of the maps, and how the maps are filled."""
+
+from __future__ import annotations
+
+import ctypes
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import HOOKS, OBJECT, SYN, child, frame, indices, passes
+from test_rules import TCP, compiled, policy_of
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _libbpf
+
+MAPS = {'ebg_config': (ctypes.c_uint32, _abi.Config), 'ebg_nets': (_abi.NetKey, _abi.Net),
+        'ebg_ports': (ctypes.c_uint32, _abi.Port), 'ebg_counters': (ctypes.c_uint32, ctypes.c_uint64),
+        'ebg_denied': (_abi.Denial, _abi.Record), 'ebg_observed': (_abi.Endpoint, _abi.Record),
+        'ebg_blank': (ctypes.c_uint32, _abi.Record), 'ebg_opened': (ctypes.c_int, ctypes.c_uint8)}
+ENTRIES = {'ebg_counters': _abi.COUNTERS, 'ebg_denied': _abi.MAX_DENIED, 'ebg_observed': _abi.MAX_OBSERVED}
+BPFTOOL_NAMES = {'ebg_connect4': 'cgroup_inet4_connect', 'ebg_connect6': 'cgroup_inet6_connect',
+                 'ebg_sendmsg4': 'cgroup_udp4_sendmsg', 'ebg_sendmsg6': 'cgroup_udp6_sendmsg',
+                 'ebg_egress': 'cgroup_inet_egress'}
+VERIFIER_LIMIT = 1_000_000  # instructions that any supported kernel looks at
+
+
+def open_object():
+    return _libbpf.Object(_libbpf.Library(), OBJECT.read_bytes())
+
+
+def bpftool(*arguments):
+    return json.loads(subprocess.run(['bpftool', '-j', *arguments], check=True, stdout=subprocess.PIPE).stdout)
+
+
+# --- programs ---
+
+@pytest.mark.parametrize('hook', HOOKS)
+def test_the_verifier_is_far_from_its_limit(guards, hook):
+    with open('/proc/self/fdinfo/%d' % guards(attach=False).object.program_fd(hook)) as lines:
+        told = dict(line.strip().split(':\t') for line in lines)
+    assert 0 < int(told['verified_insns']) < VERIFIER_LIMIT / 10
+
+
+def test_each_program_is_attached_to_its_own_hook(guards):
+    guard = guards()
+    attached = bpftool('cgroup', 'show', guard.cgroup)
+    assert {program['name']: program['attach_type'] for program in attached} == BPFTOOL_NAMES
+    identity = os.stat(guard.cgroup).st_ino
+    for hook, link in zip(HOOKS, guard.links):
+        info = guard.kernel.link_info(link)
+        assert (info.type, info.cgroup_id, info.attach_type) == (
+            _libbpf.BPF_LINK_TYPE_CGROUP, identity, _libbpf.ATTACH_TYPES[hook])
+        assert bpftool('prog', 'show', 'id', str(info.prog_id))['name'] == hook
+
+
+# --- what the object and Python say of the maps ---
+
+def btf_layout(types, type_id):
+    """A BTF type as `python_layout` shows a ctypes type."""
+    kind = types[type_id]
+    if kind['kind'] in ('TYPEDEF', 'CONST', 'VOLATILE'):
+        return btf_layout(types, kind['type_id'])
+    if kind['kind'] == 'ARRAY':
+        return [kind['nr_elems'], btf_layout(types, kind['type_id'])]
+    if kind['kind'] in ('STRUCT', 'UNION'):
+        return {'size': kind['size'], 'fields': [
+            (member['name'], member['bits_offset'] / 8, btf_layout(types, member['type_id']))
+            for member in kind['members']]}
+    return kind['size']
+
+
+def python_layout(ctype):
+    if hasattr(ctype, '_fields_'):
+        return {'size': ctypes.sizeof(ctype), 'fields': [
+            (name, getattr(ctype, name).offset, python_layout(field)) for name, field in ctype._fields_]}
+    if hasattr(ctype, '_length_'):
+        return [ctype._length_, python_layout(ctype._type_)]
+    return ctypes.sizeof(ctype)
+
+
+def btf_maps():
+    """{map: {member of its definition: BTF type}} of the shipped object."""
+    types = {kind['id']: kind for kind in bpftool('btf', 'dump', 'file', str(OBJECT))['types']}
+    section, = [kind for kind in types.values() if kind['kind'] == 'DATASEC' and kind['name'] == '.maps']
+    for variable in (types[entry['type_id']] for entry in section['vars']):
+        yield types, variable['name'], {member['name']: types[types[member['type_id']]['type_id']]['id']
+                                        for member in types[variable['type_id']]['members']
+                                        if member['name'] in ('key', 'value')}
+
+
+def test_the_object_describes_its_maps_as_python_does():
+    described = {}
+    for types, name, members in btf_maps():
+        described[name] = btf_layout(types, members['key']), btf_layout(types, members['value'])
+    assert described == {name: (python_layout(key), python_layout(value)) for name, (key, value) in MAPS.items()}
+
+
+@pytest.mark.parametrize('name', MAPS)
+def test_the_kernel_made_the_maps_so(guards, name):
+    guard = guards(attach=False)
+    info = guard.kernel.map_info(guard.object.map_fd(name))
+    key, value = MAPS[name]
+    assert (info.name.decode(), info.key_size, info.value_size) == (name, ctypes.sizeof(key), ctypes.sizeof(value))
+    assert info.max_entries == ENTRIES.get(name, info.max_entries)
+
+
+def test_what_a_program_uses_can_be_found_without_a_pin(guards):
+    guard = guards()
+    found = guard.kernel.maps_of_program(guard.kernel.link_info(guard.links[-1]).prog_id)
+    try:
+        assert set(found) == set(MAPS)
+        assert guard.kernel.map_info(found['ebg_denied']).id == guard.kernel.map_info(guard.maps['ebg_denied']).id
+    finally:
+        for descriptor in found.values():
+            os.close(descriptor)
+
+
+# --- filling ---
+
+def test_one_call_and_one_by_one_fill_a_map_alike(guards):
+    rules = compiled(policy_of([('a', ['198.51.100.0/24', '2001:db8::/32'], [443, 80]), ('b', ['0.0.0.0/0'])]))
+    contents = []
+    for fill in ('at once', 'one by one'):
+        guard = guards(attach=False, sizes={'ebg_nets': len(rules.keys)})
+        if fill == 'at once':
+            guard.kernel.update_many(guard.maps['ebg_nets'], rules.keys, rules.nets)
+        else:
+            for key, value in zip(rules.keys, rules.nets):
+                guard.kernel.update(guard.maps['ebg_nets'], key, value)
+        contents.append({(bytes(key), bytes(value))
+                         for key, value in guard.kernel.items(guard.maps['ebg_nets'], _abi.NetKey, _abi.Net)})
+    assert contents[0] == contents[1] == {(bytes(key), bytes(value)) for key, value in zip(rules.keys, rules.nets)}
+
+
+def test_a_map_that_takes_no_batch_is_filled_one_by_one():
+    """On 5.10 that is the LPM trie; on every kernel it is an array of cgroups."""
+    kernel = _libbpf.Kernel(_libbpf.Library())
+    cgroup = os.open(_cgroup.mount_point(), os.O_RDONLY)
+    array = kernel.library.check(kernel.lib.bpf_map_create(8, b'ebg_test', 4, 4, 2, None), 'make an array of cgroups')
+    try:
+        kernel.update_many(array, indices(range(2)), (ctypes.c_uint32 * 2)(cgroup, cgroup))
+    finally:
+        os.close(array)
+        os.close(cgroup)
+
+
+def test_100_000_networks_are_in_force(guards):
+    networks = [str(ipaddress.ip_network((0x14000000 + 256 * index, 24))) for index in range(100_000)]
+    guard = guards(attach=False, deny=[('many', networks, [443])])
+    for number, denied in ((0, True), (50_000, True), (99_999, True), (100_000, False)):
+        address = ipaddress.ip_address(0x14000000 + 256 * number + 7)
+        assert passes(guard, frame(address, 443, TCP, flags=SYN)) != denied, address
+        assert passes(guard, frame(address, 80, TCP, flags=SYN))
+
+
+# --- errors and ends ---
+
+def no_such_program(loaded, kernel):
+    loaded.program_fd('ebg_connect5')
+
+
+def too_many_entries(loaded, kernel):
+    kernel.update_many(loaded.map_fd('ebg_ports'), indices(range(2)), (_abi.Port * 2)())
+
+
+def wrong_hook(loaded, kernel):
+    directory = os.open('/', os.O_RDONLY)
+    try:
+        kernel.attach(loaded.program_fd('ebg_connect4'), directory, 'ebg_connect4')
+    finally:
+        os.close(directory)
+
+
+@pytest.mark.parametrize('act, message', [
+    (no_such_program, r'find the program ebg_connect5: No such file or directory \(ENOENT\)\.$'),
+    (lambda loaded, kernel: loaded.map_fd('ebg_rules'), r'find the map ebg_rules: No such file .* \(ENOENT\)\.$'),
+    (lambda loaded, kernel: loaded.set_size('ebg_nets', 5), r'size the map ebg_nets: .* \(EBUSY\)'),
+    (lambda loaded, kernel: kernel.open('/sys/fs/bpf/ebg-test-none'), r'open /sys/fs/bpf/ebg-test-none: .*\(ENOENT\)'),
+    (lambda loaded, kernel: kernel.pin(loaded.map_fd('ebg_nets'), '/tmp/ebg-test-pin'), r'pin /tmp/ebg-test-pin: '),
+    (lambda loaded, kernel: kernel.program(2 ** 32 - 2), r'open a program: .* \(ENOENT\)'),
+    (too_many_entries, r'fill a map.*: .* \(E2BIG\)'),
+    (wrong_hook, r'attach ebg_connect4 to the cgroup: .* \(EBADF\)')])
+def test_errors_name_what_was_asked_and_the_errno(act, message):
+    loaded = open_object()
+    try:
+        loaded.load()
+        with pytest.raises(_libbpf.KernelError, match='The kernel refused to ' + message):
+            act(loaded, _libbpf.Kernel(loaded.library))
+    finally:
+        loaded.close()
+
+
+@pytest.mark.parametrize('content, said', [(b'no object', 'not a proper ELF object'), (b'', 'open the BPF object')])
+def test_a_damaged_object_is_refused_in_words(content, said):
+    library = _libbpf.Library()
+    with pytest.raises(_libbpf.KernelError, match='open the BPF object.*%s' % said if content else said):
+        _libbpf.Object(library, content)
+
+
+def test_a_second_library_does_not_harm_the_first():
+    """libbpf knows one print function for the process; it must outlive every Library."""
+    script = ('import gc\nfrom %s import Library, Object, KernelError\nfirst = Library()\nLibrary()\ngc.collect()\n'
+              'try:\n    Object(first, b"no object")\nexcept KernelError as error:\n    print(error)\n'
+              % _libbpf.__name__)
+    done = subprocess.run([sys.executable, '-c', script], stdout=subprocess.PIPE, text=True, check=False,
+                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
+    assert done.returncode == 0 and 'not a proper ELF object' in done.stdout
+
+
+def test_a_closed_object_leaves_no_descriptor():
+    def descriptors():
+        return sorted(os.readlink('/proc/self/fd/' + entry) for entry in os.listdir('/proc/self/fd')
+                      if os.path.lexists('/proc/self/fd/' + entry))
+
+    def load_often():
+        before = descriptors()
+        for _time in range(3):
+            loaded = open_object()
+            loaded.load()
+            loaded.close()
+        return [before, descriptors()]
+
+    before, after = child(load_often)
+    assert before == after
+
+
+@pytest.mark.parametrize('release, package', [
+    ('ID=debian\nVERSION_ID="12"', 'libbpf1'), ('ID=debian\nVERSION_ID="11"', 'libbpf0'),
+    ('ID=ubuntu\nID_LIKE=debian\nVERSION_ID="22.04"', 'libbpf0'), ('ID=ubuntu\nVERSION_ID="24.04"', 'libbpf1'),
+    ('ID="rocky"\nID_LIKE="rhel centos fedora"', 'libbpf'), ('ID="opensuse-leap"\nID_LIKE="suse opensuse"', 'libbpf1'),
+    ('ID=linuxmint\nID_LIKE="ubuntu debian"', 'libbpf1'), ('', 'libbpf')])
+def test_the_package_that_has_libbpf(tmp_path, release, package):
+    (tmp_path / 'os-release').write_text(release + '\n')
+    assert _libbpf.package_name(str(tmp_path / 'os-release')) == package

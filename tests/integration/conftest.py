@@ -1,0 +1,37 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One fleet of three hosts for all integration tests; each test leaves every host as it found it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "fleet")]
+
+from controller import Controller  # noqa: E402
+from fleet import Fleet  # noqa: E402
+from hosts import remains  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def fleet():
+    with Fleet("tests", hosts=3) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def controller(fleet, tmp_path):
+    """Each test takes its guards down; what it leaves is a defect of the product or of the test."""
+    fleet.forget_logs()
+    controller = Controller(fleet, tmp_path)
+    yield controller
+    left = {host: found for host in fleet.hosts if (found := remains(fleet, host))}
+    for host, found in left.items():
+        for name in {Path(path).name for path in found if Path(path).parent.name == "ebpf_guard"}:
+            controller.adhoc("ebpf_guard", {"state": "absent", "name": name}, host)
+    assert not left, f"left on the hosts: {left}"

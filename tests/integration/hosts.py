@@ -1,0 +1,49 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests look at on a host of the fleet, and where a guard's things are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LAUNCHER = "/run/ebpf_guard/deploy/launcher"
+CGROUP = "/sys/fs/cgroup/unified/ebpf_guard/deploy"
+PINS = "/sys/fs/bpf/ebpf_guard/deploy"
+REMAINS = "for d in /run/ebpf_guard /sys/fs/bpf/ebpf_guard $(find /sys/fs/cgroup -type d -name ebpf_guard); do " \
+          "find $d 2> /dev/null; done; true"
+
+
+def remains(fleet, host="web1"):
+    """What of any guard is on a host."""
+    return fleet.exec(host, "sh", "-c", REMAINS).stdout.split()
+
+
+def inside(fleet, *command, name="deploy", host="web1", **options):
+    """Run a command on a host inside a guard."""
+    return fleet.exec(host, f"/run/ebpf_guard/{name}/launcher", "-c", 'exec "$@"', "sh", *command, **options)
+
+
+def denied(fleet, host="web1", name="deploy", address="192.0.2.10"):
+    return inside(fleet, "curl", "-s", "-o", "/dev/null", "--max-time", "5", f"http://{address}/", check=False,
+                  name=name, host=host).returncode != 0
+
+
+def listing(fleet):
+    """Everything a guard could leave: cgroups, pins, files, mounts, and its agent."""
+    return fleet.exec("web1", "sh", "-c",
+                      "find /sys/fs/cgroup -type d; find /sys/fs/bpf /run -not -path '*/sudo/*'; ls /var/log;"
+                      "cut -d' ' -f5 /proc/self/mountinfo | grep -v '^/sys/fs/bpf$'").stdout + str(agents(fleet))
+
+
+def agents(fleet):
+    """The pids of this host's agents. Its processes are those of its cgroup: pids are the machine's."""
+    found = fleet.exec("web1", "sh", "-c", "cat $(find /sys/fs/cgroup -name cgroup.procs)").stdout.split()
+    return [int(pid) for pid in found if "/proc/self/fd/" in command_of(pid)]
+
+
+def command_of(pid):
+    try:
+        return Path("/proc", pid, "cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""

@@ -1,0 +1,20 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""In place of the script that ansible-test downloads: some machines reach a package index, and nothing else.
+
+test_sanity.py lays it into ansible-test's cache, beside the wheel of the pip that ansible-test asks for.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+WHEELS = Path(__file__).parent
+PACKAGES = [word for word in sys.argv[1:] if word not in ('--no-setuptools', '--no-wheel')]
+
+sys.path.insert(0, str(max(WHEELS.glob('pip-*.whl'))))
+sys.argv = ['pip', 'install', '--no-index', '--find-links', str(WHEELS)] + PACKAGES
+runpy.run_module('pip', run_name='__main__')

@@ -1,0 +1,144 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Entries of the kernel's tables -> the records that users read. tests/bpf/test_records.py lets the kernel write."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import time
+
+import pytest
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _ledger
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
+
+RULES = [_ledger.describe(rule) for rule in check({
+    'version': 1, 'expected': ['github'],
+    'deny': [{'id': 'github', 'reason': 'it runs on this', 'owner': 'db-team', 'runbook': 'https://wiki.example/x',
+              'networks': ['198.51.100.0/24']}],
+    'allow': [{'id': 'mirror', 'networks': ['198.51.100.7/32']}]}).rules]
+GITHUB, MIRROR = _abi.RULE_FIRST, _abi.RULE_FIRST + 1
+NAMES = {'198.51.100.1': 'github.com, www.github.com', '2001:db8::1': 'github.com'}
+
+
+def endpoint_of(address='198.51.100.1', port=443, protocol=6, kind=_abi.KIND_CONNECT):
+    packed = ipaddress.ip_address(address).packed.rjust(16, b'\0')
+    packed = packed if ':' in address else b'\0' * 10 + b'\xff\xff' + packed[12:]
+    return _abi.Endpoint(address=(_abi.ctypes.c_uint8 * 16)(*packed), port=port, protocol=protocol, kind=kind)
+
+
+def record_of(args=b'curl\0https://github.com\0', comm=b'curl', ancestors=((7, b'sh'), (5, b'deploy.sh')), **values):
+    record = _abi.Record(comm=comm, args_length=len(args), **dict(
+        {'count': 3, 'first_seen': 10 ** 9, 'last_seen': 2 * 10 ** 9, 'pid': 42, 'uid': 1000}, **values))
+    record.args[:len(args)] = args
+    for index, (pid, name) in enumerate(ancestors):
+        record.ancestors[index] = _abi.Ancestor(pid=pid, comm=name)
+    return record
+
+
+def denial(rule=GITHUB, mode=_abi.MODE_ENFORCE, endpoint=None, **values):
+    reader = _ledger.Reader(RULES, NAMES, 'enforce')
+    key = _abi.Denial(rule=rule, mode=mode, endpoint=endpoint or endpoint_of())
+    return reader.denials([(key, record_of(**values))])[0]
+
+
+def test_a_whole_denial():
+    record = denial()
+    boot = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    for key, second in (('first_seen', 1), ('last_seen', 2)):
+        assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z', record[key])
+        seconds = _ledger.datetime.datetime.fromisoformat(record.pop(key).replace('Z', '+00:00')).timestamp()
+        assert abs(seconds - boot - second) < 0.5
+    assert record == {
+        'rule': 'github', 'reason': 'it runs on this', 'owner': 'db-team', 'runbook': 'https://wiki.example/x',
+        'expected': True, 'kind': 'connect', 'name': 'github.com, www.github.com', 'address': '198.51.100.1',
+        'port': 443, 'protocol': 'tcp', 'count': 3, 'pid': 42, 'uid': 1000, 'command': 'curl https://github.com',
+        'ancestry': [{'pid': 7, 'command': 'sh'}, {'pid': 5, 'command': 'deploy.sh'}], 'mode': 'enforce'}
+
+
+@pytest.mark.parametrize('rule, told', [
+    (GITHUB, 'github'), (MIRROR, 'mirror'), (_abi.RULE_DEFAULT, None), (99, 'rule-99')])
+def test_rules_by_number(rule, told):
+    assert denial(rule=rule)['rule'] == told
+    assert denial(rule=rule)['reason'] or told == 'mirror'
+
+
+@pytest.mark.parametrize('number, told', [(0, 'monitor'), (1, 'enforce'), (2, 'drill')])
+def test_a_denial_keeps_the_mode_of_its_time(number, told):
+    assert denial(mode=number)['mode'] == told
+
+
+@pytest.mark.parametrize('endpoint, told', [
+    (endpoint_of('198.51.100.1', 443, 6), ('198.51.100.1', 443, 'tcp', '198.51.100.1:443/tcp')),
+    (endpoint_of('2001:db8::1', 53, 17), ('2001:db8::1', 53, 'udp', '[2001:db8::1]:53/udp')),
+    (endpoint_of('198.51.100.1', 0, 1), ('198.51.100.1', 0, 'icmp', '198.51.100.1/icmp')),
+    (endpoint_of('2001:db8::1', 0, 58), ('2001:db8::1', 0, 'icmpv6', '2001:db8::1/icmpv6')),
+    (endpoint_of('::1', 0, 132), ('::1', 0, 'sctp', '::1/sctp')),
+    (endpoint_of('::1', 0, 47), ('::1', 0, '47', '::1/47')),
+    (endpoint_of('::ffff:198.51.100.1', 1, 6), ('198.51.100.1', 1, 'tcp', '198.51.100.1:1/tcp'))])
+def test_endpoints(endpoint, told):
+    record = denial(endpoint=endpoint)
+    assert (record['address'], record['port'], record['protocol'], _ledger.endpoint(record)) == told
+    assert record['name'] == NAMES.get(record['address'])
+
+
+@pytest.mark.parametrize('args, comm, command', [
+    (b'a\0\0b\0', b'x', 'a  b'), (b'', b'kworker', 'kworker'), (b'\0\0', b'sh', 'sh'), (b'cut off', b'x', 'cut off'),
+    (b'\xc3\xb6\0\xff\0', b'x', '\xf6 \ufffd'), (b'x' * _abi.ARGS, b'x', 'x' * _abi.ARGS), (b'', b'\xff', '\ufffd')])
+def test_command_lines(args, comm, command):
+    assert denial(args=args, comm=comm)['command'] == command
+
+
+def test_ancestors_end_where_none_was_recorded():
+    assert denial(ancestors=())['ancestry'] == []
+    full = [(pid, b'123456789012345') for pid in range(1, _abi.ANCESTORS + 1)]
+    assert [ancestor['pid'] for ancestor in denial(ancestors=full)['ancestry']] == [pid for pid, _comm in full]
+
+
+def test_observations_are_in_order_and_by_rule():
+    entries = [(endpoint_of(port=port), record_of(first_seen=first, rule=rule)) for port, first, rule in (
+        (3, 3000, MIRROR), (1, 1000, _abi.RULE_DEFAULT), (2, 2000, MIRROR))]
+    found = _ledger.Reader(RULES, {}, 'monitor').observations(entries)
+    assert [(record['port'], record['rule'], record['mode']) for record in found] == [
+        (1, None, 'monitor'), (2, 'mirror', 'monitor'), (3, 'mirror', 'monitor')]
+
+
+def test_counters():
+    totals = list(range(100, 100 + _abi.COUNTERS))
+    assert _ledger.counters(totals) == {'connect': {'allowed': 100, 'denied': 101, 'would_deny': 102},
+                                        'send': {'allowed': 103, 'denied': 104, 'would_deny': 105}, 'lost': 106}
+
+
+@pytest.mark.parametrize('mode, expected, fails', [
+    ('enforce', False, True), ('enforce', True, False), ('drill', False, False), ('monitor', False, False)])
+def test_what_fails_a_host(mode, expected, fails):
+    assert bool(_ledger.must_fail([{'mode': mode, 'expected': expected}])) == fails
+
+
+def report(**lists):
+    return dict({'denied': [], 'observed': [], 'counters': {'lost': 0}, 'left_running': []}, **lists)
+
+
+def test_the_event_log(tmp_path):
+    log = tmp_path / 'new' / 'deploy.jsonl'
+    denied = [dict(denial(), mode=mode, command='tw\no "\xf6"') for mode in ('enforce', 'drill', 'monitor')]
+    _ledger.append_log(str(log), 'deploy', report(denied=denied))
+    _ledger.append_log(str(log), 'deploy', report(observed=[denial()]))
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line['event'] for line in lines] == ['denied', 'denied', 'would_deny', 'down', 'observed', 'down']
+    assert {line['guard'] for line in lines} == {'deploy'} and lines[0]['command'] == 'tw\no "\xf6"'
+    assert [os.stat(path).st_mode & 0o777 for path in (log, log.parent)] == [0o600, 0o700]
+
+
+def test_a_full_log_is_put_aside_once(tmp_path):
+    log = tmp_path / 'deploy.jsonl'
+    for content in ('older', 'old'):
+        log.write_text(content)
+        os.truncate(log, _ledger.LOG_LIMIT + 1)
+        _ledger.append_log(str(log), 'deploy', report())
+    assert log.stat().st_size < 1000 and (tmp_path / 'deploy.jsonl.1').read_bytes().startswith(b'old\0')
+    assert sorted(os.listdir(tmp_path)) == ['deploy.jsonl', 'deploy.jsonl.1']

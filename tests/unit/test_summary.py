@@ -1,0 +1,270 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reports in, exact lines out."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _summary
+
+RECORD = dict(
+    rule='github', reason='github.com runs on mysql', owner='db-team', runbook='https://wiki.example/x',
+    expected=False,
+    kind='connect', name='github.com', address='192.0.2.10', port=443, protocol='tcp', count=1,
+    first_seen='1970-01-01T00:01:40.000000+00:00', last_seen='1970-01-01T00:01:40.000000+00:00',
+    pid=7, uid=0, command='curl https://github.com', ancestry=[], mode='enforce')
+WINDOWS = [
+    _summary.Window(90, 99, 'before', False),
+    _summary.Window(99, 99.95, 'include', True),
+    _summary.Window(99.95, 110, 'during', False),
+    _summary.Window(120, 130, 'later', False),
+    _summary.Window(130, 160, 'pause', True),
+]
+
+
+def table(rows):
+    """Take the first column for the names of the cases."""
+    return dict(argvalues=[row[1:] for row in rows], ids=[row[0] for row in rows])
+
+
+def record(**changes):
+    return dict(RECORD, **changes)
+
+
+def report(*denied, **changes):
+    return dict(dict(
+        host='web1', name='deploy', mode='enforce', denied=list(denied), observed=[], counters={},
+        left_running=[], tasks=WINDOWS, offset=0.0, outside=[]), **changes)
+
+
+def told(*denied, max_rows=20, show=False, **changes):
+    return [text for dummy, text in _summary.block(report(*denied, **changes), show, max_rows)]
+
+
+# name, moment on the target, its clock's offset, task
+MOMENTS = [
+    ('inside', '1970-01-01T00:01:40+00:00', 0, 'during'),
+    ('Zulu time', '1970-01-01T00:01:40.500000Z', 0, 'during'),
+    ('no zone is UTC', '1970-01-01T00:01:40', 0, 'during'),
+    ('an idle task is no cause beside a real one', '1970-01-01T00:01:39.900000Z', 0, 'during'),
+    ('an idle task when there is no other', '1970-01-01T00:02:25Z', 0, 'pause'),
+    ('nearest before', '1970-01-01T00:01:51Z', 0, 'during'),
+    ('an idle task is never the nearest', '1970-01-01T00:02:41Z', 0, 'unknown'),
+    ('nearest after', '1970-01-01T00:01:59Z', 0, 'later'),
+    ('too far from any', '1970-01-01T00:01:55Z', 0, 'unknown'),
+    ('clock ahead', '1970-01-01T01:01:40Z', 3600, 'during'),
+    ('clock behind', '1970-01-01T00:01:30Z', -10, 'during'),
+    ('too small an offset to believe', '1970-01-01T00:01:50.000000Z', -0.19, 'during'),
+    ('no moment', None, 0, 'unknown'),
+    ('nonsense', 'yesterday', 0, 'unknown'),
+]
+
+
+@pytest.mark.parametrize('stamp, offset, task', **table(MOMENTS))
+def test_task_at(stamp, offset, task):
+    assert _summary.task_at(stamp, WINDOWS, offset) == task
+
+
+def test_task_at_without_tasks():
+    assert _summary.task_at(RECORD['first_seen'], []) == 'unknown'
+
+
+@pytest.mark.parametrize('changes, shown', [
+    ({}, '192.0.2.10:443/tcp'),
+    ({'address': '2001:db8::1'}, '[2001:db8::1]:443/tcp'),
+    ({'address': '2001:db8::1', 'port': 0, 'protocol': 'icmp'}, '2001:db8::1/icmp'),
+    ({'port': None, 'protocol': '132'}, '192.0.2.10/132'),
+    ({'address': None}, 'github.com'),
+    ({'address': None, 'name': None, 'path': '/run/docker.sock'}, '/run/docker.sock'),
+])
+def test_endpoint(changes, shown):
+    assert _summary.endpoint(record(**changes)) == shown
+
+
+DETAILS = [
+    '    why      github.com runs on mysql',
+    '    task     during',
+    '    command  curl https://github.com',
+    '    owner    db-team   runbook https://wiki.example/x',
+]
+# name, mode of the guard, changes to the record, headline, first line of the row
+VERDICTS = [
+    ('denied', 'enforce', {}, '1 access denied', '  DENIED'),
+    ('expected', 'enforce', {'expected': True, 'count': 2}, '2 accesses denied, 2 of them expected',
+     '  DENIED (expected)'),
+    ('monitor', 'monitor', {'mode': 'monitor'}, '1 access would be denied', '  WOULD DENY'),
+    ('monitor, expected', 'monitor', {'mode': None, 'expected': True}, '1 access would be denied',
+     '  WOULD DENY (expected)'),
+    ('drill', 'drill', {'mode': 'drill'}, '1 access denied', '  DENIED (drill)'),
+    ('drill, expected', 'drill', {'mode': 'drill', 'expected': True}, '1 access denied, 1 of them expected',
+     '  DENIED (drill, expected)'),
+    ('in the mode of its time', 'monitor', {}, '1 access denied', '  DENIED'),
+]
+
+
+@pytest.mark.parametrize('mode, changes, head, word', **table(VERDICTS))
+def test_verdict(mode, changes, head, word):
+    count = changes.get('count', 1)
+    assert told(record(name=None, **changes), mode=mode) == [
+        f'GUARD deploy on web1 [{mode}]: {head}',
+        f'{word}  192.0.2.10:443/tcp  {count}x  connect  (rule github)', *DETAILS]
+
+
+def test_tones():
+    for expected, changes in (('bad', {}), ('warn', {'expected': True}), ('warn', {'mode': 'monitor'})):
+        lines = _summary.block(report(record(**changes)), False, 20)
+        assert [tone for tone, dummy in lines] == [expected] * 2 + ['plain'] * 4
+    assert _summary.block(report(), False, 20) == [
+        ('good', 'GUARD deploy on web1 [enforce]: clean, nothing denied')]
+
+
+def test_rows_fold_processes_but_not_commands():
+    late = '1970-01-01T00:02:05.000000+00:00'
+    lines = told(
+        record(pid=2), record(pid=1, address='2001:db8::1', count=2, first_seen=late, last_seen=late),
+        record(command='wget', owner=None),
+        record(address='192.0.2.9', expected=True, rule=None, reason=None))
+    assert lines == [
+        'GUARD deploy on web1 [enforce]: 5 accesses denied, 1 of them expected',
+        '  DENIED  192.0.2.10:443/tcp  github.com  3x  connect  (rule github)',
+        '    also     [2001:db8::1]:443/tcp', DETAILS[0], DETAILS[1], '    until    later', *DETAILS[2:],
+        '  DENIED  192.0.2.10:443/tcp  github.com  1x  connect  (rule github)',
+        DETAILS[0], DETAILS[1], '    command  wget', '    runbook  https://wiki.example/x',
+        '  DENIED (expected)  192.0.2.9:443/tcp  github.com  1x  connect', *DETAILS[1:],
+    ]
+
+
+def test_long_and_hostile_texts_stay_in_their_line():
+    lines = told(record(
+        address='2001:db8:1111:2222:3333:4444:5555:6666', name='a-long-name.github.com', command='x' * 200,
+        reason='word ' * 20, ancestry=[{'pid': 1, 'command': '/usr/bin/sh -c \x1b[31m\nrm'}] * 9))
+    assert lines[1:] == [
+        '  DENIED  [2001:db8:1111:2222:3333:4444:5555:6666]:443/tcp  a-long-name.github.com  1x  connect',
+        '    rule     github',
+        '    why      ' + ' '.join(['word'] * 13),
+        '             ' + ' '.join(['word'] * 7),
+        '    task     during',
+        '    command  ' + 'x' * 66 + '…',
+        '    ancestry sh -c ?[31m rm < sh -c ?[31m rm < sh -c ?[31m rm < sh -c ?[31m rm …',
+        DETAILS[3],
+    ]
+    assert all(len(line) <= 80 for line in lines[2:])
+
+
+def test_class_is_named_when_known():
+    assert '1x  hidden connect  (rule github)' in told(record(**{'class': 'hidden'}))[1]
+
+
+# name, mode, counters, denials known, outcome of those without a record
+LOST = [
+    ('no loss: what the counters have more is none of the tasks', 'enforce', {'connect': {'denied': 5}}, 0),
+    ('lost', 'enforce', {'connect': {'denied': 2}, 'send': {'denied': 1}, 'lost': 9}, 2),
+    ('lost, all of them allowed', 'enforce', {'connect': {'denied': 1}, 'lost': 9}, 0),
+    ('never more than were lost', 'enforce', {'connect': {'denied': 9}, 'lost': 1}, 1),
+]
+
+
+@pytest.mark.parametrize('mode, counters, missing', **table(LOST))
+def test_lost_details_still_count(mode, counters, missing):
+    one = report(record(), mode=mode, counters=counters)
+    assert _summary.totals(one)['denied'] == 1 + missing
+    lines = [text for dummy, text in _summary.block(one, False, 20)]
+    assert any(line.endswith('did not fit; the totals are exact') for line in lines) == ('lost' in counters)
+
+
+def test_lost_details_follow_the_mode():
+    for mode, counter, outcome in (('drill', 'denied', 'drill'), ('monitor', 'would_deny', 'would deny')):
+        assert _summary.totals(report(mode=mode, counters={'connect': {counter: 3}, 'lost': 3}))[outcome] == 3
+
+
+def test_rest_of_the_block():
+    seen = dict(kind='connect', name='mirror', address='10.0.0.1', port=80, protocol='tcp', count=2,
+                command='wget ' * 20)
+    assert told(
+        observed=[seen], show=True, counters={'lost': 1}, faults=['The link was replaced. ' * 4],
+        left_running=[{'pid': 4711, 'command': 'sleep 9'}],
+        outside=[('raw', 'Check'), ('delegated to localhost', 'Notify'), ('raw', 'Check')]) == [
+            'GUARD deploy on web1 [enforce]: nothing denied',
+            '  seen  10.0.0.1:80/tcp  mirror  2x  connect  wget wget wget wget wget wget wge…',
+            '  details of 1 access did not fit; the totals are exact',
+            '  the guard was not whole at its end:',
+            '    The link was replaced. The link was replaced. The link was replaced. The',
+            '    link was replaced.',
+            '  outside the guard (not watched, not stopped):',
+            '    raw      Check',
+            '    delegated to localhost: Notify',
+            '  left running (moved out when the guard came down):',
+            '    4711     sleep 9']
+
+
+def test_max_rows():
+    bare = dict(command='', reason='', owner='', runbook='')
+    denied = [record(address=f'192.0.2.{number}', name=None, **bare) for number in range(4)]
+    outside = [('raw', 'a'), ('raw', 'b')]
+    assert told(*denied, max_rows=1, observed=[record()], show=True, outside=outside) == [
+        'GUARD deploy on web1 [enforce]: 4 accesses denied',
+        '  DENIED  192.0.2.0:443/tcp  1x  connect  (rule github)',
+        '    task     during',
+        '    … 4 more not shown (max_rows)',
+        '  outside the guard (not watched, not stopped):',
+        '    raw      a',
+        '    … 1 more not shown (max_rows)']
+
+
+def test_fleet():
+    fleet = _summary.Fleet()
+    assert fleet.lines(20) == []
+    seen = record(address='10.0.0.1', rule=None, name=None)
+    fleet.add(report(record(count=3), observed=[seen], outside=[('raw', 'x')]), True)
+    fleet.add(report(host='web2'), False)
+    fleet.add(report(record(), host='web2'), False)
+    fleet.add(report(record(mode='drill'), host='web3', mode='drill'), False)
+    fleet.add(report(record(expected=True), host='web3', name='other'), False)
+    fleet.add(report(record(mode='monitor'), host='web4', mode='monitor'), False)
+    fleet.add(report(host='web5', observed=[seen], faults=['x']), False)
+    fleet.add(report(host='web5', name='other'), False)
+    fleet.note('web6', 'deploy', 'enforce', 'up')
+    fleet.miss('LEFT UP', 'web7', 'deploy', 'enforce', [('because', 'of that')], 2)
+    assert fleet.denying_hosts() == ['web1', 'web2']
+    assert fleet.missing_hosts() == ['web7']
+    assert [text for dummy, text in fleet.lines(4)] == [
+        'GUARDS',
+        '  host  guard   mode     denied  expected  would  seen  outside  outcome',
+        '  web1  deploy  enforce       3         0      0     1        1  denied',
+        '  web2  deploy  enforce       1         0      0     0        0  denied',
+        '  web3  deploy  drill         1         0      0     0        0  drill',
+        '  web3  other   enforce       0         1      0     0        0  expected',
+        '  web4  deploy  monitor       0         0      1     0        0  would deny',
+        '  web5  deploy  enforce       0         0      0     1        0  faulty',
+        '  web5  other   enforce       0         0      0     0        0  clean',
+        '  web6  deploy  enforce       0         0      0     0        0  up',
+        '  web7  deploy  enforce       0         0      0     0        2  left up',
+        '',
+        'ENDPOINTS',
+        '  endpoint            name        rule    verdict            hosts  accesses',
+        '  192.0.2.10:443/tcp  github.com  github  DENIED                 2         4',
+        '  192.0.2.10:443/tcp  github.com  github  DENIED (drill)         1         1',
+        '  192.0.2.10:443/tcp  github.com  github  DENIED (expected)      1         1',
+        '  192.0.2.10:443/tcp  github.com  github  WOULD DENY             1         1',
+        '    … 1 more not shown (max_rows)',
+        '',
+        'GUARD LEFT UP: deploy on web7 [enforce]',
+        '    because  of that',
+    ]
+
+
+def test_a_big_fleet_is_told_in_time():
+    fleet, windows = _summary.Fleet(), [_summary.Window(n, n + 1, f'task {n}', False) for n in range(90, 110)]
+    start = time.process_time()
+    for host in range(1000):
+        denied = [record(address=f'192.0.2.{number}') for number in range(100)]
+        one = report(*denied, host=f'web{host}', tasks=windows)
+        _summary.block(one, False, 20)
+        fleet.add(one, False)
+    assert len(fleet.lines(20)) == 1 + 1 + 1000 + 1 + 1 + 1 + 20 + 1
+    assert time.process_time() - start < 10  # the aim is 2 s; the rest is room for slow machines
