@@ -18,13 +18,14 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test unit integration quality lint bpf dist clean
+.PHONY: help demo test unit kernel integration quality lint bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
 	@echo "make test         every test; installs what it needs"
-	@echo "make unit         the fast tests alone"
-	@echo "make integration  plays over SSH on test hosts, and the programs in the kernel"
+	@echo "make unit         the tests of what touches no kernel"
+	@echo "make kernel       the BPF programs in this kernel"
+	@echo "make integration  plays over SSH on test hosts"
 	@echo "make quality      ansible-test sanity, ansible-lint, galaxy-importer, molecule"
 	@echo "make lint         ansible-lint with the production profile"
 	@echo "make bpf          compile the BPF object, and write what Python knows of it"
@@ -38,6 +39,9 @@ test: $(INSTALLED)/MANIFEST.json
 
 unit integration quality: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/$@
+
+kernel: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests/bpf
 
 lint: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality -k lint

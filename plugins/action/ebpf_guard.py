@@ -63,6 +63,10 @@ class ActionModule(ActionBase):
         """(where the policy file is, its text), decrypted where it is encrypted."""
         try:
             path = self._find_needle('files', path)
+        except AnsibleError:
+            raise GuardError("There is no policy file '%s' on the controller. A relative path is looked up in files/ of "
+                             'the role, then beside the playbook.' % path)
+        try:
             plain = self._loader.get_real_file(path)
             with open(plain, encoding='utf-8') as content:
                 return path, content.read()

@@ -98,6 +98,7 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _summary
 OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
 OUR_TASKS = '/ansible_collections/loopbreak/deploy/roles/ebpf_guard/tasks/'
+SHELL = 'ansible_shell_executable'
 # Actions that start no process anywhere, so that nothing of theirs can escape the guard.
 CONTROLLER_ONLY = frozenset((
     'add_host', 'assert', 'debug', 'fail', 'group_by', 'import_role', 'import_tasks', 'include_role',
@@ -115,6 +116,7 @@ class Bracket:
     args: dict
     brought_by: str
     become: bool
+    shell: str | None = None  # what a fact says that tasks run through; None: no fact was seen
     windows: list = field(default_factory=list)
     outside: list = field(default_factory=list)
     because: str = 'no state=absent task ran after it (meta: end_host, end_play or a stopped run)'
@@ -231,12 +233,14 @@ class CallbackModule(CallbackBase):
             if task.check_mode is not True:
                 self._guarded(task.delegate_to or host, task, _part(result, 'result'), failed)
         elif self._up:
-            self._note_task(_part(result, 'host'), task, start or end, end)
+            facts = _part(result, 'result').get('ansible_facts') or {}
+            self._note_task(_part(result, 'host'), task, facts, start or end, end)
 
-    def _note_task(self, host, task, start, end):
+    def _note_task(self, host, task, facts, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
         text, delegate = _describe(task), task.delegate_to or host.name
         for bracket in self._up.get(host.name, {}).values():
+            bracket.shell = facts.get(SHELL, bracket.shell)
             way = self._way_around(host, task, bracket)
             if way and not bracket.args.get('cgroup'):
                 bracket.outside.append((way, text))
@@ -253,8 +257,12 @@ class CallbackModule(CallbackBase):
             return None
         if task.delegate_to and task.delegate_to != host.name:
             return f'delegated to {task.delegate_to}'
-        if action != 'raw' or bracket.args.get('scope') == 'user':
+        if bracket.args.get('scope') == 'user':
             return None
+        if action != 'raw':
+            # A later fact takes the launcher's place, and the variables of an include beat every fact.
+            shell = task.get_include_params().get(SHELL, bracket.shell)
+            return f'through {shell}' if shell not in (None, bracket.guard.get('launcher')) else None
         if task.args.get('executable'):
             return 'raw with executable'
         # Only a change of user puts `raw` through the launcher; become to the login user is none.

@@ -32,7 +32,8 @@ def present(request, check_mode=False):
     place = _state.Place(request.name)
     with _state.lock():
         state = place.read()
-        faults = sum(_faults(place, state), [])
+        breaches, damages = _faults(place, state)
+        faults = breaches + damages
         same = state is not None and _wish(state) == _wish(_remember(request))
         addresses, warnings = _resolve.resolve(request.policy, state['addresses'] if same else {})
         same = same and addresses == state['addresses']
@@ -45,7 +46,8 @@ def present(request, check_mode=False):
         if state is None:
             sweep(place)
         before = state and state['policy']
-        state = _bring_up(place, request, addresses, state)
+        past = (state['breaches'] if state else []) + breaches
+        state = _bring_up(place, request, addresses, past, state)
         return dict(_told(place, state), before=before, changed=True, repaired=faults, warnings=warnings)
 
 
@@ -59,8 +61,9 @@ def absent(name, check_mode=False):
             if not check_mode:
                 sweep(place)
             raise GuardError('%s It has been taken down, and its report is lost.' % error)
-        faults, damages = _faults(place, state)
-        report = dict(_told(place, state), left_running=[], faults=faults, damages=damages,
+        breaches, damages = _faults(place, state)
+        past = state['breaches'] if state else []
+        report = dict(_told(place, state), left_running=[], faults=past + breaches, damages=damages,
                       changed=bool(place.remains()))
         if not check_mode and state is None:
             sweep(place)
@@ -238,8 +241,10 @@ def _ledger_maps(kernel, place):
 # Up
 
 
-def _bring_up(place, request, addresses, old):
+def _bring_up(place, request, addresses, breaches, old):
     """Start the guard, or put new programs with new rules behind the hooks of one that is up; returns its memory.
+
+    `breaches`: what was broken earlier. It is mended now, and its end must still know of it.
 
     What fails leaves the host as it was: nothing of a first start, and the old rules in force where there were some.
     """
@@ -268,7 +273,7 @@ def _bring_up(place, request, addresses, old):
         state = dict(_remember(request), name=request.name, loader='libbpf', cgroup=place.cgroup,
                      cgroup_id=_cgroup.identity(place.cgroup), launcher=place.launcher,
                      started_at=old['started_at'] if old else _now(), load_ms=load_ms, enforced=_enforced(),
-                     rules=rules, addresses=addresses, names=_names(addresses, old), shell=request.shell,
+                     breaches=breaches, rules=rules, addresses=addresses, names=_names(addresses, old), shell=request.shell,
                      programs={hook: kernel.link_info(links[hook]).prog_id for hook in HOOKS},
                      maps={name: kernel.map_info(loaded.map_fd(name)).id for name in LEDGER + RULES},
                      agent=agent.identity(), expires_at=_deadline(request))
@@ -317,6 +322,8 @@ def _load(library, kernel, content, compiled, ledger):
     kernel.update_many(loaded.map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(
         *range(len(compiled.ports))), compiled.ports)
     kernel.update_many(loaded.map_fd('ebg_nets'), compiled.keys, compiled.nets)
+    for name in RULES:
+        kernel.freeze(loaded.map_fd(name))
     return loaded
 
 

@@ -239,6 +239,10 @@ class Kernel:
             sums.append(sum(values))
         return sums
 
+    def freeze(self, fd):
+        """From now on nobody can change the map, root neither."""
+        self.library.check(self.lib.bpf_map_freeze(fd), 'freeze a map')
+
     # links
 
     def attach(self, program, cgroup, name):

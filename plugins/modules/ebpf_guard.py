@@ -263,7 +263,7 @@ repaired:
   type: list
   elements: str
 faults:
-  description: What was broken when the guard was taken down, so that accesses may have passed unseen. A sentence each.
+  description: What was broken while the guard was up, so that accesses may have passed unseen. A sentence each.
   returned: when O(state=absent)
   type: list
   elements: str
@@ -377,7 +377,7 @@ def verdict(result):
         sentences.append('%d denials did not fit into the records, so nobody can tell whether they were expected.'
                          % untold)
     if result['faults'] and result['guard']['mode'] == 'enforce':
-        sentences.append('The guard was not whole at its end, so accesses may have passed unseen: %s'
+        sentences.append('The guard was not whole all the time, so accesses may have passed unseen: %s'
                          % ' '.join(result['faults']))
     return ' '.join(sentences) or None
 

@@ -221,7 +221,7 @@ def block(report, show_observed, max_rows):
     if lost:
         lines.append(('warn', f'  details of {amount(lost, "access")} did not fit; the totals are exact'))
     if report.get('faults'):
-        lines.append(('warn', '  the guard was not whole at its end:'))
+        lines.append(('warn', '  the guard was not whole all the time:'))
         lines += [('plain', '    ' + part) for fault in report['faults']
                   for part in textwrap.wrap(clean(fault), WIDTH - 4)]
     outside = list(dict.fromkeys(report['outside']))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hosts import remains  # noqa: E402
 
 @pytest.fixture(scope="session")
 def fleet():
-    with Fleet("tests", hosts=3) as fleet:
+    with Fleet(f"tests-{os.getpid()}", hosts=3) as fleet:
         yield fleet
 
 

@@ -172,13 +172,15 @@ def test_what_is_broken_is_reported_and_mended(controller, fleet, what):
     assert denied(fleet)
     report = controller.call("ebpf_guard", state="absent")
     assert report["counters"]["connect"]["denied"] == (1 if what == "all unpinned" else 2)
-    assert report["faults"] == []
+    breach = what.startswith(("cgroup", "link", "all"))  # accesses may have passed unseen: the end knows of it
+    assert any(sentence in fault for fault in report["faults"]) if breach and what != "all unpinned" else True
+    assert bool(report["faults"]) == breach
 
 
 def test_a_guard_that_was_broken_until_its_end_fails_the_host(controller, fleet):
     run = controller.guarded([{"name": "Break it", "ansible.builtin.command":
                                f"bpftool link detach pinned {PINS}/ebg_connect4"}])
-    run.ended(2).said("was not whole at its end", "The link of ebg_connect4 was detached")
+    run.ended(2).said("was not whole all the time", "The link of ebg_connect4 was detached")
 
 
 def test_a_failing_task_takes_the_guard_down_and_restores_the_shell(controller):
@@ -246,6 +248,17 @@ def test_a_failing_canary_leaves_nothing(controller, fleet):
         fleet.exec("web1", "ip", "link", "set", "lo", "up")
     run.ended(2).said("did not prove itself", "ebg_egress")
     assert listing(fleet) == before
+
+
+def test_nobody_can_change_the_rules_of_a_guard(controller, fleet):
+    controller.call("ebpf_guard", policy=policy("drill"))
+    for name, key in (("ebg_config", "0 0 0 0"), ("ebg_ports", "0 0 0 0")):
+        value = " ".join("0" * 12)
+        done = fleet.exec("web1", "sh", "-c", f"bpftool map update pinned {PINS}/{name} key {key} value {value}",
+                          check=False)
+        assert done.returncode != 0 and "not permitted" in done.stdout + done.stderr, (name, done)
+    assert denied(fleet)
+    controller.call("ebpf_guard", state="absent")
 
 
 def test_an_exchange_that_fails_leaves_the_old_rules(controller, fleet):

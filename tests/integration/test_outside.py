@@ -79,3 +79,19 @@ def test_a_shell_that_extra_variables_set_is_refused(controller, fleet):
     run = controller.guarded([MARK], "-e", "ansible_shell_executable=/bin/bash")
     run.ended(2).said("the tasks would run outside the guard", "GUARD deploy on web1 [enforce]: clean")
     assert fleet.exec("web1", "test", "-e", "/tmp/it-ran", check=False).returncode == 1
+
+
+def test_another_shell_inside_is_listed(controller):
+    """A fact that takes the launcher's place, and an include that goes around it."""
+    inner = controller.write(where("Included"))
+    run = controller.guarded([
+        {"name": "Around", "ansible.builtin.include_tasks": str(inner), "vars": {"ansible_shell_executable": "/bin/sh"}},
+        *where("Still inside"),
+        {"name": "Turn off", "ansible.builtin.set_fact": {"ansible_shell_executable": "/bin/sh"}},
+        *where("Outside"),
+    ])
+    run.ended(0)
+    assert run.values("WHERE") == ["web1 0::/", "web1 0::/ebpf_guard/deploy", "web1 0::/"], run
+    outside = run.output.split("outside the guard", 1)[1]
+    assert "through /bin/sh: Included" in outside and "through /bin/sh: Outside" in outside, run
+    assert "Still inside" not in outside, run

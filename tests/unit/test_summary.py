@@ -192,7 +192,7 @@ def test_rest_of_the_block():
             'GUARD deploy on web1 [enforce]: nothing denied',
             '  seen  10.0.0.1:80/tcp  mirror  2x  connect  wget wget wget wget wget wget wge…',
             '  details of 1 access did not fit; the totals are exact',
-            '  the guard was not whole at its end:',
+            '  the guard was not whole all the time:',
             '    The link was replaced. The link was replaced. The link was replaced. The',
             '    link was replaced.',
             '  outside the guard (not watched, not stopped):',
