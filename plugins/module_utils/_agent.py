@@ -52,9 +52,9 @@ class Agent:
             with os.fdopen(os.dup(nameless), 'wb') as content:
                 content.write(_archive())
             self.process = subprocess.Popen(
-                [sys.executable, '-I', '-S', '/proc/self/fd/%d' % nameless, 'ebpf_guard', 'agent', place.name], pass_fds=[nameless],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
-                cwd='/')
+                [sys.executable, '-I', '-S', '/proc/self/fd/%d' % nameless, 'ebpf_guard', 'agent', place.name],
+                pass_fds=[nameless], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                start_new_session=True, cwd='/')
         finally:
             os.close(nameless)
 

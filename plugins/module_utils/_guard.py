@@ -13,12 +13,9 @@ import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import (
-    _abi, _agent, _cgroup, _launcher, _ledger, _libbpf, _proof, _resolve, _rules, _state)
+    _abi, _agent, _cgroup, _health, _launcher, _ledger, _libbpf, _proof, _resolve, _rules, _state)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
-HOOKS = tuple(_libbpf.ATTACH_TYPES)
-LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_opened')  # kept when the rules are exchanged
-RULES = ('ebg_config', 'ebg_nets', 'ebg_ports')
 LATER = 'this version of the collection has no programs for it'
 
 Request = namedtuple('Request', 'name policy observe ttl uids shell content')
@@ -32,7 +29,7 @@ def present(request, check_mode=False):
     place = _state.Place(request.name)
     with _state.lock():
         state = place.read()
-        breaches, damages = _faults(place, state)
+        breaches, damages = _health.faults(place, state)
         faults = breaches + damages
         same = state is not None and _wish(state) == _wish(_remember(request))
         addresses, warnings = _resolve.resolve(request.policy, state['addresses'] if same else {})
@@ -61,7 +58,7 @@ def absent(name, check_mode=False):
             if not check_mode:
                 sweep(place)
             raise GuardError('%s It has been taken down, and its report is lost.' % error)
-        breaches, damages = _faults(place, state)
+        breaches, damages = _health.faults(place, state)
         past = state['breaches'] if state else []
         report = dict(_told(place, state), left_running=[], faults=past + breaches, damages=damages,
                       changed=bool(place.remains()))
@@ -78,7 +75,7 @@ def inspect(name):
     place = _state.Place(name)
     with _state.lock():
         state = place.read()
-        return dict(_told(place, state), faults=sum(_faults(place, state), []))
+        return dict(_told(place, state), faults=sum(_health.faults(place, state), []))
 
 
 def expire(place):
@@ -131,10 +128,10 @@ def _told(place, state):
 
 
 def _report(place, state):
-    """The records; of a table that is lost, none: _faults tells of it."""
+    """The records; of a table that is lost, none: _health tells of it."""
     kernel = _libbpf.Kernel(_libbpf.Library())
     reader = _ledger.Reader(state['rules'], state['names'], state['mode'])
-    maps = _ledger_maps(kernel, place)
+    maps = _health.ledger_maps(kernel, place)
     denied = kernel.items(maps['ebg_denied'], _abi.Denial, _abi.Record) if 'ebg_denied' in maps else ()
     observed = kernel.items(maps['ebg_observed'], _abi.Endpoint, _abi.Record) if 'ebg_observed' in maps else ()
     totals = (kernel.totals(maps['ebg_counters'], _abi.COUNTERS) if 'ebg_counters' in maps
@@ -143,99 +140,11 @@ def _report(place, state):
         return {'denied': reader.denials(denied), 'observed': reader.observations(observed),
                 'counters': _ledger.counters(totals)}
     finally:
-        _close(maps.values())
+        _libbpf.close(maps.values())
 
 
 def _now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='microseconds').replace('+00:00', 'Z')
-
-
-# Whole or not
-
-
-def _faults(place, state):
-    """(breaches, damages) as sentences: what let accesses pass unseen, and what else is not as it was made."""
-    if state is None:
-        remains = place.remains()
-        return [], ["There were remains of a guard '%s' that is not up: %s." % (place.name, ', '.join(remains))
-                    ] if remains else []
-    kernel = _libbpf.Kernel(_libbpf.Library())
-    breaches, damages = [], []
-    cgroup = _cgroup.identity(place.cgroup)
-    if not cgroup:
-        breaches.append('The cgroup %s was removed.' % place.cgroup)
-    elif cgroup != state['cgroup_id']:
-        breaches.append('The cgroup %s was removed and made anew.' % place.cgroup)
-    for hook in HOOKS:
-        said = _link_fault(kernel, place, hook, cgroup, state['programs'][hook])
-        if said:
-            breaches.append(said)
-    maps = _ledger_maps(kernel, place)
-    for name, identity in state['maps'].items():
-        found = _pinned_map(kernel, place.pin(name))
-        if found is None:
-            damages.append('The map %s was unpinned%s.' % (
-                name, ', and its records are lost' if name in LEDGER and name not in maps else ''))
-        elif found != identity:
-            damages.append('The pin of the map %s was replaced.' % name)
-    _close(maps.values())
-    if not os.access(place.launcher, os.X_OK):
-        damages.append('The launcher %s was removed.' % place.launcher)
-    if not _agent.alive(state['agent']):
-        damages.append("The guard's agent (pid %d) has ended." % state['agent']['pid'])
-    return breaches, damages
-
-
-def _link_fault(kernel, place, hook, cgroup, program):
-    try:
-        link = kernel.open(place.pin(hook))
-    except _libbpf.KernelError:
-        return 'The link of %s was unpinned, so the program is attached no more.' % hook
-    try:
-        info = kernel.link_info(link)
-    finally:
-        os.close(link)
-    if not info.cgroup_id:
-        return 'The link of %s was detached from its cgroup.' % hook
-    if cgroup and info.cgroup_id != cgroup:
-        return 'The link of %s is attached to another cgroup.' % hook
-    if info.prog_id != program:
-        return 'The program of %s is not the one that was attached: an exchange of the rules was cut off.' % hook
-    return None
-
-
-def _pinned_map(kernel, path):
-    try:
-        fd = kernel.open(path)
-    except _libbpf.KernelError:
-        return None
-    try:
-        return kernel.map_info(fd).id
-    finally:
-        os.close(fd)
-
-
-def _ledger_maps(kernel, place):
-    """{name: fd} of the ledger: by their pins, else through a program that still uses them."""
-    maps = {}
-    for name in LEDGER:
-        with contextlib.suppress(_libbpf.KernelError):
-            maps[name] = kernel.open(place.pin(name))
-    for hook in HOOKS:
-        if len(maps) == len(LEDGER):
-            break
-        with contextlib.suppress(_libbpf.KernelError):
-            link = kernel.open(place.pin(hook))
-            try:
-                used = kernel.maps_of_program(kernel.link_info(link).prog_id)
-            finally:
-                os.close(link)
-            for name, fd in used.items():
-                if name in LEDGER and name not in maps:
-                    maps[name] = fd
-                else:
-                    os.close(fd)
-    return maps
 
 
 # Up
@@ -244,8 +153,7 @@ def _ledger_maps(kernel, place):
 def _bring_up(place, request, addresses, breaches, old):
     """Start the guard, or put new programs with new rules behind the hooks of one that is up; returns its memory.
 
-    `breaches`: what was broken earlier. It is mended now, and its end must still know of it.
-
+    `breaches`: what was broken earlier. It is mended now, and the guard's end must still know of it.
     What fails leaves the host as it was: nothing of a first start, and the old rules in force where there were some.
     """
     rules = list(old['rules']) if old else []
@@ -254,7 +162,7 @@ def _bring_up(place, request, addresses, breaches, old):
     library = _libbpf.Library()
     kernel = _libbpf.Kernel(library)
     began = time.monotonic()
-    loaded = _load(library, kernel, request.content, compiled, _ledger_maps(kernel, place) if old else {})
+    loaded = _load(library, kernel, request.content, compiled, _health.ledger_maps(kernel, place) if old else {})
     with contextlib.ExitStack() as undo:
         agent = _agent.Agent(place)
         undo.callback(agent.process.kill)
@@ -262,8 +170,8 @@ def _bring_up(place, request, addresses, breaches, old):
             undo.callback(sweep, place)
         _cgroup.make(place.cgroup)
         place.make_run()
-        _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.cgroup), request.shell or
-                                                        (old or {}).get('shell') or '/bin/sh'), 0o755)
+        shell = request.shell or (old['shell'] if old else '/bin/sh')
+        _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.cgroup), shell), 0o755)
         _agent.make_doors(place, request.uids)
         agent.open_doors()
         links = _attach(kernel, place, loaded, undo)
@@ -273,16 +181,16 @@ def _bring_up(place, request, addresses, breaches, old):
         state = dict(_remember(request), name=request.name, loader='libbpf', cgroup=place.cgroup,
                      cgroup_id=_cgroup.identity(place.cgroup), launcher=place.launcher,
                      started_at=old['started_at'] if old else _now(), load_ms=load_ms, enforced=_enforced(),
-                     breaches=breaches, rules=rules, addresses=addresses, names=_names(addresses, old), shell=request.shell,
-                     programs={hook: kernel.link_info(links[hook]).prog_id for hook in HOOKS},
-                     maps={name: kernel.map_info(loaded.map_fd(name)).id for name in LEDGER + RULES},
+                     breaches=breaches, rules=rules, addresses=addresses, names=_names(addresses, old), shell=shell,
+                     programs={hook: kernel.link_info(links[hook]).prog_id for hook in _libbpf.HOOKS},
+                     maps={name: kernel.map_info(loaded.map_fd(name)).id for name in _libbpf.LEDGER + _libbpf.RULES},
                      agent=agent.identity(), expires_at=_deadline(request))
         place.write(state)
         agent.take_over()
         undo.pop_all()
     if old:
         _agent.stop(old['agent'])
-    _close(links.values())
+    _libbpf.close(links.values())
     loaded.close()
     return state
 
@@ -317,12 +225,12 @@ def _load(library, kernel, content, compiled, ledger):
     for name, fd in ledger.items():
         loaded.reuse(name, fd)
     loaded.load()
-    _close(ledger.values())
+    _libbpf.close(ledger.values())
     kernel.update(loaded.map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
     kernel.update_many(loaded.map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(
         *range(len(compiled.ports))), compiled.ports)
     kernel.update_many(loaded.map_fd('ebg_nets'), compiled.keys, compiled.nets)
-    for name in RULES:
+    for name in _libbpf.RULES:
         kernel.freeze(loaded.map_fd(name))
     return loaded
 
@@ -333,7 +241,7 @@ def _attach(kernel, place, loaded, undo):
     directory = os.open(place.cgroup, os.O_RDONLY | os.O_DIRECTORY)
     try:
         cgroup = os.fstat(directory).st_ino
-        for hook in HOOKS:
+        for hook in _libbpf.HOOKS:
             program = loaded.program_fd(hook)
             link = _living_link(kernel, place.pin(hook), cgroup)
             if link is None:
@@ -362,7 +270,7 @@ def _living_link(kernel, path, cgroup):
 
 def _pin(kernel, place, loaded, links):
     place.make_pins()
-    pins = dict(links, **{name: loaded.map_fd(name) for name in LEDGER + RULES})
+    pins = dict(links, **{name: loaded.map_fd(name) for name in _libbpf.LEDGER + _libbpf.RULES})
     for name, fd in pins.items():
         draft = place.pin(name + '_new')
         with contextlib.suppress(FileNotFoundError):
@@ -398,7 +306,7 @@ def _deadline(request):
 def _take_down(place, state):
     """Detach, so that nothing more is recorded; read the records; let go of the processes; remove the rest."""
     kernel = _libbpf.Kernel(_libbpf.Library())
-    for hook in HOOKS:
+    for hook in _libbpf.HOOKS:
         with contextlib.suppress(_libbpf.KernelError):
             link = kernel.open(place.pin(hook))
             kernel.detach(link)
@@ -425,8 +333,3 @@ def sweep(place):
     if place.remains():
         raise GuardError("Guard '%s' could not be removed completely: %s is still there."
                          % (place.name, ', '.join(place.remains())))
-
-
-def _close(descriptors):
-    for descriptor in descriptors:
-        os.close(descriptor)

@@ -25,6 +25,9 @@ BTF = '/sys/kernel/btf/vmlinux'
 # <linux/bpf.h>
 BPF_LINK_TYPE_CGROUP = 3
 ATTACH_TYPES = {'ebg_connect4': 10, 'ebg_connect6': 11, 'ebg_sendmsg4': 14, 'ebg_sendmsg6': 15, 'ebg_egress': 1}
+HOOKS = tuple(ATTACH_TYPES)
+LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_opened')  # kept when the rules are exchanged
+RULES = ('ebg_config', 'ebg_nets', 'ebg_ports')
 LIBBPF_ERRNO_START = 4000  # errors of libbpf's own, where the kernel was not asked
 KERNEL_ENOTSUPP = 524  # not in Python's errno: the kernel's own "this map type can't"
 
@@ -40,6 +43,11 @@ class KernelError(GuardError):
             text = 'libbpf can not %s.' % asked
         GuardError.__init__(self, (text + ' ' + said).strip())
         self.errno = code
+
+
+def close(descriptors):
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 class BatchOptions(ctypes.Structure):

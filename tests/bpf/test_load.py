@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import HOOKS, OBJECT, SYN, child, frame, indices, passes
+from workbench import HOOKS, OBJECT, SYN, child, frame, indices, passes
 from test_rules import TCP, compiled, policy_of
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _libbpf

@@ -13,7 +13,7 @@ import sys
 import time
 
 import pytest
-from conftest import PATIENCE, own_network
+from workbench import PATIENCE, own_network
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 

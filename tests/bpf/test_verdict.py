@@ -16,7 +16,7 @@ import struct
 import subprocess
 
 import pytest
-from conftest import DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING, child, frame, outcome, passes
+from workbench import DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING, child, frame, outcome, passes
 from test_rules import ADDRESSES, DENY, ENDPOINTS, ICMP, NETWORKS, PORT_NUMBERS, PORTS, RESOLVERS, TCP, UDP, judge, \
     named, policy_of
 

@@ -1,0 +1,187 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shipped object in this machine's kernel: loaded, filled, attached to a throwaway cgroup. Needs root.
+
+Processes that try something run in a network namespace of their own, whose only device is lo. So no packet leaves,
+and an access that the guard lets pass ends with ENETUNREACH, which a denied one never does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import ipaddress
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import traceback
+import uuid
+from pathlib import Path
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _ledger, _libbpf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'unit'))
+from test_rules import TCP, UDP, compiled  # noqa: E402
+
+OBJECT = Path(_abi.__file__).parents[1] / 'ebpf_guard.bpf.o'
+HOOKS = tuple(_libbpf.ATTACH_TYPES)
+PATIENCE = 20  # seconds for a child process, on a machine that is busy
+CLONE_NEWNET = 0x40000000
+SYN, ACK = 0x02, 0x10
+HOP_BY_HOP, FRAGMENT, ROUTING, DESTINATION = 0, 44, 43, 60
+
+
+class Guard:
+    """A loaded object; with a cgroup once something has to run inside. `after`: a guard whose ledger goes on."""
+
+    def __init__(self, policy, observe=False, addresses=None, sizes=(), after=None):
+        self.policy, self.cgroup, self.links = policy, None, []
+        library = _libbpf.Library()
+        self.kernel = _libbpf.Kernel(library)
+        rules = compiled(policy, addresses, observe=observe)
+        self.object = _libbpf.Object(library, OBJECT.read_bytes())
+        for name, size in dict({'ebg_nets': len(rules.keys), 'ebg_ports': len(rules.ports)}, **dict(sizes)).items():
+            self.object.set_size(name, size)
+        for name in _libbpf.LEDGER if after else ():
+            self.object.reuse(name, after.object.map_fd(name))
+        self.object.load()
+        self.maps = {name: self.object.map_fd(name) for name in (
+            'ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_counters', 'ebg_denied', 'ebg_observed')}
+        self.kernel.update(self.maps['ebg_config'], ctypes.c_uint32(0), rules.config)
+        self.kernel.update_many(self.maps['ebg_ports'], indices(rules.ports), rules.ports)
+        self.kernel.update_many(self.maps['ebg_nets'], rules.keys, rules.nets)
+
+    def attach(self):
+        self.cgroup = os.path.join(_cgroup.mount_point(), 'ebg-test-' + uuid.uuid4().hex[:12])
+        _cgroup.make(self.cgroup)
+        directory = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.links = [self.kernel.attach(self.object.program_fd(hook), directory, hook) for hook in HOOKS]
+        finally:
+            os.close(directory)
+        return self
+
+    def exchange(self, other):
+        """Other rules, behind the same hooks."""
+        for hook, link in zip(HOOKS, self.links):
+            self.kernel.exchange(link, other.object.program_fd(hook), hook)
+
+    def enter(self):
+        _cgroup.enter(self.cgroup)
+
+    def inside(self, act):
+        """What act() returns, in a child process inside the cgroup; what it raises fails the test."""
+        return child(lambda: (self.enter(), act())[1])
+
+    def totals(self):
+        return self.kernel.totals(self.maps['ebg_counters'], _abi.COUNTERS)
+
+    def counters(self):
+        return _ledger.counters(self.totals())
+
+    def denials(self):
+        return list(self.kernel.items(self.maps['ebg_denied'], _abi.Denial, _abi.Record))
+
+    def observations(self):
+        return list(self.kernel.items(self.maps['ebg_observed'], _abi.Endpoint, _abi.Record))
+
+    def reader(self):
+        return _ledger.Reader([_ledger.describe(rule) for rule in self.policy.rules], {}, self.policy.mode)
+
+    def close(self):
+        for link in self.links:
+            os.close(link)
+        self.object.close()
+        if self.cgroup:
+            for pid in _cgroup.pids(self.cgroup):
+                os.kill(pid, signal.SIGKILL)
+            _cgroup.remove(self.cgroup)
+
+
+def indices(array):
+    return (ctypes.c_uint32 * len(array))(*range(len(array)))
+
+
+def child(act):
+    """What act() returns, as JSON carries it, in a child with an own network; what it raises, here."""
+    receive, send = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            signal.alarm(PATIENCE)
+            own_network()
+            told = {'result': act()}
+        except BaseException:
+            told = {'raised': traceback.format_exc()}
+        try:
+            os.write(send, json.dumps(told).encode())
+        finally:
+            os._exit(0)
+    os.close(send)
+    with os.fdopen(receive) as answer:
+        told = json.loads(answer.read() or '{"raised": "it ended without a word"}')
+    os.waitpid(pid, 0)
+    assert 'raised' not in told, told['raised']
+    return told['result']
+
+
+def own_network():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), 'unshare')
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # SIOCSIFFLAGS, IFF_UP
+        fcntl.ioctl(any_socket, 0x8914, struct.pack('16sh14x', b'lo', 1))
+
+
+def outcome(act):
+    """The name of the errno with which act() ends, or 'ok'."""
+    try:
+        act()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return 'ok'
+
+
+# --- packets for the egress program ---
+
+class TestRun(ctypes.Structure):
+    """struct bpf_test_run_opts of libbpf, as far as it is used."""
+
+    __test__ = False
+    _fields_ = [('size', ctypes.c_size_t), ('data_in', ctypes.c_char_p), ('data_out', ctypes.c_void_p),
+                ('data_size_in', ctypes.c_uint32), ('data_size_out', ctypes.c_uint32), ('ctx_in', ctypes.c_void_p),
+                ('ctx_out', ctypes.c_void_p), ('ctx_size_in', ctypes.c_uint32), ('ctx_size_out', ctypes.c_uint32),
+                ('retval', ctypes.c_uint32), ('repeat', ctypes.c_int32), ('duration', ctypes.c_uint32),
+                ('flags', ctypes.c_uint32), ('cpu', ctypes.c_uint32), ('batch_size', ctypes.c_uint32)]
+
+
+def passes(guard, frame):
+    options = TestRun(size=ctypes.sizeof(TestRun), data_in=frame, data_size_in=len(frame))
+    guard.kernel.library.check(guard.kernel.lib.bpf_prog_test_run_opts(
+        guard.object.program_fd('ebg_egress'), ctypes.byref(options)), 'run the egress program')
+    return bool(options.retval & 1)
+
+
+def frame(address, port, protocol, options=0, extensions=(), flags=SYN, source=None, source_port=1, cut=None):
+    """An Ethernet frame with an IP packet to an endpoint; an IPv4-mapped address makes an IPv4 packet."""
+    address = ipaddress.ip_address(address)
+    address = getattr(address, 'ipv4_mapped', None) or address
+    source = ipaddress.ip_address(source or ('198.51.100.99' if address.version == 4 else '2001:db8:99::99'))
+    transport = {TCP: struct.pack('!HHIIBBHHH', source_port, port, 0, 0, 0x50, flags, 0, 0, 0),
+                 UDP: struct.pack('!HHHH', source_port, port, 8, 0)}.get(protocol, b'\x08' + bytes(15))
+    if address.version == 4:
+        packet = struct.pack('!BBHHHBBH', 0x45 + options, 0, 20 + 4 * options + len(transport), 0, 0, 64, protocol, 0)
+        packet += source.packed + address.packed + b'\x01' * 4 * options + transport
+        return (bytes(12) + b'\x08\x00' + packet)[:cut]
+    body = b''
+    for index, (kind, units) in enumerate(extensions):
+        following = extensions[index + 1][0] if index + 1 < len(extensions) else protocol
+        body += bytes([following, 0 if kind == FRAGMENT else units]) + bytes(6 if kind == FRAGMENT else 6 + 8 * units)
+    body += transport
+    packet = struct.pack('!IHBB', 6 << 28, len(body), extensions[0][0] if extensions else protocol, 64)
+    return (bytes(12) + b'\x86\xdd' + packet + source.packed + address.packed + body)[:cut]
