@@ -82,6 +82,7 @@ EXAMPLES = r'''
 #     raw      Check uptime (play.yml:20)
 '''
 
+import atexit
 import functools
 import os
 import sys
@@ -180,6 +181,8 @@ class CallbackModule(CallbackBase):
         self._play = None
         self._adhoc = False
         self._playbooks = 0
+        self._running, self._pid = False, os.getpid()
+        atexit.register(self._cut_off)
 
     def _fault(self, where, error):
         self._faults.append(f'{where}: {type(error).__name__}: {error}')
@@ -196,6 +199,7 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_start(self, playbook):
         self._adhoc = playbook._file_name == '__adhoc_playbook__'
         self._playbooks += 1
+        self._running = True
 
     @_kept
     def v2_playbook_on_play_start(self, play):
@@ -339,10 +343,8 @@ class CallbackModule(CallbackBase):
             self._display.display(text, color=COLORS[tone])
 
     @_kept
-    def _end(self):
-        # `ansible -m … state=present` is meant to leave its guard up, and of several playbooks
-        # on one command line a later one may take it down.
-        final = self._playbooks >= len(context.CLIARGS.get('args') or ())
+    def _end(self, final):
+        self._running = False
         for host, brackets in sorted(self._up.items()):
             for bracket in brackets.values():
                 if final and not self._adhoc:
@@ -351,8 +353,16 @@ class CallbackModule(CallbackBase):
                     self._fleet.note(host, bracket.name, bracket.mode, 'up', len(set(bracket.outside)))
         self._print([('plain', '')] + self._fleet.lines(self._max_rows) if self._fleet.guards else [])
 
+    def _cut_off(self):
+        """Tell what is left up after all when the run ends without statistics: a file that can't be parsed, Ctrl-C."""
+        if self._running and self._up and os.getpid() == self._pid:  # a worker inherits this, and has nothing to tell
+            self._end(final=True)
+            sys.stdout.flush()
+
     def v2_playbook_on_stats(self, stats):
-        self._end()
+        # `ansible -m … state=present` is meant to leave its guard up, and of several playbooks
+        # on one command line a later one may take it down.
+        self._end(final=self._playbooks >= len(context.CLIARGS.get('args') or ()))
         reasons = [f'{said} {", ".join(hosts)}' for said, hosts in (
             ('accesses were denied on', self._fleet.denying_hosts()),
             ('guards were not whole on', self._fleet.broken_hosts()),

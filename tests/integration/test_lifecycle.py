@@ -201,6 +201,15 @@ def test_end_host_inside_is_caught_by_the_callback(controller):
     controller.call("ebpf_guard", state="absent")
 
 
+def test_a_run_that_breaks_off_tells_of_the_guard_it_leaves(controller):
+    """A wrapped file that is no YAML ends ansible-playbook at once: no `always`, no statistics."""
+    (controller.directory / "broken.yml").write_text("- name: x\n  debug: {\n")
+    run = controller.guarded([], variables={"ebpf_guard_tasks": str(controller.directory / "broken.yml")})
+    assert run.status not in (0, 2), run
+    run.said("GUARD LEFT UP: deploy on web1")
+    controller.call("ebpf_guard", state="absent")
+
+
 def test_two_guards_do_not_see_each_other(controller, fleet):
     other = policy("drill")
     other["deny"][0].update(id="api", networks=["203.0.113.10"])
