@@ -23,8 +23,6 @@ from fleet import Fleet  # noqa: E402
 
 PATIENCE = 300  # seconds; it takes about 15 on an idle machine
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='a fleet needs root')
-
 
 @pytest.fixture
 def home():
