@@ -8,7 +8,7 @@ VERSION := $(shell sed -n 's/^version: //p' galaxy.yml)
 ARTIFACT := $(BUILD)/dist/loopbreak-deploy-$(VERSION).tar.gz
 COLLECTIONS := $(BUILD)/collections
 INSTALLED := $(COLLECTIONS)/ansible_collections/loopbreak/deploy
-OBJECT := plugins/ebpf_guard.bpf.o
+OBJECTS := ebpf_guard.bpf.o ebpf_guard_unix.bpf.o
 ABI := plugins/module_utils/_abi.py
 BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h bpf/*.py)
 CLANG := clang-14
@@ -18,7 +18,7 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test unit kernel integration quality lint bpf dist clean
+.PHONY: help demo test unit kernel integration quality lint bench bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
@@ -28,6 +28,7 @@ help:
 	@echo "make integration  plays over SSH on test hosts"
 	@echo "make quality      ansible-test sanity, ansible-lint, galaxy-importer, molecule"
 	@echo "make lint         ansible-lint with the production profile"
+	@echo "make bench        what a guard costs, as ratios; a table and build/bench.json"
 	@echo "make bpf          compile the BPF object, and write what Python knows of it"
 	@echo "make dist         build the collection's artifact, and install it below build/"
 
@@ -46,15 +47,28 @@ kernel: $(INSTALLED)/MANIFEST.json
 lint: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality -k lint
 
-bpf: $(BUILD)/bpf/ebpf_guard.bpf.o $(BUILD)/bpf/_abi.py
-	cp $(BUILD)/bpf/ebpf_guard.bpf.o $(OBJECT)
+bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load servers empty.bpf.o)
+	@$(BIN)/python bench/bench.py
+
+$(BUILD)/bench/empty.bpf.o: bench/empty.bpf.c $(BUILD)/packages.stamp
+	mkdir -p $(@D)
+	$(CLANG) $(CLANG_FLAGS) -c $< -o $@
+
+$(BUILD)/bench/%: bench/%.c $(BUILD)/packages.stamp
+	mkdir -p $(@D)
+	$(CLANG) -O2 -Wall -Wextra -Wno-unused-result -Werror $< -o $@
+
+bpf: $(addprefix $(BUILD)/bpf/,$(OBJECTS) _abi.py)
+	cp $(addprefix $(BUILD)/bpf/,$(OBJECTS)) plugins/
 	cp $(BUILD)/bpf/_abi.py $(ABI)
 
 dist: $(INSTALLED)/MANIFEST.json
 
-$(BUILD)/bpf/ebpf_guard.bpf.o: $(BPF_SOURCES) $(BUILD)/packages.stamp
+$(BUILD)/bpf/ebpf_guard.bpf.o: SOURCE := guard.bpf.c
+$(BUILD)/bpf/ebpf_guard_unix.bpf.o: SOURCE := unix.bpf.c
+$(addprefix $(BUILD)/bpf/,$(OBJECTS)): $(BPF_SOURCES) $(BUILD)/packages.stamp
 	mkdir -p $(@D)
-	cd bpf && $(CLANG) $(CLANG_FLAGS) -c guard.bpf.c -o ../$@
+	cd bpf && $(CLANG) $(CLANG_FLAGS) -c $(SOURCE) -o ../$@
 	llvm-strip-14 -g $@
 
 $(BUILD)/bpf/_abi.py: $(BPF_SOURCES) $(BUILD)/packages.stamp

@@ -13,10 +13,16 @@
 #include <linux/types.h>
 
 enum ebg_limit {
-	EBG_ABI_VERSION = 1,      /* of the maps that outlive a loader; a guard of another version is not touched */
-	EBG_PORTS_PER_NET = 64,   /* port matchers that can apply to one network, wider networks' included */
-	EBG_MAX_DENIED = 16384,   /* details of denials: endpoint and process */
-	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint */
+	EBG_ABI_VERSION = 2,      /* of the maps that outlive a loader; a guard of another version is not touched */
+	EBG_SLICE = 64,           /* port matchers that can apply to one network or name, wider ones' included */
+	EBG_MAX_DENIED = 16384,   /* details of denials: endpoint, name and process */
+	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint and name */
+	EBG_MAX_ADDRESSES = 65536, /* addresses whose names are known to verdicts */
+	EBG_MAX_HEARD = 16384,    /* pairs of address and name that reports know */
+	EBG_MAX_ASKED = 16384,    /* questions that are remembered, the latest ones */
+	EBG_REFUSALS = 65536,     /* bytes of the ring that the agent reads */
+	EBG_RESOLVERS = 3,        /* DNS servers that the resolver library asks */
+	EBG_NAME = 256,           /* bytes of a name; DNS allows 255 */
 	EBG_ARGS = 256,           /* bytes of a command line that are kept */
 	EBG_COMM = 16,            /* the kernel's TASK_COMM_LEN */
 	EBG_ANCESTORS = 8,        /* parents that are kept, nearest first */
@@ -31,6 +37,10 @@ enum ebg_mode {
 enum ebg_kind {
 	EBG_KIND_CONNECT, /* connect(2), also by sendto(2) with MSG_FASTOPEN */
 	EBG_KIND_SEND,    /* an unconnected datagram, or a packet that no socket hook sees */
+	EBG_KIND_DNS,     /* a question for a name, over UDP or TCP port 53 */
+	EBG_KIND_TLS,     /* a name presented as TLS SNI */
+	EBG_KIND_HTTP,    /* a name presented as HTTP Host, request target, or CONNECT */
+	EBG_KIND_UNIX,    /* a unix socket */
 	EBG_KINDS,
 };
 
@@ -47,12 +57,18 @@ enum ebg_hook {
 	EBG_HOOK_SENDMSG4,
 	EBG_HOOK_SENDMSG6,
 	EBG_HOOK_EGRESS,
+	EBG_HOOK_QUESTION, /* DNS over UDP: a part of egress, proved by itself */
+	EBG_HOOK_INGRESS,
+	EBG_HOOK_MESSAGE, /* sk_msg, which sees only what sockops gave it */
+	EBG_HOOK_CREATE,
+	EBG_HOOK_UNIX, /* an object of its own, for kernels from 6.7 on */
 	EBG_HOOKS,
 };
 
 /* Slots of ebg_counters. The totals per kind and verdict come first: kind * EBG_VERDICTS + verdict. */
 enum ebg_counter {
 	EBG_COUNTER_LOST = EBG_KINDS * EBG_VERDICTS, /* accesses whose details did not fit */
+	EBG_COUNTER_SERVICE,                         /* refused: name service daemons, by their sockets */
 	EBG_COUNTER_CANARY,                          /* one slot a hook: how often the canary was met */
 	EBG_COUNTERS = EBG_COUNTER_CANARY + EBG_HOOKS,
 };
@@ -61,7 +77,7 @@ enum ebg_counter {
 enum ebg_rule {
 	EBG_RULE_DEFAULT, /* no rule matched: the policy's default spoke */
 	EBG_RULE_CANARY,  /* the address with which a guard proves itself */
-	EBG_RULE_UNREADABLE, /* a packet whose headers can't be read */
+	EBG_RULE_UNREADABLE, /* a packet, or a DNS or TLS message, that can't be read safely */
 	EBG_RULE_FIRST,
 };
 
@@ -73,17 +89,34 @@ struct ebg_config {
 	__u32 mode;         /* enum ebg_mode */
 	__u32 default_deny; /* 1: what no rule matches is denied */
 	__u32 observe;      /* 1: record what is allowed, too */
+	__u32 judges_names; /* 1: some names are denied, so what could carry a name must be readable */
+	__u32 generation;   /* of the rules, never 0; a socket that was judged under another one is judged again */
+	__u32 padding;
+	__u64 resolvers[EBG_RESOLVERS][2]; /* addresses of the host's DNS servers, as they stand in packets; 0: none */
 };
 
-/* A network and the matchers that apply inside it: ebg_ports[first .. first + count - 1], the first hit decides. */
+/* The matchers that apply to a network or a name: ebg_ports[first .. first + count - 1], the first hit decides. */
+struct ebg_slice {
+	__u32 first;
+	__u32 count; /* 0: no rule */
+};
+
 struct ebg_net_key {
 	__u32 prefix_length; /* of the 16 bytes, in bits */
 	__u8 address[16];
 };
 
-struct ebg_net {
-	__u32 first;
-	__u32 count;
+/* Rules for a name. When it is asked for, the port is not known yet: what then holds is decided beforehand. */
+struct ebg_name_rules {
+	struct ebg_slice slice;
+	__u32 asked_rule;
+	__u32 asked_deny;
+};
+
+/* The key is the hash of a name, from its last label to the first; the longest known end of a name decides. */
+struct ebg_name {
+	struct ebg_name_rules itself;
+	struct ebg_name_rules below; /* every name that ends with it */
 };
 
 struct ebg_port {
@@ -111,6 +144,13 @@ struct ebg_denial {
 	__u32 mode; /* enum ebg_mode */
 	struct ebg_endpoint endpoint;
 	__u8 padding[4];
+	__u64 name; /* hash of the name that was asked for or presented; 0: none was */
+};
+
+struct ebg_observation {
+	struct ebg_endpoint endpoint;
+	__u8 padding[4];
+	__u64 name;
 };
 
 struct ebg_ancestor {
@@ -129,7 +169,43 @@ struct ebg_record {
 	__u32 args_length;
 	char comm[EBG_COMM];
 	__u8 args[EBG_ARGS]; /* as in /proc/PID/cmdline: separated by NUL, cut */
+	__u8 name[EBG_NAME]; /* in the form of DNS messages: each label behind its length; all 0: none */
 	struct ebg_ancestor ancestors[EBG_ANCESTORS];
+};
+
+/* A name that led to an address: by a DNS answer, or as the agent resolved it. */
+struct ebg_heard_key {
+	__u8 address[16];
+	__u64 name;
+};
+
+struct ebg_heard {
+	__u64 until;           /* CLOCK_MONOTONIC, ns */
+	__u8 name[EBG_NAME];   /* in the form of DNS messages */
+	__u8 target[EBG_NAME]; /* the name that decided, where the answer led on to others; all 0: the same */
+};
+
+/* A name service daemon's socket, as a process gives it to connect(2): the rest is 0. */
+struct ebg_path {
+	__u8 bytes[108];
+};
+
+/* A connection, or a connected datagram socket, that had data refused: the agent ends it, for who ignores errors. */
+struct ebg_refusal {
+	__u64 cookie; /* of the socket */
+	__u8 source[16];
+	__u8 destination[16];
+	__u16 source_port; /* host order, as the other */
+	__u16 destination_port;
+	__u8 protocol;
+	__u8 padding[3];
+};
+
+/* A question that a process asked, whatever came of it. */
+struct ebg_asked {
+	__u64 name;
+	__u32 pid;
+	__u8 padding[4];
 };
 
 #endif

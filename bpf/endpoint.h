@@ -25,15 +25,15 @@ static __always_inline int has_ports(__u8 protocol)
 	return !(protocol & 64) && (protocol & 128 ? high : low) & EBG_BIT(protocol);
 }
 
-static __always_inline void set_ipv4(struct ebg_endpoint *to, __u32 address)
+static __always_inline void set_ipv4(__u8 *to, __u32 address)
 {
 	/* 0.0.0.0 as a destination means this host */
 	__u32 words[4] = { 0, 0, bpf_htonl(0xffff), address ?: bpf_htonl(0x7f000001) };
 
-	__builtin_memcpy(to->address, words, sizeof(words));
+	__builtin_memcpy(to, words, sizeof(words));
 }
 
-static __always_inline void set_ipv6(struct ebg_endpoint *to, __u32 a, __u32 b, __u32 c, __u32 d)
+static __always_inline void set_ipv6(__u8 *to, __u32 a, __u32 b, __u32 c, __u32 d)
 {
 	/* :: as a destination means this host; so does ::ffff:0.0.0.0 */
 	if (!(a | b | d)) {
@@ -44,7 +44,7 @@ static __always_inline void set_ipv6(struct ebg_endpoint *to, __u32 a, __u32 b, 
 	}
 	__u32 words[4] = { a, b, c, d };
 
-	__builtin_memcpy(to->address, words, sizeof(words));
+	__builtin_memcpy(to, words, sizeof(words));
 }
 
 #endif

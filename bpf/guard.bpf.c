@@ -1,37 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
 /*
- * The hooks. Each unpacks where an access goes, asks for the verdict, and obeys.
+ * The hooks. Each unpacks where an access goes, or which name it asks for or presents, asks for the verdict, and obeys.
  *
+ * create               socket(2): keeps MPTCP out, whose data no other hook would see
  * connect4, connect6   connect(2), and MSG_FASTOPEN
  * sendmsg4, sendmsg6   unconnected UDP: sendto(2), sendmsg(2), sendmmsg(2)
  * egress               what these do not see: raw sockets, ICMP, other protocols, and sockets that were connected
- *                      under earlier rules
+ *                      under earlier rules; and DNS questions over UDP
+ * ingress              DNS answers: learns which names lead to an address
+ * established          gives each new TCP connection to `message`, and takes it back
+ * message              the first bytes of a TCP connection, and DNS questions over TCP
  */
-#include "verdict.h"
-#include "record.h"
+#include "message.h"
 #include "packet.h"
-
-#define EBG_PASS 1
-#define EBG_REFUSE 0
-
-/* Counts and records one access; says whether it may go on. */
-static __always_inline int settle(enum ebg_hook hook, const struct ebg_config *config, const struct ebg_endpoint *to,
-				  struct judgement it, __u64 socket_cgroup)
-{
-	int refuse = it.deny && config->mode != EBG_MODE_MONITOR;
-	__u32 verdict = refuse ? EBG_VERDICT_DENIED : it.deny ? EBG_VERDICT_WOULD_DENY : EBG_VERDICT_ALLOWED;
-
-	if (it.rule == EBG_RULE_CANARY) {
-		count(EBG_COUNTER_CANARY + hook);
-		return refuse ? EBG_REFUSE : EBG_PASS;
-	}
-	count(to->kind * EBG_VERDICTS + verdict);
-	if (it.deny)
-		note_denial(config, to, it.rule, socket_cgroup);
-	else if (config->observe)
-		note_observation(to, it.rule, socket_cgroup);
-	return refuse ? EBG_REFUSE : EBG_PASS;
-}
 
 static __always_inline const struct ebg_config *configuration(void)
 {
@@ -40,52 +21,93 @@ static __always_inline const struct ebg_config *configuration(void)
 	return bpf_map_lookup_elem(&ebg_config, &zero);
 }
 
-/* Refuses with EACCES where the kernel can (5.18 and later); else the kernel says EPERM. */
-static __always_inline int refuse_socket(void)
+/* Where names are denied and the mode denies, what could carry a name past the programs has to be refused. */
+static __always_inline int strict(const struct ebg_config *config)
 {
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_set_retval))
-		bpf_set_retval(-EBG_EACCES);
-	return EBG_REFUSE;
+	return config->judges_names && config->mode != EBG_MODE_MONITOR;
 }
 
-/* Remembers that this socket opens a connection, for answers_a_client. */
-static __always_inline int opened(struct bpf_sock_addr *ctx)
-{
-	struct bpf_sock *sk = ctx->sk;
-
-	return sk && bpf_sk_storage_get(&ebg_opened, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-}
-
-static __always_inline int on_socket(struct bpf_sock_addr *ctx, enum ebg_hook hook, struct ebg_endpoint *to)
+SEC("cgroup/sock_create")
+int ebg_create(struct bpf_sock *ctx)
 {
 	const struct ebg_config *config = configuration();
 
+	if (ctx->protocol != EBG_MPTCP)
+		return EBG_PASS;
+	count(EBG_COUNTER_CANARY + EBG_HOOK_CREATE);
+	/* libraries that try MPTCP go on with TCP */
+	return !config || strict(config) ? refuse_with(EBG_EPROTONOSUPPORT) : EBG_PASS;
+}
+
+/* Remembers that this socket opens a connection, and how its address was judged. NULL: out of memory. */
+static __always_inline struct opened *remember(struct bpf_sock_addr *ctx, const struct ebg_config *config,
+					       const struct address_judgement *judged)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct opened *opened = sk ? bpf_sk_storage_get(&ebg_opened, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
+
+	if (!opened)
+		return NULL;
+	opened->generation = config->generation;
+	opened->flags = judged->undecided ? OPENED_UNDECIDED : 0;
+	opened->rule = judged->it.rule;
+	opened->other_rule = judged->other.rule;
+	opened->other_deny = judged->other.deny;
+	FORGET(opened->socket) = (__u64)sk;
+	opened->cookie = bpf_get_socket_cookie(ctx);
+	return opened;
+}
+
+/* Does this connect(2) belong to TCP Fast Open? Its first data leaves before `message` can see it. */
+static __always_inline int is_fast_open(struct opened *opened)
+{
+	const struct tcp_sock *sk = (const void *)FORGET(opened->socket);
+
+	return BPF_CORE_READ(sk, fastopen_req) || BPF_CORE_READ_BITFIELD_PROBED(sk, fastopen_connect);
+}
+
+static __always_inline int on_socket(struct bpf_sock_addr *ctx, struct access *access)
+{
+	int connects = access->hook == EBG_HOOK_CONNECT4 || access->hook == EBG_HOOK_CONNECT6;
+	const struct ebg_config *config = configuration();
+	struct address_judgement judged;
+	struct opened *opened;
+
 	if (!config)
-		return refuse_socket();
-	to->port = bpf_ntohs((__u16)ctx->user_port);
-	to->protocol = ctx->protocol;
-	to->kind = hook == EBG_HOOK_CONNECT4 || hook == EBG_HOOK_CONNECT6 ? EBG_KIND_CONNECT : EBG_KIND_SEND;
-	if (settle(hook, config, to, judge(config, to), 0) == EBG_REFUSE)
-		return refuse_socket();
-	if (to->kind == EBG_KIND_CONNECT && ctx->type == EBG_SOCK_STREAM && !opened(ctx))
-		return refuse_socket(); /* out of memory: the egress program would take it for an answer */
-	return EBG_PASS;
+		return refuse_with(EBG_EACCES);
+	access->to.port = bpf_ntohs((__u16)ctx->user_port);
+	access->to.protocol = ctx->protocol;
+	access->to.kind = connects ? EBG_KIND_CONNECT : EBG_KIND_SEND;
+	judged = judge(config, &access->to);
+	access->it = judged.it;
+	/* The name that is presented decides; a connected datagram socket only asks for a route so far. */
+	if (judged.undecided && connects)
+		access->it = (struct judgement){};
+	if (settle(config, access) == EBG_REFUSE)
+		return refuse_with(EBG_EACCES);
+	if (!connects || ctx->type != EBG_SOCK_STREAM)
+		return EBG_PASS;
+	opened = remember(ctx, config, &judged);
+	if (!opened)
+		return refuse_with(EBG_EACCES); /* the egress program would take its packets for answers to a client */
+	return ctx->protocol == EBG_TCP && strict(config) && is_fast_open(opened) ? refuse_with(EBG_EOPNOTSUPP) :
+										    EBG_PASS;
 }
 
 static __always_inline int on_socket4(struct bpf_sock_addr *ctx, enum ebg_hook hook)
 {
-	struct ebg_endpoint to = {};
+	struct access access = { .hook = hook };
 
-	set_ipv4(&to, ctx->user_ip4);
-	return on_socket(ctx, hook, &to);
+	set_ipv4(access.to.address, ctx->user_ip4);
+	return on_socket(ctx, &access);
 }
 
 static __always_inline int on_socket6(struct bpf_sock_addr *ctx, enum ebg_hook hook)
 {
-	struct ebg_endpoint to = {};
+	struct access access = { .hook = hook };
 
-	set_ipv6(&to, ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]);
-	return on_socket(ctx, hook, &to);
+	set_ipv6(access.to.address, ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]);
+	return on_socket(ctx, &access);
 }
 
 SEC("cgroup/connect4")
@@ -112,27 +134,265 @@ int ebg_sendmsg6(struct bpf_sock_addr *ctx)
 	return on_socket6(ctx, EBG_HOOK_SENDMSG6);
 }
 
+/* A DNS question in a datagram. */
+static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *config, const struct packet *packet)
+{
+	struct access access = { .hook = EBG_HOOK_QUESTION,
+				 .to = packet->to,
+				 .it = { EBG_RULE_UNREADABLE, config->judges_names },
+				 .socket_cgroup = socket_cgroup(skb) };
+	struct scratch *s = claim();
+	int result;
+
+	access.to.kind = EBG_KIND_DNS;
+	/* several datagrams in one packet (UDP_SEGMENT) are more than one question */
+	if (s && !skb->gso_size && load_payload(skb, s, packet->transport + 8) == 0)
+		judge_question(config, s, 0, &access);
+	result = settle(config, &access);
+	if (s)
+		release(s);
+	if (result == EBG_REFUSE)
+		end_sender(skb, packet);
+	return result;
+}
+
+/* A packet of a TCP connection that the guard opened. */
+static __always_inline int on_connection(struct __sk_buff *skb, const struct ebg_config *config,
+					 struct opened *opened)
+{
+	struct access access = { .hook = EBG_HOOK_EGRESS };
+	int watched = opened->flags & OPENED_WATCHED || !config->judges_names;
+	int known = opened->generation == config->generation, readable;
+	struct address_judgement judged;
+	struct packet packet = {};
+
+	if (known && watched)
+		return EBG_PASS;
+	readable = unpack(skb, &packet) == 0;
+	access.to = packet.to;
+	access.socket_cgroup = socket_cgroup(skb);
+	if (!known) { /* connected under earlier rules */
+		judged = judge(config, &packet.to);
+		access.it = judged.undecided && opened->flags & OPENED_JUDGED ? judged.other : judged.it;
+		if (!access.it.deny)
+			opened->generation = config->generation;
+	}
+	/* Data that `message` was not shown could carry any name. */
+	if (!readable || (!access.it.deny && !watched && tcp_payload(skb, &packet) < skb->len))
+		access.it = (struct judgement){ EBG_RULE_UNREADABLE, 1 };
+	if (!access.it.deny)
+		return EBG_PASS;
+	end_sender(skb, &packet);
+	return settle(config, &access);
+}
+
 SEC("cgroup_skb/egress")
 int ebg_egress(struct __sk_buff *skb)
 {
+	struct access access = { .hook = EBG_HOOK_EGRESS, .it = { EBG_RULE_UNREADABLE, 1 } };
 	const struct ebg_config *config = configuration();
+	struct bpf_sock *connection = tcp_socket(skb);
 	struct packet packet = {};
-	struct judgement it;
-	int readable, seen;
+	int seen;
 
 	if (!config)
 		return EBG_REFUSE;
 	if (skb->protocol != bpf_htons(EBG_IPV4) && skb->protocol != bpf_htons(EBG_IPV6))
 		return EBG_PASS;
-	readable = unpack(skb, &packet) == 0;
-	seen = seen_by_socket_hooks(packet.to.protocol);
-	if (seen && config->mode == EBG_MODE_MONITOR)
-		return EBG_PASS; /* recorded when it was connected or sent */
+	if (connection) {
+		/* Who has not opened it answers a client, as a daemon does that the deployment started: that is no
+		 * dependency. */
+		struct opened *opened = config->mode == EBG_MODE_MONITOR ?
+						NULL :
+						bpf_sk_storage_get(&ebg_opened, connection, NULL, 0);
 
-	it = readable ? judge(config, &packet.to) : (struct judgement){ EBG_RULE_UNREADABLE, 1 };
-	if (seen && (!it.deny || answers_a_client(skb)))
+		return opened ? on_connection(skb, config, opened) : EBG_PASS;
+	}
+	if (unpack(skb, &packet) == 0)
+		access.it = judge(config, &packet.to).it;
+	access.to = packet.to;
+	access.socket_cgroup = socket_cgroup(skb);
+	seen = seen_by_socket_hooks(packet.to.protocol);
+	if (!seen || (access.it.deny && config->mode != EBG_MODE_MONITOR))
+		return settle(config, &access);
+	if (packet.to.protocol == EBG_UDP && packet.to.port == EBG_DNS_PORT)
+		return ask(skb, config, &packet);
+	return EBG_PASS;
+}
+
+SEC("cgroup_skb/ingress")
+int ebg_ingress(struct __sk_buff *skb)
+{
+	const struct ebg_config *config = configuration();
+	struct packet packet = {};
+	struct scratch *s;
+	int kept = 0;
+
+	if (!config || (skb->protocol != bpf_htons(EBG_IPV4) && skb->protocol != bpf_htons(EBG_IPV6)))
 		return EBG_PASS;
-	return settle(EBG_HOOK_EGRESS, config, &packet.to, it, socket_cgroup(skb));
+	if (unpack(skb, &packet) < 0 || packet.source != EBG_DNS_PORT)
+		return EBG_PASS;
+	s = claim();
+	if (!s)
+		return strict(config) ? EBG_REFUSE : EBG_PASS;
+	if (packet.to.protocol == EBG_UDP && load_payload(skb, s, packet.transport + 8) == 0)
+		kept = read_answer(s, 0);
+	else if (packet.to.protocol == EBG_TCP && load_payload(skb, s, tcp_payload(skb, &packet)) == 0)
+		kept = read_answer(s, 2); /* behind its length; one that is cut is not read */
+	release(s);
+	return kept < 0 && strict(config) ? EBG_REFUSE : EBG_PASS;
+}
+
+SEC("sockops")
+int ebg_established(struct bpf_sock_ops *ctx)
+{
+	__u64 cookie;
+
+	if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
+		cookie = bpf_get_socket_cookie(ctx);
+		/* Where that fails `message` will not see its data, and egress not let it go. */
+		if (bpf_sock_hash_update(ctx, &ebg_sockets, &cookie, BPF_ANY) == 0 &&
+		    bpf_ntohl(ctx->remote_port) != EBG_DNS_PORT)
+			bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
+	} else if (ctx->op == BPF_SOCK_OPS_RTT_CB && ctx->data_segs_out > 0) {
+		/*
+		 * Data has arrived at the other side, so it had its verdict. In the map the socket would be slower, and
+		 * a blocking recv(2) might end with EAGAIN.
+		 */
+		cookie = bpf_get_socket_cookie(ctx);
+		bpf_map_delete_elem(&ebg_sockets, &cookie);
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
+	}
+	return 1;
+}
+
+/* Copies the beginning of the message. */
+static __always_inline int load_message(struct sk_msg_md *msg, struct scratch *s)
+{
+	__u32 size = msg->size < EBG_MESSAGE ? msg->size : EBG_MESSAGE;
+	void *data = msg->data;
+
+	if (!size)
+		return -1;
+	if (msg->data_end - data < (long)size) {
+		if (bpf_msg_pull_data(msg, 0, size, 0) < 0)
+			return -1;
+		data = msg->data;
+	}
+	FORGET(s->size) = size - 1;
+	size = BELOW(EBG_MESSAGE, FORGET(s->size)) + 1;
+	if (bpf_probe_read_kernel(s->message, size, data) < 0)
+		return -1;
+	FORGET(s->size) = size;
+	return 0;
+}
+
+/* Where the message goes; and where it comes from, for end_sender. */
+static __always_inline void unpack_message(struct sk_msg_md *msg, struct ebg_endpoint *to, struct ebg_refusal *refusal)
+{
+	if (msg->family == EBG_AF_INET) {
+		set_ipv4(to->address, msg->remote_ip4);
+		set_ipv4(refusal->source, msg->local_ip4);
+	} else {
+		set_ipv6(to->address, msg->remote_ip6[0], msg->remote_ip6[1], msg->remote_ip6[2],
+			 msg->remote_ip6[3]);
+		set_ipv6(refusal->source, msg->local_ip6[0], msg->local_ip6[1], msg->local_ip6[2],
+			 msg->local_ip6[3]);
+	}
+	to->port = bpf_ntohl(msg->remote_port);
+	to->protocol = EBG_TCP;
+	__builtin_memcpy(refusal->destination, to->address, sizeof(refusal->destination));
+	refusal->source_port = msg->local_port;
+	refusal->destination_port = to->port;
+	refusal->protocol = EBG_TCP;
+}
+
+/* Lets the message wait until it has this many bytes. Where no name is denied, nothing is worth a delay. */
+static __always_inline int wait_for(struct sk_msg_md *msg, const struct ebg_config *config, __u32 size)
+{
+	if (config->judges_names)
+		bpf_msg_cork_bytes(msg, size);
+	return EBG_PASS;
+}
+
+/* DNS over TCP: one message behind its length, at a time. The socket stays in the map, as long as it asks. */
+static __always_inline int on_question(struct sk_msg_md *msg, const struct ebg_config *config, struct scratch *s,
+				       struct access *access)
+{
+	__u32 size;
+
+	if (msg->size < 2)
+		return wait_for(msg, config, 2);
+	size = word_at(s, 0) + 2;
+	if (msg->size < size)
+		return wait_for(msg, config, size);
+	if (FORGET(s->size) > size)
+		FORGET(s->size) = size;
+	access->to.kind = EBG_KIND_DNS;
+	judge_question(config, s, 2, access);
+	bpf_msg_apply_bytes(msg, size);
+	return settle(config, access);
+}
+
+static __always_inline int on_first_bytes(struct sk_msg_md *msg, const struct ebg_config *config, struct scratch *s,
+					  struct access *access, struct opened *opened)
+{
+	struct judgement other = { opened->other_rule, opened->other_deny };
+	int result = EBG_PASS;
+
+	if (look(FORGET(s->slot), msg->size, protocol_port(&access->to)) < 0)
+		return EBG_REFUSE;
+	if (FORGET(s->wait) && config->judges_names)
+		return wait_for(msg, config, FORGET(s->wait));
+	access->to.kind = s->kind;
+	access->it = unpacked(s->said, other);
+	if (FORGET(s->named)) {
+		access->name = s->name;
+		access->name_hash = s->hash;
+	} else if (!s->said) { /* nothing was presented */
+		access->it = (struct judgement){ opened->rule, !!(opened->flags & OPENED_UNDECIDED) };
+	}
+	if (access->it.rule == EBG_RULE_UNREADABLE)
+		access->it.deny = config->judges_names;
+	if (FORGET(s->named) || access->it.deny)
+		result = settle(config, access);
+	if (result == EBG_PASS)
+		opened->flags |= OPENED_JUDGED;
+	return result;
+}
+
+SEC("sk_msg")
+int ebg_message(struct sk_msg_md *msg)
+{
+	const struct ebg_config *config = configuration();
+	struct access access = { .hook = EBG_HOOK_MESSAGE };
+	struct bpf_sock *sk = msg->sk;
+	struct opened *opened = sk ? bpf_sk_storage_get(&ebg_opened, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
+	struct ebg_refusal refusal = {};
+	struct scratch *s;
+	int result = EBG_REFUSE;
+
+	if (!config || !opened)
+		return SK_DROP;
+	if (opened->flags & OPENED_JUDGED)
+		return SK_PASS;
+	opened->flags |= OPENED_WATCHED;
+	refusal.cookie = opened->cookie;
+	s = claim();
+	if (!s)
+		return strict(config) ? SK_DROP : SK_PASS;
+	unpack_message(msg, &access.to, &refusal);
+	if (load_message(msg, s) == 0)
+		result = access.to.port == EBG_DNS_PORT ? on_question(msg, config, s, &access) :
+							  on_first_bytes(msg, config, s, &access, opened);
+	else if (!strict(config))
+		result = EBG_PASS;
+	release(s);
+	if (result == EBG_PASS)
+		return SK_PASS;
+	/* who ignores EACCES, and waits for an answer, hears of it in another way */
+	bpf_ringbuf_output(&ebg_refused, &refusal, sizeof(refusal), 0);
+	return SK_DROP;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -47,7 +47,25 @@ struct task_struct {
 	const struct cred *cred;
 } EBG_CORE;
 
+/* Of TCP Fast Open: the data that goes with connect(2), and the socket option that has the first write connect. */
+struct tcp_sock {
+	void *fastopen_req;
+	__u8 fastopen_connect : 1;
+} EBG_CORE;
+
+struct sockaddr;
+
+/* What a program on addresses of sockets really gets. */
+struct bpf_sock_addr_kern {
+	struct sockaddr *uaddr;
+	int uaddrlen;
+} EBG_CORE;
+
 #define EBG_EACCES 13
+#define EBG_EPROTONOSUPPORT 93
+#define EBG_EOPNOTSUPP 95
+#define EBG_AF_INET 2
+#define EBG_DNS_PORT 53
 #define EBG_IPV4 0x0800
 #define EBG_IPV6 0x86dd
 #define EBG_TCP 6
@@ -55,6 +73,31 @@ struct task_struct {
 #define EBG_DCCP 33
 #define EBG_SCTP 132
 #define EBG_UDPLITE 136
+#define EBG_MPTCP 262 /* of socket(2) alone: no packet carries it */
 #define EBG_SOCK_STREAM 1
+
+/*
+ * For numbers that the verifier had better not know: what is read back from memory may be anything, so that it merges
+ * the turns of a loop in place of following each by itself.
+ */
+#define FORGET(place) (*(volatile typeof(place) *)&(place))
+/* An index below a power of two, in the register that the access uses. */
+#define BELOW(size, index)                  \
+	({                                  \
+		__u32 _index = (index);     \
+		barrier_var(_index);        \
+		_index & ((size) - 1);      \
+	})
+
+#define EBG_PASS 1
+#define EBG_REFUSE 0
+
+/* Refuses with this errno where the kernel can (5.18 and later); else the kernel says EPERM. */
+static __always_inline int refuse_with(int error)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_set_retval))
+		bpf_set_retval(-error);
+	return EBG_REFUSE;
+}
 
 #endif

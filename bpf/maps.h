@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * Every map. The first three are the rules: filled before a program attaches, never changed after. A new policy comes
- * with programs and rule maps of its own. The others are the ledger: they stay when the rules change, so counts go on.
+ * Every map. The first four are the rules: filled before a program attaches, never changed after. A new policy comes
+ * with programs and rule maps of its own, and with the two maps of what was learned, because that speaks of rules: what
+ * the ledger has heard is learned anew. The ledger stays when the rules change, so that counts go on.
  */
 #ifndef EBG_MAPS_H
 #define EBG_MAPS_H
 
-#include "abi.h"
-#include "kernel.h"
+#include "counters.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -16,14 +16,22 @@ struct {
 	__type(value, struct ebg_config);
 } ebg_config SEC(".maps");
 
-/* max_entries of the next two: set by the loader to what the policy needs */
+/* max_entries of the next three: set by the loader to what the policy needs */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct ebg_net_key);
-	__type(value, struct ebg_net);
+	__type(value, struct ebg_slice);
 } ebg_nets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct ebg_name);
+} ebg_names SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -32,12 +40,42 @@ struct {
 	__type(value, struct ebg_port);
 } ebg_ports SEC(".maps");
 
+/*
+ * A way to an address or a name: the slice of its rules, and until when it holds. In one word, so that it is read whole:
+ * seconds since boot, 24 bits of the slice's start, 8 of its length. 0: none.
+ */
+typedef __u64 lead_t;
+
+#define EBG_LEADS 8
+#define EBG_FOR_EVER 0xffffffffULL
+
+struct address {
+	__u8 bytes[16];
+};
+
+/* One lead for each slice, not for each name: names under the same rules speak with one voice. */
+struct leads {
+	struct bpf_spin_lock lock; /* for those who write */
+	__u32 crowded;             /* 1: there was no room for all */
+	lead_t lead[EBG_LEADS];
+};
+
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, EBG_COUNTERS);
-	__type(key, __u32);
-	__type(value, __u64);
-} ebg_counters SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, EBG_MAX_ADDRESSES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, struct leads);
+} ebg_addresses SEC(".maps");
+
+/* Names that an answer led on to a name with rules. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, EBG_MAX_HEARD);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, lead_t);
+} ebg_aliases SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -51,17 +89,62 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, EBG_MAX_OBSERVED);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct ebg_endpoint);
+	__type(key, struct ebg_observation);
 	__type(value, struct ebg_record);
 } ebg_observed SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, EBG_MAX_HEARD);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ebg_heard_key);
+	__type(value, struct ebg_heard);
+} ebg_heard SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, EBG_MAX_ASKED);
+	__type(key, struct ebg_asked);
+	__type(value, __u8);
+} ebg_asked SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, EBG_REFUSALS);
+} ebg_refused SEC(".maps");
+
+enum opened_flag {
+	OPENED_WATCHED = 1,   /* ebg_message has seen its first bytes */
+	OPENED_JUDGED = 2,    /* and has passed its verdict: nothing more to look for */
+	OPENED_UNDECIDED = 4, /* the address alone does not decide: some of its names are denied */
+};
+
+/* What is known of a TCP socket that opened a connection. */
+struct opened {
+	__u32 generation; /* of the rules that the address was judged by */
+	__u32 flags;
+	__u32 rule;       /* that denies it if it presents no name and OPENED_UNDECIDED is set */
+	__u32 other_rule; /* what holds for a name that no rule speaks of */
+	__u32 other_deny;
+	__u64 socket; /* where the kernel has it */
+	__u64 cookie;
+};
 
 /* The TCP sockets that the guard has opened a connection with. One that is not among them has accepted it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, __u8);
+	__type(value, struct opened);
 } ebg_opened SEC(".maps");
+
+/* The sockets whose first bytes ebg_message is to see, by cookie. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u64);
+} ebg_sockets SEC(".maps");
 
 /* A record of zeros: too large for the stack, so new records are copied from here. */
 struct {

@@ -7,12 +7,14 @@
 #include <linux/ipv6.h>
 
 #include "endpoint.h"
-#include "maps.h"
+#include "scratch.h"
 
 #define EBG_EXTENSION_HEADERS 6
 
 struct packet {
 	struct ebg_endpoint to;
+	__u8 from[16];
+	__u32 source;    /* port, in host order */
 	__u32 transport; /* offset of the header that holds the ports */
 };
 
@@ -27,7 +29,10 @@ static __always_inline int unpack_ipv4(struct __sk_buff *skb, struct packet *pac
 
 	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) < 0)
 		return -1;
-	set_ipv4(&packet->to, ip.daddr);
+	if (ip.frag_off & bpf_htons(0x1fff))
+		return -1; /* a later fragment has no ports; the kernel cuts packets after this program */
+	set_ipv4(packet->to.address, ip.daddr);
+	set_ipv4(packet->from, ip.saddr);
 	packet->to.protocol = ip.protocol;
 	packet->transport = ip.ihl * 4;
 	return 0;
@@ -43,14 +48,17 @@ static __always_inline int unpack_ipv6(struct __sk_buff *skb, struct packet *pac
 	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) < 0)
 		return -1;
 	__builtin_memcpy(packet->to.address, &ip.daddr, 16);
+	__builtin_memcpy(packet->from, &ip.saddr, 16);
 	next = ip.nexthdr;
 	for (i = 0; i < EBG_EXTENSION_HEADERS; i++) {
-		__u8 header[2]; /* next header, length */
+		__u8 header[4]; /* next header, length; of a fragment, its place */
 
 		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
 		    next != IPPROTO_FRAGMENT)
 			break;
 		if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)) < 0)
+			return -1;
+		if (next == IPPROTO_FRAGMENT && (header[2] | (header[3] & 0xf8)))
 			return -1;
 		offset += next == IPPROTO_FRAGMENT ? 8 : (header[1] + 1) * 8;
 		next = header[0];
@@ -72,6 +80,7 @@ static __always_inline int unpack(struct __sk_buff *skb, struct packet *packet)
 	if (bpf_skb_load_bytes(skb, packet->transport, &ports, sizeof(ports)) < 0)
 		return -1;
 	packet->to.port = bpf_ntohs(ports.destination);
+	packet->source = bpf_ntohs(ports.source);
 	return 0;
 }
 
@@ -84,16 +93,56 @@ static __always_inline __u64 socket_cgroup(struct __sk_buff *skb)
 	return sk ? bpf_sk_cgroup_id(sk) : ~0ULL;
 }
 
-/*
- * Is this TCP packet part of a connection that a client opened to us? A daemon that the deployment started may answer
- * whoever asks it: that is no dependency of the deployment.
- */
-static __always_inline int answers_a_client(struct __sk_buff *skb)
+/* The TCP socket that sends this packet; a listening one for those that are being accepted. */
+static __always_inline struct bpf_sock *tcp_socket(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
-	return sk && sk->type == EBG_SOCK_STREAM && !bpf_sk_storage_get(&ebg_opened, sk, NULL, 0);
+	return sk && sk->type == EBG_SOCK_STREAM && sk->protocol == EBG_TCP ? sk : NULL;
+}
+
+/* Where the data of a TCP packet begins; at its end where that can't be read. */
+static __always_inline __u32 tcp_payload(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u8 offset;
+
+	if (bpf_skb_load_bytes(skb, packet->transport + 12, &offset, sizeof(offset)) < 0)
+		return skb->len;
+	return packet->transport + (offset >> 4) * 4;
+}
+
+/* Has the agent end the socket whose packet was refused: TCP would go on trying, and not every client of DNS heeds EPERM. */
+static __always_inline void end_sender(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct ebg_refusal refusal = { .cookie = bpf_get_socket_cookie(skb),
+				       .source_port = packet->source,
+				       .destination_port = packet->to.port,
+				       .protocol = packet->to.protocol };
+
+	__builtin_memcpy(refusal.source, packet->from, sizeof(refusal.source));
+	__builtin_memcpy(refusal.destination, packet->to.address, sizeof(refusal.destination));
+	bpf_ringbuf_output(&ebg_refused, &refusal, sizeof(refusal), 0);
+}
+
+/* Loads what stands behind the headers; -1 where nothing does. */
+static __always_inline int load_payload(struct __sk_buff *skb, struct scratch *s, __u32 start)
+{
+	__u32 size;
+
+	FORGET(s->cursor) = start;
+	start = FORGET(s->cursor);
+	if (start >= skb->len)
+		return -1;
+	FORGET(s->size) = skb->len - start - 1;
+	size = FORGET(s->size);
+	if (size > EBG_MESSAGE - 1)
+		size = EBG_MESSAGE - 1;
+	size = BELOW(EBG_MESSAGE, size) + 1;
+	if (bpf_skb_load_bytes(skb, start, s->message, size) < 0)
+		return -1;
+	FORGET(s->size) = size;
+	return 0;
 }
 
 #endif

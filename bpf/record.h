@@ -3,16 +3,7 @@
 #ifndef EBG_RECORD_H
 #define EBG_RECORD_H
 
-#include "maps.h"
-
-static __always_inline void count(__u32 counter)
-{
-	__u64 *total = bpf_map_lookup_elem(&ebg_counters, &counter);
-
-	/* Atomic although per CPU: a program can be preempted between load and store. */
-	if (total)
-		__sync_fetch_and_add(total, 1);
-}
+#include "verdict.h"
 
 static __always_inline __u64 cgroup_of(struct task_struct *task)
 {
@@ -56,7 +47,8 @@ static __noinline void describe(struct ebg_record *record, struct task_struct *t
 	}
 }
 
-static __always_inline void note(void *map, const void *key, __u32 rule, struct task_struct *task)
+/* `name`: EBG_NAME bytes, or NULL. */
+static __always_inline void note(void *map, const void *key, __u32 rule, const __u8 *name, struct task_struct *task)
 {
 	struct ebg_record *record = bpf_map_lookup_elem(map, key);
 	__u64 now = bpf_ktime_get_ns();
@@ -77,6 +69,8 @@ static __always_inline void note(void *map, const void *key, __u32 rule, struct 
 		if (taken == 0) { /* else another CPU made it in the meantime, and describes it */
 			record->first_seen = now;
 			record->rule = rule;
+			if (name)
+				__builtin_memcpy(record->name, name, sizeof(record->name));
 			if (task)
 				describe(record, task);
 		}
@@ -86,23 +80,55 @@ static __always_inline void note(void *map, const void *key, __u32 rule, struct 
 		record->last_seen = now;
 }
 
-static __always_inline void note_denial(const struct ebg_config *config, const struct ebg_endpoint *to, __u32 rule,
-					__u64 socket_cgroup)
+/* One access: where to, by which name, and what the rules say of it. */
+struct access {
+	enum ebg_hook hook;
+	struct ebg_endpoint to;
+	struct judgement it;
+	__u64 socket_cgroup;
+	__u64 name_hash;
+	const __u8 *name; /* EBG_NAME bytes; NULL: none was asked for or presented */
+};
+
+static __always_inline void note_denial(const struct ebg_config *config, const struct access *access)
 {
-	struct task_struct *task = sender(socket_cgroup);
-	struct ebg_denial denial = { .rule = rule, .mode = config->mode, .endpoint = *to };
+	struct task_struct *task = sender(access->socket_cgroup);
+	struct ebg_denial denial = { .rule = access->it.rule,
+				     .mode = config->mode,
+				     .endpoint = access->to,
+				     .name = access->name_hash };
 
 	if (task) {
 		denial.pid = BPF_CORE_READ(task, tgid);
 		denial.exec = BPF_CORE_READ(task, self_exec_id);
 		denial.process_started = BPF_CORE_READ(task, group_leader, start_boottime);
 	}
-	note(&ebg_denied, &denial, rule, task);
+	note(&ebg_denied, &denial, access->it.rule, access->name, task);
 }
 
-static __always_inline void note_observation(const struct ebg_endpoint *to, __u32 rule, __u64 socket_cgroup)
+static __always_inline void note_observation(const struct access *access)
 {
-	note(&ebg_observed, to, rule, sender(socket_cgroup));
+	struct ebg_observation observation = { .endpoint = access->to, .name = access->name_hash };
+
+	note(&ebg_observed, &observation, access->it.rule, access->name, sender(access->socket_cgroup));
+}
+
+/* Counts and records one access; says whether it may go on. */
+static __always_inline int settle(const struct ebg_config *config, const struct access *access)
+{
+	int refuse = access->it.deny && config->mode != EBG_MODE_MONITOR;
+	__u32 verdict = refuse ? EBG_VERDICT_DENIED : access->it.deny ? EBG_VERDICT_WOULD_DENY : EBG_VERDICT_ALLOWED;
+
+	if (access->it.rule == EBG_RULE_CANARY) {
+		count(EBG_COUNTER_CANARY + access->hook);
+		return refuse ? EBG_REFUSE : EBG_PASS;
+	}
+	count(access->to.kind * EBG_VERDICTS + verdict);
+	if (access->it.deny)
+		note_denial(config, access);
+	else if (config->observe)
+		note_observation(access);
+	return refuse ? EBG_REFUSE : EBG_PASS;
 }
 
 #endif

@@ -133,7 +133,7 @@ class Demo:
                     "the report has rule, reason, task, command, owner and runbook", output)
         self.expect(not self.clients("github.com") and not self.clients("api.internal"),
                     "nothing reached github.com or api.internal")
-        waited = [int(spent) for spent in re.findall(r"after (\d+) ms: .*Permission denied", output)]
+        waited = [int(spent) for spent in re.findall(r"after (\d+) ms: .*Temporary failure", output)]
         self.expect(len(waited) == len(self.fleet.hosts) and max(waited) < QUICK,
                     f"denied at once: the tool waited {max(waited, default='?')} ms at most", output)
 
@@ -179,12 +179,12 @@ def table(output: str) -> list[str]:
 
 
 def rows_of(host: str, output: str) -> list[str]:
-    """A host's report, with one row for each name: programs try IPv6 and IPv4, and probe over UDP before."""
+    """A host's report, with one row for each name: programs ask for it, connect, and present it."""
     found = re.search(rf"^GUARD \S+ on {host} .*\n(?:  .*\n)*", output, re.MULTILINE)
     head, *rows = re.split(r"^(?=  \S)", found.group() if found else "", flags=re.MULTILINE)
     kept = {}
     for row in sorted(rows, key=lambda row: "/tcp" not in row):
-        name = re.match(r"  (?:WOULD DENY|DENIED)  \S+  (\S+)", row)
+        name = re.match(r"  (?:WOULD DENY|DENIED)  (?:\S+/\w+  )?([^\s:]+)", row)
         if name:
             kept.setdefault(name.group(1), row)
     return (head + "".join(kept.values())).splitlines()

@@ -19,9 +19,10 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _policy_file
 
-OBJECT = os.path.join(os.path.dirname(os.path.dirname(__file__)), 'ebpf_guard.bpf.o')
+PLUGINS = os.path.dirname(os.path.dirname(__file__))
+OBJECTS = {'guard': 'ebpf_guard.bpf.o', 'unix': 'ebpf_guard_unix.bpf.o'}
 LAUNCHERS = '/run/ebpf_guard/'
-INTERNAL = ('_object', '_shell', '_remote_user')
+INTERNAL = ('_objects', '_shell', '_remote_user')
 
 
 class ActionModule(ActionBase):
@@ -39,7 +40,7 @@ class ActionModule(ActionBase):
             except GuardError as error:
                 result.update(failed=True, msg=str(error), **error.facts)
                 return result
-            arguments.update(_object=packed_object(), _remote_user=self._play_context.remote_user)
+            arguments.update(_objects=packed_objects(), _remote_user=self._play_context.remote_user)
         began = time.time()
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
                                            task_vars=task_vars))
@@ -96,6 +97,9 @@ class ActionModule(ActionBase):
         result['guard']['clock_offset'] = 0.0 if earliest <= 0 <= latest else (earliest + latest) / 2
 
 
-def packed_object():
-    with open(OBJECT, 'rb') as content:
-        return base64.b64encode(zlib.compress(content.read())).decode()
+def packed_objects():
+    packed = {}
+    for name, file in OBJECTS.items():
+        with open(os.path.join(PLUGINS, file), 'rb') as content:
+            packed[name] = base64.b64encode(zlib.compress(content.read())).decode()
+    return packed

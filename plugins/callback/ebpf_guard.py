@@ -71,11 +71,18 @@ EXAMPLES = r'''
 #
 # What it prints when the guard on web1 comes down:
 #
-# GUARD deploy on web1 [enforce]: 3 accesses denied
-#   DENIED  192.0.2.10:443/tcp  github.com  3x  connect  (rule github)
+# GUARD deploy on web1 [enforce]: 5 accesses denied
+#   DENIED  github.com (DNS question)  4x  (rule github)
 #     why      github.com runs on the database that this play deploys
 #     task     mysql : Install the tool (roles/mysql/tasks/main.yml:12)
 #     command  curl -fsS https://github.com/install.sh
+#     ancestry sh deploy.sh < python3
+#     owner    db-team   runbook https://wiki.example/no-github-in-deploys
+#   DENIED  github.com:3128/tcp (HTTP)  1x  (rule github)
+#     at       203.0.113.70:3128/tcp
+#     why      github.com runs on the database that this play deploys
+#     task     mysql : Fetch the schema (roles/mysql/tasks/main.yml:20)
+#     command  curl -fsS -x http://proxy:3128 https://github.com/schema.sql
 #     ancestry sh deploy.sh < python3
 #     owner    db-team   runbook https://wiki.example/no-github-in-deploys
 #   outside the guard (not watched, not stopped):

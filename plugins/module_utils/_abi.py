@@ -8,10 +8,16 @@ from __future__ import annotations
 import ctypes
 
 # enum ebg_limit
-ABI_VERSION = 1
-PORTS_PER_NET = 64
+ABI_VERSION = 2
+SLICE = 64
 MAX_DENIED = 16384
 MAX_OBSERVED = 16384
+MAX_ADDRESSES = 65536
+MAX_HEARD = 16384
+MAX_ASKED = 16384
+REFUSALS = 65536
+RESOLVERS = 3
+NAME = 256
 ARGS = 256
 COMM = 16
 ANCESTORS = 8
@@ -24,7 +30,11 @@ MODE_DRILL = 2
 # enum ebg_kind
 KIND_CONNECT = 0
 KIND_SEND = 1
-KINDS = 2
+KIND_DNS = 2
+KIND_TLS = 3
+KIND_HTTP = 4
+KIND_UNIX = 5
+KINDS = 6
 
 # enum ebg_verdict
 VERDICT_ALLOWED = 0
@@ -38,12 +48,18 @@ HOOK_CONNECT6 = 1
 HOOK_SENDMSG4 = 2
 HOOK_SENDMSG6 = 3
 HOOK_EGRESS = 4
-HOOKS = 5
+HOOK_QUESTION = 5
+HOOK_INGRESS = 6
+HOOK_MESSAGE = 7
+HOOK_CREATE = 8
+HOOK_UNIX = 9
+HOOKS = 10
 
 # enum ebg_counter
-COUNTER_LOST = 6
-COUNTER_CANARY = 7
-COUNTERS = 12
+COUNTER_LOST = 18
+COUNTER_SERVICE = 19
+COUNTER_CANARY = 20
+COUNTERS = 30
 
 # enum ebg_rule
 RULE_DEFAULT = 0
@@ -60,6 +76,10 @@ class Config(ctypes.Structure):
         ('mode', ctypes.c_uint32),
         ('default_deny', ctypes.c_uint32),
         ('observe', ctypes.c_uint32),
+        ('judges_names', ctypes.c_uint32),
+        ('generation', ctypes.c_uint32),
+        ('padding', ctypes.c_uint32),
+        ('resolvers', ctypes.c_uint64 * 2 * 3),
     ]
 
 
@@ -70,10 +90,25 @@ class NetKey(ctypes.Structure):
     ]
 
 
-class Net(ctypes.Structure):
+class Slice(ctypes.Structure):
     _fields_ = [
         ('first', ctypes.c_uint32),
         ('count', ctypes.c_uint32),
+    ]
+
+
+class NameRules(ctypes.Structure):
+    _fields_ = [
+        ('slice', Slice),
+        ('asked_rule', ctypes.c_uint32),
+        ('asked_deny', ctypes.c_uint32),
+    ]
+
+
+class Name(ctypes.Structure):
+    _fields_ = [
+        ('itself', NameRules),
+        ('below', NameRules),
     ]
 
 
@@ -106,6 +141,15 @@ class Denial(ctypes.Structure):
         ('mode', ctypes.c_uint32),
         ('endpoint', Endpoint),
         ('padding', ctypes.c_uint8 * 4),
+        ('name', ctypes.c_uint64),
+    ]
+
+
+class Observation(ctypes.Structure):
+    _fields_ = [
+        ('endpoint', Endpoint),
+        ('padding', ctypes.c_uint8 * 4),
+        ('name', ctypes.c_uint64),
     ]
 
 
@@ -127,5 +171,47 @@ class Record(ctypes.Structure):
         ('args_length', ctypes.c_uint32),
         ('comm', ctypes.c_char * 16),
         ('args', ctypes.c_uint8 * 256),
+        ('name', ctypes.c_uint8 * 256),
         ('ancestors', Ancestor * 8),
+    ]
+
+
+class HeardKey(ctypes.Structure):
+    _fields_ = [
+        ('address', ctypes.c_uint8 * 16),
+        ('name', ctypes.c_uint64),
+    ]
+
+
+class Heard(ctypes.Structure):
+    _fields_ = [
+        ('until', ctypes.c_uint64),
+        ('name', ctypes.c_uint8 * 256),
+        ('target', ctypes.c_uint8 * 256),
+    ]
+
+
+class Path(ctypes.Structure):
+    _fields_ = [
+        ('bytes', ctypes.c_uint8 * 108),
+    ]
+
+
+class Refusal(ctypes.Structure):
+    _fields_ = [
+        ('cookie', ctypes.c_uint64),
+        ('source', ctypes.c_uint8 * 16),
+        ('destination', ctypes.c_uint8 * 16),
+        ('source_port', ctypes.c_uint16),
+        ('destination_port', ctypes.c_uint16),
+        ('protocol', ctypes.c_uint8),
+        ('padding', ctypes.c_uint8 * 3),
+    ]
+
+
+class Asked(ctypes.Structure):
+    _fields_ = [
+        ('name', ctypes.c_uint64),
+        ('pid', ctypes.c_uint32),
+        ('padding', ctypes.c_uint8 * 4),
     ]

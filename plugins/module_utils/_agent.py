@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. The agent: one small process beside a guard. Enforcement does not need it.
 
-It removes what a start leaves that dies half-way, lets the processes of `join_users` in, and takes a forgotten guard
-down when its time is over. It is started before anything else of a guard exists, from a file without a name, so that
+It removes what a start leaves that dies half-way, lets the processes of `join_users` in, looks the names of the rules up
+again and again, ends the sockets of those who ignore that they were refused, and takes a forgotten guard down when its
+time is over. It is started before anything else of a guard exists, from a file without a name, so that
 nothing can be left behind between its start and the first thing that it watches over.
 """
 
@@ -17,6 +18,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 
@@ -137,21 +139,44 @@ def main(name):
 
 
 def _serve(place, doors):
+    from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard
     knocking = select.poll()
     for door in doors:
         knocking.register(door, select.POLLIN)
+    refusals = _guard.refusals(place)
+    knocking.register(refusals, select.POLLIN)
+    threading.Thread(target=_look_up, args=(place,), daemon=True).start()  # a slow resolver keeps nobody at a door
     while True:
         state = place.read()
         if state is None:
             return
         left = state['expires_at'] - time.time() if state['expires_at'] else GLANCE
         if left <= 0:
-            from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard
             _guard.expire(place)
             return
         for door, _event in knocking.poll(min(left, GLANCE) * 1000 + 1):
+            if door not in doors:
+                refusals.read()
+                continue
             for word in os.read(door, 4096).split():
                 _admit(place, word, doors[door])
+
+
+def _look_up(place):
+    """Every `resolve.interval` seconds: what the names of the rules lead to by now, for the kernel."""
+    from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard, _policy, _resolve
+    state = place.read()
+    policy = _policy.check(state['policy'])
+    names = _resolve.exact_names(policy)
+    start = 0
+    while policy.interval and names:
+        time.sleep(policy.interval)
+        # of very many names, some at a time: a guard must not be a burden to the resolver
+        batch, start = names[start:start + _resolve.AT_ONCE], start + _resolve.AT_ONCE
+        if start >= len(names):
+            start = 0
+        with contextlib.suppress(GuardError, OSError):  # the guard is going down, or is being mended
+            _guard.learn(place, _resolve.look_up(batch))
 
 
 def _admit(place, word, uid):

@@ -8,17 +8,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import datetime
+import json
 import os
 import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import (
-    _abi, _agent, _cgroup, _health, _launcher, _ledger, _libbpf, _proof, _resolve, _rules, _state)
+    _abi, _agent, _cgroup, _health, _launcher, _learn, _ledger, _libbpf, _names, _proof, _resolve, _rules,
+    _services, _sockdiag, _state)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 LATER = 'this version of the collection has no programs for it'
 
-Request = namedtuple('Request', 'name policy observe ttl uids shell content')
+Request = namedtuple('Request', 'name policy observe ttl uids shell objects')
 
 
 def present(request, check_mode=False):
@@ -32,12 +34,12 @@ def present(request, check_mode=False):
         breaches, damages = _health.faults(place, state)
         faults = breaches + damages
         same = state is not None and _wish(state) == _wish(_remember(request))
-        addresses, warnings = _resolve.resolve(request.policy, state['addresses'] if same else {})
-        same = same and addresses == state['addresses']
+        addresses, warnings = _resolve.resolve(request.policy)
         if check_mode:
             return dict(_told(place, state), changed=not same or bool(faults), repaired=[], warnings=warnings)
         if same and not faults:
             _prove_again(place, state)
+            learn(place, addresses)
             place.write(dict(state, expires_at=_deadline(request)))
             return dict(_told(place, state), changed=False, repaired=[], warnings=warnings)
         if state is None:
@@ -87,6 +89,25 @@ def expire(place):
             _take_down(place, state)
 
 
+def learn(place, addresses):
+    """Tell the kernel what the names of the rules lead to by now; {name: [addresses]}."""
+    kernel = _libbpf.Kernel(_libbpf.Library())
+    link = kernel.open(place.pin('ebg_ingress'))
+    program = kernel.program(kernel.link_info(link).prog_id)
+    try:
+        for name, found in addresses.items():
+            _learn.tell(kernel, program, name, found)
+    finally:
+        _libbpf.close((link, program))
+
+
+def refusals(place):
+    """For the agent: what to poll, and read, so that sockets end whose data was refused."""
+    library = _libbpf.Library()
+    ring = _libbpf.Kernel(library).open(place.pin('ebg_refused'))
+    return _libbpf.Ring(library, ring, _abi.Refusal, _sockdiag.Ender().end)
+
+
 def abandon(place):
     """What a start has left that died half-way; a guard that is up since then is not touched."""
     with _state.lock():
@@ -121,7 +142,7 @@ def _told(place, state):
     """The part of a result that is the same for every call."""
     if state is None:
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
-                'counters': _ledger.counters([0] * _abi.COUNTERS)}
+                'counters': dict(_ledger.counters([0] * _abi.COUNTERS), search_list=0)}
     guard = {key: state[key] for key in ('name', 'mode', 'loader', 'cgroup', 'launcher', 'policy_sha256',
                                          'started_at', 'load_ms', 'enforced')}
     return dict(_report(place, state), guard=guard, policy=state['policy'])
@@ -130,15 +151,23 @@ def _told(place, state):
 def _report(place, state):
     """The records; of a table that is lost, none: _health tells of it."""
     kernel = _libbpf.Kernel(_libbpf.Library())
-    reader = _ledger.Reader(state['rules'], state['names'], state['mode'])
     maps = _health.ledger_maps(kernel, place)
-    denied = kernel.items(maps['ebg_denied'], _abi.Denial, _abi.Record) if 'ebg_denied' in maps else ()
-    observed = kernel.items(maps['ebg_observed'], _abi.Endpoint, _abi.Record) if 'ebg_observed' in maps else ()
+
+    def items(name, key, value):
+        return kernel.items(maps[name], key, value) if name in maps else ()
+
     totals = (kernel.totals(maps['ebg_counters'], _abi.COUNTERS) if 'ebg_counters' in maps
               else [0] * _abi.COUNTERS)
     try:
-        return {'denied': reader.denials(denied), 'observed': reader.observations(observed),
-                'counters': _ledger.counters(totals)}
+        reader = _ledger.Reader(state['rules'], _ledger.names_by_address(items('ebg_heard', _abi.HeardKey, _abi.Heard)),
+                                state['mode'])
+        denied, made_up = _ledger.without_expansions(
+            reader.denials(items('ebg_denied', _abi.Denial, _abi.Record)),
+            {(key.pid, key.name) for key, _yes in items('ebg_asked', _abi.Asked, ctypes.c_uint8)},
+            _resolve.search_domains())
+        return {'denied': denied,
+                'observed': reader.observations(items('ebg_observed', _abi.Observation, _abi.Record)),
+                'counters': dict(_ledger.counters(totals), search_list=made_up)}
     finally:
         _libbpf.close(maps.values())
 
@@ -157,12 +186,21 @@ def _bring_up(place, request, addresses, breaches, old):
     What fails leaves the host as it was: nothing of a first start, and the old rules in force where there were some.
     """
     rules = list(old['rules']) if old else []
-    compiled = _rules.compile_rules(request.policy, request.observe, addresses, _resolve.resolvers(),
-                                    _number(request.policy, rules))
+    generation = old['generation'] + 1 if old else 1
+    compiled = _rules.compile_rules(request.policy, request.observe, _resolve.resolvers(),
+                                    _number(request.policy, rules), generation)
     library = _libbpf.Library()
     kernel = _libbpf.Kernel(library)
     began = time.monotonic()
-    loaded = _load(library, kernel, request.content, compiled, _health.ledger_maps(kernel, place) if old else {})
+    loaded = _load(library, kernel, request.objects['guard'], compiled, _health.ledger_maps(kernel, place) if old else {})
+    for name, found in addresses.items():
+        _learn.tell(kernel, loaded.program_fd('ebg_ingress'), name, found)
+    if old:
+        _learn_again(kernel, loaded)
+    programs = {name: loaded.program_fd(name) for name in _libbpf.HOOKS}
+    services, unix = _services.load(library, kernel, request.objects['unix'], compiled.config,
+                                    loaded.map_fd('ebg_counters'))
+    programs.update(services)
     with contextlib.ExitStack() as undo:
         agent = _agent.Agent(place)
         undo.callback(agent.process.kill)
@@ -171,18 +209,23 @@ def _bring_up(place, request, addresses, breaches, old):
         _cgroup.make(place.cgroup)
         place.make_run()
         shell = request.shell or (old['shell'] if old else '/bin/sh')
-        _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.cgroup), shell), 0o755)
+        as_is = compiled.config.judges_names and _resolve.searches_first()
+        _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.cgroup), shell, as_is), 0o755)
         _agent.make_doors(place, request.uids)
         agent.open_doors()
-        links = _attach(kernel, place, loaded, undo)
+        links = _attach(kernel, place, loaded, programs, old, undo)
+        if old:
+            _learn_again(kernel, loaded)  # what was heard in the meantime
         load_ms = round((time.monotonic() - began) * 1000, 1)
-        _proof.prove(place, lambda: _canaries(kernel, loaded.map_fd('ebg_counters')), request.policy.mode != 'monitor')
+        _proof.prove(place, lambda: _canaries(kernel, loaded.map_fd('ebg_counters')), {*programs, _libbpf.MESSAGE},
+                     request.policy.mode != 'monitor')
         _pin(kernel, place, loaded, links)
         state = dict(_remember(request), name=request.name, loader='libbpf', cgroup=place.cgroup,
                      cgroup_id=_cgroup.identity(place.cgroup), launcher=place.launcher,
-                     started_at=old['started_at'] if old else _now(), load_ms=load_ms, enforced=_enforced(),
-                     breaches=breaches, rules=rules, addresses=addresses, names=_names(addresses, old), shell=shell,
-                     programs={hook: kernel.link_info(links[hook]).prog_id for hook in _libbpf.HOOKS},
+                     started_at=old['started_at'] if old else _now(), load_ms=load_ms, enforced=_enforced(unix),
+                     abi=_abi.ABI_VERSION, generation=generation, breaches=breaches, rules=rules, shell=shell,
+                     programs={name: kernel.program_info(program).id for name, program in dict(
+                         programs, **{_libbpf.MESSAGE: loaded.program_fd(_libbpf.MESSAGE)}).items()},
                      maps={name: kernel.map_info(loaded.map_fd(name)).id for name in _libbpf.LEDGER + _libbpf.RULES},
                      agent=agent.identity(), expires_at=_deadline(request))
         place.write(state)
@@ -197,24 +240,15 @@ def _bring_up(place, request, addresses, breaches, old):
 
 def _number(policy, rules):
     """{rule id: number in the kernel}. A number is given once: records of earlier rules keep their meaning."""
-    numbers = {}
-    for rule in policy.rules:
+    numbers, places = {}, {json.dumps(told): place for place, told in enumerate(rules)}
+    for rule in policy.all_rules:
         told = _ledger.describe(rule)
-        if told not in rules:
+        key = json.dumps(told)
+        if key not in places:
+            places[key] = len(rules)
             rules.append(told)
-        numbers[rule.id] = _abi.RULE_FIRST + rules.index(told)
+        numbers[rule.id] = _abi.RULE_FIRST + places[key]
     return numbers
-
-
-def _names(addresses, old):
-    """{address: the names that led to it}."""
-    names = dict(old['names']) if old else {}
-    for name in sorted(addresses):
-        for address in addresses[name]:
-            known = names.get(address, '').split(', ') if names.get(address) else []
-            if name not in known:
-                names[address] = ', '.join(known + [name])
-    return names
 
 
 def _load(library, kernel, content, compiled, ledger):
@@ -222,6 +256,7 @@ def _load(library, kernel, content, compiled, ledger):
     loaded = _libbpf.Object(library, content)
     loaded.set_size('ebg_nets', len(compiled.keys))
     loaded.set_size('ebg_ports', len(compiled.ports))
+    loaded.set_size('ebg_names', len(compiled.names))
     for name, fd in ledger.items():
         loaded.reuse(name, fd)
     loaded.load()
@@ -230,19 +265,41 @@ def _load(library, kernel, content, compiled, ledger):
     kernel.update_many(loaded.map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(
         *range(len(compiled.ports))), compiled.ports)
     kernel.update_many(loaded.map_fd('ebg_nets'), compiled.keys, compiled.nets)
+    kernel.update_many(loaded.map_fd('ebg_names'), compiled.hashes, compiled.names)
     for name in _libbpf.RULES:
         kernel.freeze(loaded.map_fd(name))
     return loaded
 
 
-def _attach(kernel, place, loaded, undo):
+def _learn_again(kernel, loaded):
+    """What the guard has heard so far, under the rules that are about to hold."""
+    now = time.clock_gettime(time.CLOCK_MONOTONIC)
+    # a list first: telling moves an entry to the front of the table, where the walk would meet it again
+    for key, heard in list(kernel.items(loaded.map_fd('ebg_heard'), _abi.HeardKey, _abi.Heard)):
+        left = int(heard.until / 1e9 - now)
+        if left > 0:
+            target = bytes(heard.target)
+            _learn.tell(kernel, loaded.program_fd('ebg_ingress'), _names.from_wire(bytes(heard.name)),
+                        [bytes(key.address)], min(left, _learn.FOR_EVER),
+                        alias_of=_names.from_wire(target) if target[0] else None)
+
+
+def _attach(kernel, place, loaded, programs, old, undo):
     """{hook: link}. A link that is attached to this cgroup gets its new program at one stroke; else a new link."""
     links = {}
+    sockets = loaded.map_fd(_libbpf.SOCKETS)
+    with contextlib.suppress(_libbpf.KernelError):  # where the old one is gone, the new one is no loss
+        if old:  # held before it is replaced: the map alone keeps it in the kernel
+            before = kernel.program(old['programs'][_libbpf.MESSAGE])
+            undo.callback(kernel.attach_to_map, before, sockets, _libbpf.MESSAGE)
+    kernel.attach_to_map(loaded.program_fd(_libbpf.MESSAGE), sockets, _libbpf.MESSAGE)
     directory = os.open(place.cgroup, os.O_RDONLY | os.O_DIRECTORY)
     try:
         cgroup = os.fstat(directory).st_ino
-        for hook in _libbpf.HOOKS:
-            program = loaded.program_fd(hook)
+        for hook in _libbpf.ATTACH_TYPES:
+            if hook not in programs:
+                continue
+            program = programs[hook]
             link = _living_link(kernel, place.pin(hook), cgroup)
             if link is None:
                 link = kernel.attach(program, directory, hook)
@@ -270,6 +327,10 @@ def _living_link(kernel, path, cgroup):
 
 def _pin(kernel, place, loaded, links):
     place.make_pins()
+    for hook in _libbpf.UNIX:  # these rules do without
+        if hook not in links:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(place.pin(hook))
     pins = dict(links, **{name: loaded.map_fd(name) for name in _libbpf.LEDGER + _libbpf.RULES})
     for name, fd in pins.items():
         draft = place.pin(name + '_new')
@@ -287,13 +348,13 @@ def _prove_again(place, state):
     kernel = _libbpf.Kernel(_libbpf.Library())
     counters = kernel.open(place.pin('ebg_counters'))
     try:
-        _proof.prove(place, lambda: _canaries(kernel, counters), state['mode'] != 'monitor')
+        _proof.prove(place, lambda: _canaries(kernel, counters), state['programs'], state['mode'] != 'monitor')
     finally:
         os.close(counters)
 
 
-def _enforced():
-    return {'connect': True, 'send': True, 'dns': LATER, 'payload': LATER, 'file': LATER, 'exec': LATER, 'unix': LATER}
+def _enforced(unix):
+    return {'connect': True, 'send': True, 'dns': True, 'payload': True, 'file': LATER, 'exec': LATER, 'unix': unix}
 
 
 def _deadline(request):
@@ -306,7 +367,7 @@ def _deadline(request):
 def _take_down(place, state):
     """Detach, so that nothing more is recorded; read the records; let go of the processes; remove the rest."""
     kernel = _libbpf.Kernel(_libbpf.Library())
-    for hook in _libbpf.HOOKS:
+    for hook in reversed(list(_libbpf.ATTACH_TYPES)):
         with contextlib.suppress(_libbpf.KernelError):
             link = kernel.open(place.pin(hook))
             kernel.detach(link)

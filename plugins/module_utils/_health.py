@@ -24,8 +24,11 @@ def faults(place, state):
         breaches.append('The cgroup %s was removed.' % place.cgroup)
     elif cgroup != state['cgroup_id']:
         breaches.append('The cgroup %s was removed and made anew.' % place.cgroup)
-    for hook in _libbpf.HOOKS:
-        said = _link_fault(kernel, place, hook, cgroup, state['programs'][hook])
+    for name, program in state['programs'].items():
+        if name != _libbpf.MESSAGE:
+            said = _link_fault(kernel, place, name, cgroup, program)
+        else:
+            said = None if _is_loaded(kernel, program) else 'The program %s was detached from its map.' % name
         if said:
             breaches.append(said)
     maps = ledger_maps(kernel, place)
@@ -60,6 +63,15 @@ def _link_fault(kernel, place, hook, cgroup, program):
     if info.prog_id != program:
         return 'The program of %s is not the one that was attached: an exchange of the rules was cut off.' % hook
     return None
+
+
+def _is_loaded(kernel, program):
+    """A program that nothing is attached to is gone from the kernel."""
+    try:
+        os.close(kernel.program(program))
+    except _libbpf.KernelError:
+        return False
+    return True
 
 
 def _pinned_map(kernel, path):

@@ -52,10 +52,18 @@ if ! inside; then
   fi
   inside || refuse "the kernel did not let it in."
 fi
-exec %(shell)s "$@"
+%(names)sexec %(shell)s "$@"
+'''
+
+# A denied question ends a search of the C library. So where the host has it try the search list first, a name with a dot
+# is asked for as it is before: the name itself may be allowed.
+AS_IS = '''RES_OPTIONS="${RES_OPTIONS:+$RES_OPTIONS }ndots:1"
+export RES_OPTIONS
 '''
 
 
-def script(place, relative, shell):
+def script(place, relative, shell, as_is=False):
+    """`as_is`: names with a dot are asked for as they are, before the resolver library tries its search list."""
     return TEMPLATE % {'name': place.name, 'relative': relative, 'procs': shlex.quote(place.cgroup + '/cgroup.procs'),
-                       'doors': shlex.quote(place.doors), 'shell': shlex.quote(shell), 'refused': REFUSED}
+                       'doors': shlex.quote(place.doors), 'shell': shlex.quote(shell), 'refused': REFUSED,
+                       'names': AS_IS if as_is else ''}

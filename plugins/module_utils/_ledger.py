@@ -13,15 +13,16 @@ import re
 import socket
 import time
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
 
 MODES = {_abi.MODE_MONITOR: 'monitor', _abi.MODE_ENFORCE: 'enforce', _abi.MODE_DRILL: 'drill'}
-KINDS = {_abi.KIND_CONNECT: 'connect', _abi.KIND_SEND: 'send'}
+KINDS = {_abi.KIND_CONNECT: 'connect', _abi.KIND_SEND: 'send', _abi.KIND_DNS: 'dns', _abi.KIND_TLS: 'tls',
+         _abi.KIND_HTTP: 'http', _abi.KIND_UNIX: 'unix'}
 VERDICTS = {_abi.VERDICT_ALLOWED: 'allowed', _abi.VERDICT_DENIED: 'denied', _abi.VERDICT_WOULD_DENY: 'would_deny'}
 PROTOCOLS = {socket.IPPROTO_TCP: 'tcp', socket.IPPROTO_UDP: 'udp', socket.IPPROTO_ICMP: 'icmp',
              socket.IPPROTO_ICMPV6: 'icmpv6', 132: 'sctp'}
 NO_RULE = {'id': None, 'reason': None, 'owner': None, 'runbook': None, 'expected': False}
-UNREADABLE = dict(NO_RULE, reason="the packet's headers could not be read, so no rule could be asked")
+UNREADABLE = dict(NO_RULE, reason='it could not be read, so no rule could be asked')
 BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says default: deny')
 MASK = '********'
 SECRETS = (
@@ -40,10 +41,10 @@ def describe(rule):
 
 
 def counters(totals):
-    """The sums of ebg_counters, as {kind: {verdict: n}, 'lost': n}."""
+    """The sums of ebg_counters, as {kind: {verdict: n}, 'lost': n, 'name_services': n}."""
     told = {name: {verdict: totals[kind * _abi.VERDICTS + slot] for slot, verdict in VERDICTS.items()}
             for kind, name in KINDS.items()}
-    told['lost'] = totals[_abi.COUNTER_LOST]
+    told['lost'], told['name_services'] = totals[_abi.COUNTER_LOST], totals[_abi.COUNTER_SERVICE]
     return told
 
 
@@ -59,7 +60,7 @@ class Reader:
                             for key, value in entries)
 
     def observations(self, entries):
-        return self._sorted(self._record(key, value, self._rule(value.rule, NO_RULE), self.mode)
+        return self._sorted(self._record(key.endpoint, value, self._rule(value.rule, NO_RULE), self.mode)
                             for key, value in entries)
 
     def _sorted(self, records):
@@ -77,17 +78,60 @@ class Reader:
         moment = datetime.datetime.fromtimestamp(self.boot + nanoseconds / 1e9, datetime.timezone.utc)
         return moment.isoformat(timespec='microseconds').replace('+00:00', 'Z')
 
+    def _name(self, endpoint, value, address):
+        """The name that was asked for or presented; of an address alone, those that are known to lead there."""
+        if value.name[0]:
+            return _names.from_wire(bytes(value.name))
+        return self.names.get(address) if endpoint.kind in (_abi.KIND_CONNECT, _abi.KIND_SEND) else None
+
     def _record(self, endpoint, value, rule, mode):
         address = ipaddress.ip_address(bytes(endpoint.address))
         address = str(address.ipv4_mapped or address)
         return {
             'rule': rule['id'], 'reason': rule['reason'], 'owner': rule['owner'], 'runbook': rule['runbook'],
             'expected': rule['expected'],
-            'kind': KINDS[endpoint.kind], 'name': self.names.get(address), 'address': address,
+            'kind': KINDS[endpoint.kind], 'name': self._name(endpoint, value, address), 'address': address,
             'port': endpoint.port, 'protocol': PROTOCOLS.get(endpoint.protocol, str(endpoint.protocol)),
             'count': value.count, 'first_seen': self._time(value.first_seen), 'last_seen': self._time(value.last_seen),
             'pid': value.pid, 'uid': value.uid, 'command': _command(value), 'ancestry': _ancestry(value), 'mode': mode,
         }
+
+
+def names_by_address(heard):
+    """{address: the names that are known to lead there}, from the entries of ebg_heard."""
+    names = {}
+    for key, value in heard:
+        address = ipaddress.ip_address(bytes(key.address))
+        known = names.setdefault(str(address.ipv4_mapped or address), set())
+        known.update(_names.from_wire(bytes(name)) for name in (value.name, value.target) if name[0])
+    return {address: ', '.join(sorted(known)) for address, known in names.items()}
+
+
+def without_expansions(denied, asked, domains):
+    """The denials of what somebody asked for, and how often others were denied.
+
+    The resolver library puts the domains of the search list behind a name that it is asked for. A denial of such a
+    question is none of something that anybody wanted, if the same process asked for the name itself as well; a name of
+    one label, which is not asked for by itself, if no rule denies it and it was also asked for under another domain.
+    """
+    kept, made_up = [], 0
+    for record in denied:
+        if record['kind'] == 'dns' and any(_is_expansion(record, domain, asked, domains) for domain in domains):
+            made_up += record['count']
+        else:
+            kept.append(record)
+    return kept, made_up
+
+
+def _is_expansion(record, domain, asked, domains):
+    name = record['name'] or ''
+    if not name.endswith('.' + domain):
+        return False
+    short = name[:-len(domain) - 1]
+    if '.' in short:
+        return (record['pid'], _names.name_hash(short)) in asked
+    return record['rule'] is None and any((record['pid'], _names.name_hash('%s.%s' % (short, other))) in asked
+                                          for other in domains if other != domain)
 
 
 def _command(value):
@@ -126,6 +170,7 @@ def must_fail(denied):
 def untold_denials(report):
     """How many denials are in the totals alone, because their details did not fit."""
     counted = sum(kind['denied'] for kind in report['counters'].values() if isinstance(kind, dict))
+    counted -= report['counters']['search_list']
     return counted - sum(record['count'] for record in report['denied'] if record['mode'] != 'monitor')
 
 

@@ -24,13 +24,21 @@ BTF = '/sys/kernel/btf/vmlinux'
 
 # <linux/bpf.h>
 BPF_LINK_TYPE_CGROUP = 3
-ATTACH_TYPES = {'ebg_connect4': 10, 'ebg_connect6': 11, 'ebg_sendmsg4': 14, 'ebg_sendmsg6': 15, 'ebg_egress': 1}
-HOOKS = tuple(ATTACH_TYPES)
-LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_opened')  # kept when the rules are exchanged
-RULES = ('ebg_config', 'ebg_nets', 'ebg_ports')
+BPF_PROG_TYPE_CGROUP_SOCK_ADDR = 18
+# In the order in which they are attached: the packets come last, so that none is met whose socket was not.
+ATTACH_TYPES = {'ebg_message': 7, 'ebg_established': 3, 'ebg_create': 2, 'ebg_connect4': 10, 'ebg_connect6': 11,
+                'ebg_sendmsg4': 14, 'ebg_sendmsg6': 15, 'ebg_connect_unix': 49, 'ebg_sendmsg_unix': 50,
+                'ebg_ingress': 0, 'ebg_egress': 1}
+MESSAGE, SOCKETS = 'ebg_message', 'ebg_sockets'  # this one is attached to that map; it has no link before 6.10
+UNIX = ('ebg_connect_unix', 'ebg_sendmsg_unix')  # where the kernel has them, and they are needed
+HOOKS = tuple(name for name in ATTACH_TYPES if name != MESSAGE and name not in UNIX)  # of the cgroup, each with a link
+# kept when the rules are exchanged
+LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_heard', 'ebg_asked', 'ebg_opened', 'ebg_refused', SOCKETS)
+RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names')
 LIBBPF_ERRNO_START = 4000  # errors of libbpf's own, where the kernel was not asked
 KERNEL_ENOTSUPP = 524  # not in Python's errno: the kernel's own "this map type can't"
 
+_SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
 
@@ -52,6 +60,16 @@ def close(descriptors):
 
 class BatchOptions(ctypes.Structure):
     _fields_ = [('size', ctypes.c_size_t), ('elem_flags', ctypes.c_uint64), ('flags', ctypes.c_uint64)]
+
+
+class RunOptions(ctypes.Structure):
+    """struct bpf_test_run_opts, as far as a packet program needs it."""
+
+    _fields_ = [('size', ctypes.c_size_t), ('data_in', ctypes.c_char_p), ('data_out', ctypes.c_void_p),
+                ('data_size_in', ctypes.c_uint32), ('data_size_out', ctypes.c_uint32), ('ctx_in', ctypes.c_void_p),
+                ('ctx_out', ctypes.c_void_p), ('ctx_size_in', ctypes.c_uint32), ('ctx_size_out', ctypes.c_uint32),
+                ('retval', ctypes.c_uint32), ('repeat', ctypes.c_int32), ('duration', ctypes.c_uint32),
+                ('flags', ctypes.c_uint32), ('cpu', ctypes.c_uint32), ('batch_size', ctypes.c_uint32)]
 
 
 class LinkInfo(ctypes.Structure):
@@ -126,7 +144,8 @@ class Library:
             package = package_name()
             raise GuardError("This host has no libbpf (%s), which loads the guard's programs into the kernel. Install "
                              'the package %s.' % (' or '.join(SONAMES), package), missing_packages=[package])
-        for name in ('bpf_object__open_mem', 'bpf_object__find_map_by_name', 'bpf_object__find_program_by_name'):
+        for name in ('bpf_object__open_mem', 'bpf_object__find_map_by_name', 'bpf_object__find_program_by_name',
+                     'ring_buffer__new'):
             getattr(self.lib, name).restype = ctypes.c_void_p
         self.lib.libbpf_set_print(_keep)
         # Before 5.11 maps count against this limit, and the default fits nothing.
@@ -183,10 +202,17 @@ class Object:
     def map_fd(self, name):
         return self.library.check(self.lib.bpf_map__fd(self._map(name)), 'find the map %s' % name)
 
+    def _program(self, name):
+        return self.library.pointer(self.lib.bpf_object__find_program_by_name(self._object, name.encode()),
+                                    'find the program %s' % name)
+
+    def set_attach_type(self, name):
+        """For programs of socket addresses whose section libbpf does not know."""
+        self.lib.bpf_program__set_type(self._program(name), BPF_PROG_TYPE_CGROUP_SOCK_ADDR)
+        self.lib.bpf_program__set_expected_attach_type(self._program(name), ATTACH_TYPES[name])
+
     def program_fd(self, name):
-        program = self.library.pointer(self.lib.bpf_object__find_program_by_name(self._object, name.encode()),
-                                       'find the program %s' % name)
-        return self.library.check(self.lib.bpf_program__fd(program), 'find the program %s' % name)
+        return self.library.check(self.lib.bpf_program__fd(self._program(name)), 'find the program %s' % name)
 
     def close(self):
         self.lib.bpf_object__close(self._object)
@@ -264,6 +290,25 @@ class Kernel:
     def detach(self, link):
         self.library.check(self.lib.bpf_link_detach(link), 'detach a link')
 
+    # what is attached to a map
+
+    def attach_to_map(self, program, target, name):
+        """In the place of the program that is attached to it, if there is one."""
+        self.library.check(self.lib.bpf_prog_attach(program, target, ATTACH_TYPES[name], ctypes.c_uint32(0)),
+                           'attach %s to its map' % name)
+
+    def detach_from_map(self, program, target, name):
+        self.library.check(self.lib.bpf_prog_detach2(program, target, ATTACH_TYPES[name]),
+                           'detach %s from its map' % name)
+
+    # programs
+
+    def run(self, program, packet):
+        """Run a packet program on an Ethernet frame that reaches nobody; returns its verdict."""
+        options = RunOptions(size=ctypes.sizeof(RunOptions), data_in=packet, data_size_in=len(packet))
+        self.library.check(self.lib.bpf_prog_test_run_opts(program, ctypes.byref(options)), 'run a program')
+        return options.retval
+
     def program(self, identity):
         """A new file descriptor of a loaded program."""
         return self.library.check(self.lib.bpf_prog_get_fd_by_id(ctypes.c_uint32(identity)), 'open a program')
@@ -288,6 +333,9 @@ class Kernel:
     def map_info(self, fd):
         return self._info(fd, MapInfo())
 
+    def program_info(self, fd):
+        return self._info(fd, ProgInfo())
+
     def maps_of_program(self, program_id):
         """{map name: a new file descriptor} of what a loaded program uses: also where the map's pin is gone."""
         program = self.program(program_id)
@@ -302,3 +350,24 @@ class Kernel:
             return maps
         finally:
             os.close(program)
+
+
+class Ring:
+    """The reading end of a ring buffer map: `take(value)` gets each value that a program wrote, as `value_type`."""
+
+    def __init__(self, library, fd, value_type, take):
+        self.lib = library.lib
+
+        def sample(_context, data, _size):
+            take(value_type.from_buffer_copy(ctypes.string_at(data, ctypes.sizeof(value_type))))
+            return 0
+
+        self._sample = _SAMPLE(sample)  # libbpf keeps no reference
+        self._ring = library.pointer(self.lib.ring_buffer__new(fd, self._sample, None, None), 'read a ring buffer')
+
+    def fileno(self):
+        """Readable when there is something to read."""
+        return self.lib.ring_buffer__epoll_fd(self._ring)
+
+    def read(self):
+        self.lib.ring_buffer__consume(self._ring)

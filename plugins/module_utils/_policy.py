@@ -23,6 +23,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Po
 
 MODES = ('monitor', 'enforce', 'drill')
 DEFAULTS = ('allow', 'deny')
+ENCRYPTED_DNS = ('deny', 'allow')
+INTERVAL, LONGEST_INTERVAL = 30, 86400  # seconds between two looks at the addresses of the rules' names
 POLICY_KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'resolve',
                'limits', 'lock', 'encrypted_dns')
 MATCHERS = ('hosts', 'networks', 'paths', 'filesystems', 'sockets')
@@ -37,18 +39,12 @@ NOT_YET = {
                     'take filesystems out; deny the file servers under hosts or networks'),
     'sockets': ("can't enforce rules on unix sockets",
                 'take sockets out, and keep tools that use them out of the deployment'),
-    '*.name': ("can't enforce rules on every name below a name (that needs DNS programs)",
-               'list each exact name under hosts, or the addresses under networks'),
     'services': ("can't make rules from a service map",
                  'write a deny rule for each service that depends on the deployed one'),
     'limits': ("can't limit the deployment's resources",
                'take limits out; bound heavy commands themselves, with ulimit or nice'),
     'lock: true': ("can't stop processes from leaving the guard",
                    'write lock: false, and look through the tasks for systemd-run, at and cron'),
-    'encrypted_dns': ("can't enforce rules on encrypted DNS",
-                      'take encrypted_dns out; deny its servers under networks, with ports: [443, 853]'),
-    'interval > 0': ("can't look names up again while the guard is up",
-                     'write interval: 0; names are resolved once, when the guard starts'),
 }
 # How such values look: a wrong one is told as wrong, not as too early.
 LATER_MATCHERS = {'paths': (r'/.*', '/mnt/artifacts'), 'filesystems': (r'[a-z0-9][a-z0-9._-]*', 'nfs4'),
@@ -57,7 +53,36 @@ LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)
           'pids': r'[1-9][0-9]*'}
 TEXTS = {'reason': 'why nothing may reach it', 'owner': 'db-team', 'runbook': 'https://wiki.example/page'}
 
+# The built-in rule. Its id is taken, so that reports and `expected` can mean it and nothing else.
+BUILT_IN = 'encrypted_dns'
+BUILT_IN_REASON = ('encrypted DNS would hide from the rules which names the deployment asks for '
+                   '(encrypted_dns: allow lets it pass)')
+DOT_PORT = 853  # DNS over TLS, and over QUIC
+# Host names of public resolvers that answer DNS over HTTPS, which looks like any other HTTPS. The list can't be whole,
+# and need not be: it stops what a browser, a tool or a resolver library has built in.
+DOH_HOSTS = (
+    '.cloudflare-dns.com', '.cloudflare-gateway.com', 'one.one.one.one',
+    '.dns.google', 'dns.google.com', '8888.google',
+    'dns.quad9.net', 'dns9.quad9.net', 'dns10.quad9.net', 'dns11.quad9.net', 'dns12.quad9.net',
+    'doh.opendns.com', 'doh.familyshield.opendns.com', 'doh.sandbox.opendns.com', 'doh.umbrella.com',
+    'dns.umbrella.com',
+    'dns.adguard-dns.com', 'family.adguard-dns.com', 'unfiltered.adguard-dns.com', '.d.adguard-dns.com',
+    'dns.adguard.com', 'dns-family.adguard.com', 'dns-unfiltered.adguard.com',
+    '.dns.nextdns.io', 'doh.cleanbrowsing.org', 'freedns.controld.com', '.dns.controld.com',
+    '.dns.mullvad.net', 'doh.mullvad.net', 'doh.dns.sb', 'doh.dns.apple.com', 'doh.xfinity.com',
+    'protective.joindns4.eu', 'unfiltered.joindns4.eu', 'child.joindns4.eu', 'noads.joindns4.eu',
+    'child-noads.joindns4.eu',
+    'dns.alidns.com', '.doh.pub', 'dot.pub', 'doh.360.cn', '.dot.dns.yandex.net', 'public.dns.iij.jp',
+    'dns.twnic.tw', '.canadianshield.cira.ca', 'dns.switch.ch', 'dns.digitale-gesellschaft.ch',
+    'doh.applied-privacy.net', 'doh.ffmuc.net', 'dnsforge.de', 'doh.libredns.gr', 'dns.njal.la',
+    'anycast.uncensoreddns.org', 'unicast.uncensoreddns.org', 'wikimedia-dns.org', 'ordns.he.net',
+    'sky.rethinkdns.com', 'max.rethinkdns.com',
+)
+
 NAME = r'[*.]*([A-Za-z0-9_-]+\.)*[A-Za-z][A-Za-z0-9-]*\.?'  # near enough to a host name to say so in a hint
+# A host that is in its normal form already, as most are: a policy may list 100,000, and _host takes its time.
+_LABEL = r'[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?'
+NORMAL_HOST = re.compile(r'(?:\*\.|\.)?(?:%s\.)*(?=[a-z])%s' % (_LABEL, _LABEL))
 NETWORK_HELP = 'Write an IPv4 or IPv6 network such as 192.0.2.0/24 or 2001:db8::/32.'
 PORT_HELP = 'Write a number from 0 to 65535 (443), a range ("8000-8080"), or one with a protocol ("udp/443").'
 TOO_LONG = '%s is too long. A name has at most 253 bytes, and 63 between two dots.'
@@ -85,7 +110,7 @@ class Rule:
     owner: str | None
     runbook: str | None
     expected: bool
-    hosts: tuple  # exact names: lower case, ASCII, no trailing dot
+    hosts: tuple  # 'a.b' itself, '*.a.b' all below it, '.a.b' both; lower case, ASCII, no trailing dot
     networks: tuple  # ipaddress networks; an IPv4-mapped one in its IPv4 form
     ports: tuple  # of Ports; empty: every port and protocol
 
@@ -102,8 +127,15 @@ class Policy:
     service: str | None
     mode: str
     default: str
-    rules: tuple  # deny rules first; each kind in the order of the file
-    expected: frozenset  # ids of deny rules
+    rules: tuple  # those of the file: deny rules first; each kind in the order of the file
+    expected: frozenset  # ids of deny rules, the built-in one's too
+    encrypted_dns: str  # deny or allow
+    interval: int  # seconds; 0: names are looked up once, when the guard starts
+
+    @property
+    def all_rules(self):
+        """What a guard enforces: the rules of the file, and then the two that share the built-in id."""
+        return self.rules + (_built_in(self.rules, self.expected) if self.encrypted_dns == 'deny' else ())
 
     def as_mapping(self):
         """The canonical plain mapping: fit for JSON, and check() of it gives an equal Policy."""
@@ -111,6 +143,10 @@ class Policy:
         for action in ('deny', 'allow'):
             mapping[action] = [rule.as_mapping() for rule in self.rules if rule.action == action]
         mapping['expected'] = sorted(self.expected)
+        if self.encrypted_dns != _usual_encrypted_dns(self.rules):
+            mapping['encrypted_dns'] = self.encrypted_dns
+        if self.interval != INTERVAL:
+            mapping['resolve'] = {'interval': self.interval}
         return {key: value for key, value in mapping.items() if value}
 
     def sha256(self):
@@ -140,7 +176,9 @@ def check(mapping, source='policy', lines=None):
         for number, (here, item) in enumerate(items, 1):
             # Until its id is known, a rule goes by its number.
             rules.append(_rule(item, action, taken, here._replace(words=('%s rule %d' % (action, number),))))
-    expected = _expected(mapping, rules, place) if 'expected' in mapping else frozenset()
+    encrypted_dns = _choice(mapping.get('encrypted_dns', _usual_encrypted_dns(rules)), ENCRYPTED_DNS,
+                            place.inside('encrypted_dns'))
+    expected = _expected(mapping, rules, encrypted_dns, place) if 'expected' in mapping else frozenset()
     return Policy(
         version=1,
         service=_service(mapping['service'], place.inside('service')) if 'service' in mapping else None,
@@ -148,6 +186,8 @@ def check(mapping, source='policy', lines=None):
         default=_choice(mapping.get('default', 'allow'), DEFAULTS, place.inside('default')),
         rules=tuple(dataclasses.replace(rule, expected=rule.id in expected) for rule in rules),
         expected=expected,
+        encrypted_dns=encrypted_dns,
+        interval=_interval(mapping, place) if 'resolve' in mapping else INTERVAL,
     )
 
 
@@ -167,13 +207,6 @@ def _check_later_settings(mapping, place):
     if 'services' in mapping:
         _text(mapping['services'], 'services.yml', place.inside('services'))
         _available('services', place.inside('services'))
-    if 'resolve' in mapping:
-        here = _filled_mapping(mapping, 'resolve', ('interval',), '{interval: 0}', place).inside('interval')
-        interval = mapping['resolve']['interval']
-        if not _is_integer(interval) or interval < 0:
-            raise here.error('%s is not a number of seconds. Write interval: 0.' % _show(interval))
-        if interval:
-            _available('interval > 0', here)
     if 'limits' in mapping:
         here = _filled_mapping(mapping, 'limits', tuple(LIMITS), '{memory: 2G, cpus: 1.5, pids: 512}', place)
         for key, value in mapping['limits'].items():
@@ -186,8 +219,15 @@ def _check_later_settings(mapping, place):
             raise place.inside('lock').error('%s is neither true nor false.' % _show(mapping['lock']))
         if mapping['lock']:
             _available('lock: true', place.inside('lock'))
-    if 'encrypted_dns' in mapping:
-        _available('encrypted_dns', place.inside('encrypted_dns'))
+
+
+def _interval(mapping, place):
+    here = _filled_mapping(mapping, 'resolve', ('interval',), '{interval: %d}' % INTERVAL, place).inside('interval')
+    interval = mapping['resolve']['interval']
+    if not _is_integer(interval) or not 0 <= interval <= LONGEST_INTERVAL:
+        raise here.error('%s is not a number of seconds from 0 to %d. Write interval: %d; 0 looks names up once, '
+                         'when the guard starts.' % (_show(interval), LONGEST_INTERVAL, INTERVAL))
+    return interval
 
 
 def _service(value, place):
@@ -197,19 +237,55 @@ def _service(value, place):
     return name
 
 
-def _expected(mapping, rules, place):
+def _expected(mapping, rules, encrypted_dns, place):
     actions = {rule.id: rule.action for rule in rules}
-    denying = [rule.id for rule in rules if rule.action == 'deny']
+    if encrypted_dns == 'deny':
+        actions[BUILT_IN] = 'deny'
+    denying = [name for name, action in actions.items() if action == 'deny']
     names = set()
     for here, item in _items(mapping, 'expected', '[github]', place):
         name = _text(item, 'github', here)
         if actions.get(name) == 'allow':
             raise here.error('%s is an allow rule, and those never deny. Name deny rules only.' % _show(name))
+        if name == BUILT_IN and name not in actions:
+            raise here.error('encrypted DNS passes under this policy. Take %s out, or write encrypted_dns: deny.'
+                             % name)
         if name not in actions:
             raise here.error('there is no deny rule %s.%s Deny rules here: %s.' % (
                 _show(name), _did_you_mean(name, denying), ', '.join(denying[:20]) or 'none'))
         names.add(name)
     return frozenset(names)
+
+
+# --- the built-in rule ---
+
+def _usual_encrypted_dns(rules):
+    """Only rules on names depend on seeing the questions."""
+    return 'deny' if any(rule.hosts for rule in rules) else 'allow'
+
+
+def _built_in(rules, expected):
+    """The rule in two parts, because ports narrow both hosts and networks."""
+    part = Rule(id=BUILT_IN, action='deny', reason=BUILT_IN_REASON, owner=None, runbook=None,
+                expected=BUILT_IN in expected, hosts=(), networks=(), ports=())
+    everywhere = (ipaddress.IPv4Network('0.0.0.0/0'), ipaddress.IPv6Network('::/0'))
+    return (dataclasses.replace(part, networks=everywhere, ports=(Ports(None, DOT_PORT, DOT_PORT),)),
+            dataclasses.replace(part, hosts=_doh_hosts(rules)))
+
+
+def _doh_hosts(rules):
+    """The names of DOH_HOSTS, without what an allow rule names as well: on a tie deny wins, and here its author must.
+
+    An allow rule for a shorter name does not count: a name in this list is the more specific one.
+    """
+    allowed = set().union(*(rule.hosts for rule in rules if rule.action == 'allow'))
+    hosts = []
+    for host in DOH_HOSTS:
+        name = host.lstrip('.')
+        if '.' + name not in allowed:
+            forms = (name, '*.' + name) if host.startswith('.') else (name,)
+            hosts += [form for form in forms if form not in allowed]
+    return tuple(sorted(hosts))
 
 
 # --- rules ---
@@ -225,6 +301,8 @@ def _rule(value, action, taken, place):
     if not re.fullmatch(r'[a-z0-9][a-z0-9_-]*', name):
         raise place.inside('id').error(
             '%s is not an id. Use a-z, 0-9, "_" and "-"; start with a letter or a digit.' % _show(name))
+    if name == BUILT_IN:
+        raise place.inside('id').error('this id stands for the built-in rule against encrypted DNS. Choose another.')
     if name in taken:
         raise place.inside('id').error('used twice: %s has it. Every rule needs its own.' % taken[name])
     taken[name] = 'the %s rule' % action + (' in line %d' % place.line() if place.line() else '')
@@ -267,7 +345,10 @@ def _check_matchers(rule, place):
 
 
 def _host(value, place):
-    """The name in its normal form: lower case, ASCII (IDNA), without the trailing dot."""
+    """The host in its normal form: lower case, ASCII (IDNA), without the trailing dot; '*.' or '.' in front stays."""
+    normal = NORMAL_HOST.fullmatch(value) if isinstance(value, str) and len(value) <= 253 else None
+    if normal:
+        return normal.group()
     text = _text(value, 'github.com', place)
     if _parse_network(text.strip('[]')):
         raise place.error('%s is an address, not a name. Write it under networks.' % _show(text))
@@ -277,7 +358,8 @@ def _host(value, place):
             _show(text), ': ' + bare if re.fullmatch(NAME, bare) else ''))
     name = _ascii_name(text, place)
     below = re.match(r'(\*\.|\.)(?=.)', name)
-    name = name[below.end():] if below else name
+    front = below.group() if below else ''
+    name = name[len(front):]
     if '*' in name or '?' in name:
         raise place.error('%s has a wildcard in a wrong place. A wildcard stands for whole labels in front: '
                           '"*.github.com". To deny every name, write default: deny.' % _show(text))
@@ -290,9 +372,7 @@ def _host(value, place):
     if re.fullmatch(r'[0-9]+|0x[0-9a-f]*', labels[-1]):
         raise place.error('%s ends in a number, which makes it an address to many programs. '
                           'Write addresses under networks.' % _show(text))
-    if below:
-        _available('*.name', place, _show(text) + ': ')
-    return name
+    return front + name
 
 
 def _ascii_name(text, place):
@@ -360,10 +440,10 @@ def _ports(value, place):
 
 # --- shapes that several keys share ---
 
-def _available(feature, place, shown=''):
+def _available(feature, place):
     if feature in NOT_YET:
-        raise place.error('%sthis version %s, so the policy would be weaker than it reads. Meanwhile %s.' % (
-            (shown,) + NOT_YET[feature]))
+        raise place.error('this version %s, so the policy would be weaker than it reads. Meanwhile %s.'
+                          % NOT_YET[feature])
 
 
 def _offered(keys):

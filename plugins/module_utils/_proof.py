@@ -9,34 +9,50 @@ import errno
 import json
 import os
 import socket
+import struct
 import subprocess
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _learn, _services
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import CANARY4, CANARY6
+from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import (
+    CANARY4, CANARY6, CANARY_NAME, CANARY_PEER)
 
 DISCARD = 9  # the port
+PATIENCE = 10  # seconds, for what arrives at once
 ECHO_REQUEST = b'\x08\x00\xf7\xfe\x00\x00\x00\x01'
-HOOKS = {'ebg_connect4': _abi.HOOK_CONNECT4, 'ebg_connect6': _abi.HOOK_CONNECT6, 'ebg_sendmsg4': _abi.HOOK_SENDMSG4,
-         'ebg_sendmsg6': _abi.HOOK_SENDMSG6, 'ebg_egress': _abi.HOOK_EGRESS}
+MPTCP = 262
+# {what is tried: (the program's counter of canaries, whether it refuses the canary)}
+HOOKS = {
+    'ebg_connect4': (_abi.HOOK_CONNECT4, True),
+    'ebg_connect6': (_abi.HOOK_CONNECT6, True),
+    'ebg_sendmsg4': (_abi.HOOK_SENDMSG4, True),
+    'ebg_sendmsg6': (_abi.HOOK_SENDMSG6, True),
+    'ebg_egress': (_abi.HOOK_EGRESS, True),
+    'ebg_egress (DNS)': (_abi.HOOK_QUESTION, True),
+    'ebg_ingress': (_abi.HOOK_INGRESS, False),
+    'ebg_message': (_abi.HOOK_MESSAGE, True),
+    'ebg_create': (_abi.HOOK_CREATE, False),
+    'ebg_connect_unix': (_abi.HOOK_UNIX, True),
+}
 REFUSED = (errno.EACCES, errno.EPERM)
 
 
-def prove(place, read_canaries, refuses):
+def prove(place, read_canaries, programs, refuses):
     """Raises GuardError where a hook does not answer, or the launcher does not lead inside.
 
-    `read_canaries()` gives how often each hook met the canary so far. `refuses`: the mode denies.
+    `read_canaries()` gives how often each hook met the canary so far. `programs`: the names of those that are attached.
+    `refuses`: the mode denies.
     """
     before = read_canaries()
     results = _inside(place.cgroup, _attempts)
     after = read_canaries()
-    for name, hook in HOOKS.items():
-        if results[name] is None:  # this host has no such sockets
+    for name, (hook, denies) in HOOKS.items():
+        if results[name] is None or name.partition(' ')[0] not in programs:  # this host has no such sockets
             continue
         if after[hook] <= before[hook]:
             raise GuardError('The guard did not prove itself: its program %s was not run for a process inside '
                              '(the attempt ended with %s).' % (name, _word(results[name])))
-        if refuses and results[name] not in REFUSED:
+        if refuses and denies and results[name] not in REFUSED:
             raise GuardError('The guard did not prove itself: %s saw the canary, and the access was not denied (%s).'
                              % (name, _word(results[name])))
     entered = subprocess.run([place.launcher, '-c', 'exit 0'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -81,15 +97,45 @@ def _attempts():
         'ebg_sendmsg6': _attempt(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda s: s.sendto(b'', (CANARY6, DISCARD))),
         'ebg_egress': _attempt(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP,
                                lambda s: s.sendto(ECHO_REQUEST, (CANARY4, 0))),
+        'ebg_egress (DNS)': _attempt(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP,
+                                     lambda s: _send_udp(s, DISCARD, _learn.DNS_PORT)),
+        'ebg_ingress': _attempt(socket.AF_INET, socket.SOCK_DGRAM, 0, _receive_answer),
+        'ebg_message': _attempt(socket.AF_INET, socket.SOCK_STREAM, 0, _present_name),
+        'ebg_create': _attempt(socket.AF_INET, socket.SOCK_STREAM, MPTCP, lambda s: None),
+        'ebg_connect_unix': _attempt(socket.AF_UNIX, socket.SOCK_STREAM, 0, lambda s: s.connect(_services.CANARY)),
     }
+
+
+def _send_udp(raw, source, target):
+    """A DNS message about the canary's name; by a raw socket, so that no program but those of packets sees it."""
+    message = _learn.answer(CANARY_NAME, [_learn.record(CANARY4)])
+    raw.sendto(struct.pack('!HHHH', source, target, 8 + len(message), 0) + message, (CANARY_PEER, 0))
+
+
+def _receive_answer(receiver):
+    receiver.bind((CANARY_PEER, 0))
+    receiver.settimeout(PATIENCE)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
+        _send_udp(raw, _learn.DNS_PORT, receiver.getsockname()[1])
+    receiver.recv(4096)
+
+
+def _present_name(client):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+        server.bind((CANARY_PEER, 0))
+        server.listen(1)
+        client.settimeout(PATIENCE)
+        client.connect(server.getsockname())
+        client.sendall(b'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' % CANARY_NAME.encode())
 
 
 def _attempt(family, kind, protocol, act):
     try:
         with socket.socket(family, kind, protocol) as canary:
             # In monitor mode the access goes through; bound to the loopback device it can't leave the host.
-            canary.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'lo\0')
+            if family != socket.AF_UNIX:
+                canary.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'lo\0')
             act(canary)
     except OSError as error:
-        return None if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT) else error.errno
+        return None if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT) else error.errno or errno.ETIMEDOUT
     return 0

@@ -6,52 +6,116 @@
 from __future__ import annotations
 
 import ipaddress
+import queue
 import socket
-from concurrent.futures import ThreadPoolExecutor
-
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+import threading
+import time
 
 RESOLV_CONF = '/etc/resolv.conf'
 NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, 'EAI_NODATA', socket.EAI_NONAME))
-PARALLEL = 16
+PARALLEL = 32
+# For all names together. The resolver library waits 5 seconds for a server before it asks the next one.
+PATIENCE = 8
+AT_ONCE = 500  # names that are looked up in one go
+SHOWN = 5  # names in one warning
 
 
 def _addresses(name):
-    """(sorted addresses as text, None), or ([], (is the answer final, what the resolver said))."""
+    """(sorted addresses as text, None), or ([], what the resolver said)."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        return [], (error.errno in NO_SUCH_NAME, error.strerror)
+        return [], 'it does not exist' if error.errno in NO_SUCH_NAME else 'the resolver gave no answer'
+    except (OSError, UnicodeError) as error:
+        return [], str(error)
     # the part behind % names an interface, not an address
     return sorted({entry[4][0].partition('%')[0] for entry in found}), None
 
 
-def resolve(policy, known):
-    """({host name: [addresses]}, [warnings]) of the policy's host rules, IPv4 and IPv6.
+def _ask(names, patience):
+    """{name: what _addresses says of it}, without those for which the time was too short.
 
-    `known`: addresses that these names had earlier. They are kept: a resolver may go round among many.
-
-    A name that does not exist can't be reached by that name: a warning. A resolver that does not answer is another
-    matter: the name may work a moment later, undenied. That is an error, unless the rule lists networks to rely on.
+    Nothing ends a call into the resolver library. So it is asked by threads that no process has to wait for.
     """
-    names = sorted({host for rule in policy.rules for host in rule.hosts})
-    if not names:
-        return {}, []
-    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(names))) as pool:
-        answers = dict(zip(names, pool.map(_addresses, names)))
+    waiting, answered = queue.SimpleQueue(), queue.SimpleQueue()
+    deadline = time.monotonic() + patience
+    for name in names:
+        waiting.put(name)
+
+    def work():
+        try:
+            while time.monotonic() < deadline:
+                name = waiting.get_nowait()
+                answered.put((name, _addresses(name)))
+        except queue.Empty:
+            pass
+
+    for _number in range(min(PARALLEL, len(names))):
+        threading.Thread(target=work, daemon=True).start()
+    answers = {}
+    try:
+        while len(answers) < len(names):
+            name, answer = answered.get(timeout=max(0, deadline - time.monotonic()))
+            answers[name] = answer
+    except queue.Empty:
+        pass
+    return answers
+
+
+def exact_names(policy):
+    """The names that the policy's own rules spell out. What stands below a name can't be asked for."""
+    return sorted({name for rule in policy.rules for name in _exact(rule)})
+
+
+def _exact(rule):
+    return [host.lstrip('.') for host in rule.hosts if host[0] != '*']
+
+
+def look_up(names, patience=PATIENCE):
+    """{name: [addresses]} of those that have some, IPv4 and IPv6."""
+    return {name: addresses for name, (addresses, _problem) in _ask(names, patience).items() if addresses}
+
+
+def resolve(policy, patience=PATIENCE):
+    """({name: [addresses]}, [warnings]) of the policy's exact names, of many only the first: the agent does the rest.
+
+    A rule on a name holds without its addresses, wherever the name itself is seen. So a resolver that is down, or slow,
+    costs a warning and `patience` seconds, not the start.
+    """
+    names = exact_names(policy)[:AT_ONCE]
+    answers = _ask(names, patience)
+    late = [], 'the resolver gave no answer in time'
+    found, problems = {}, {}
+    for name in names:
+        found[name], problems[name] = answers.get(name, late)
     warnings = []
     for rule in policy.rules:
-        silent = [host for host in rule.hosts
-                  if answers[host][1] and not answers[host][1][0] and not known.get(host)]
-        if silent and not rule.networks and rule.action == 'deny' and policy.mode != 'monitor':
-            raise GuardError("Rule '%s' can't be enforced on this host: its resolver gave no answer for %s (%s), so no "
-                             'address would be denied. Add the addresses to the rule as networks, which need no '
-                             'resolver.' % (rule.id, ', '.join(silent), answers[silent[0]][1][1]), rule=rule.id)
-        for host in rule.hosts:
-            if answers[host][1] and not known.get(host):
-                warnings.append("Rule '%s': %s has no address on this host (%s), so the name adds nothing to the rule."
-                                % (rule.id, host, answers[host][1][1]))
-    return {name: sorted({*answer[0], *known.get(name, ())}) for name, answer in answers.items()}, warnings
+        unknown = [name for name in dict.fromkeys(_exact(rule)) if name in found and not found[name]]
+        if unknown:
+            warnings.append(_warning(policy, rule, unknown, problems))
+    return found, warnings
+
+
+def _warning(policy, rule, names, problems):
+    shown = ', '.join('%s (%s)' % (name, problems[name]) for name in names[:SHOWN])
+    if len(names) > SHOWN:
+        shown += ' and %d more' % (len(names) - SHOWN)
+    again = ('The agent asks again every %d seconds.' % policy.interval if policy.interval else
+             'They are not looked up again, because the policy says interval: 0.')
+    return "Rule '%s': no address is known for %s. %s %s" % (rule.id, shown, _still(policy, rule), again)
+
+
+def _still(policy, rule):
+    """What holds of a rule as long as no address is known."""
+    if rule.action == 'allow':
+        return 'An address becomes known as soon as a DNS server tells it to the deployment.'
+    verdict = 'recorded' if policy.mode == 'monitor' else 'denied'
+    holds = ('Questions for such a name, and connections that present it, are %s all the same.' % verdict
+             if not rule.ports else
+             "Connections to the rule's ports that present such a name are %s all the same." % verdict)
+    if policy.default == 'deny':
+        return holds
+    return holds + ' A connection to its address that presents no name is not, until the address is known.'
 
 
 def resolvers(resolv_conf=RESOLV_CONF):
@@ -69,3 +133,29 @@ def resolvers(resolv_conf=RESOLV_CONF):
     except OSError:
         pass
     return found[:3] or ['127.0.0.1']
+
+
+def search_domains(resolv_conf=RESOLV_CONF):
+    """The domains that the resolver library puts behind a short name, in its order; the last line of these counts."""
+    found = []
+    try:
+        with open(resolv_conf) as lines:
+            for line in lines:
+                words = line.split()
+                if words and words[0] in ('search', 'domain'):
+                    wanted = words[1:] if words[0] == 'search' else words[1:2]
+                    found = [word.rstrip('.').lower() for word in wanted]
+    except OSError:
+        pass
+    return [domain for domain in found if domain]
+
+
+def searches_first(resolv_conf=RESOLV_CONF):
+    """Does the resolver library try the search list before a name that has a dot? (ndots, see resolv.conf(5).)"""
+    try:
+        with open(resolv_conf) as lines:
+            options = [word for line in lines if line.split()[:1] == ['options'] for word in line.split()[1:]]
+    except OSError:
+        return False
+    dots = [option[len('ndots:'):] for option in options if option.startswith('ndots:')]
+    return bool(dots) and dots[-1].isdigit() and int(dots[-1]) > 1

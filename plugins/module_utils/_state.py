@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 BPFFS = '/sys/fs/bpf'
@@ -44,12 +44,16 @@ class Place:
         """The guard's memory; None where no guard was ever brought up completely."""
         try:
             with open(self.state) as content:
-                return json.load(content)
+                state = json.load(content)
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise GuardError("The memory of guard '%s', %s, is damaged (%s), so the guard has to be taken down "
                              '(state=absent).' % (self.name, self.state, error))
+        if state.get('abi') != _abi.ABI_VERSION:
+            raise GuardError("Guard '%s' was brought up by another version of this collection, which keeps its records "
+                             'in another form, so the guard has to be taken down (state=absent).' % self.name)
+        return state
 
     def write(self, state):
         replace(self.state, json.dumps(state, indent=1), 0o600)

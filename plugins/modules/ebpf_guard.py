@@ -12,10 +12,14 @@ version_added: 1.0.0
 description:
   - Brings up a guard on the target. A guard is a cgroup with eBPF programs attached, which observe or deny the network
     accesses of the processes inside it, and of no others.
+  - A host that a rule names is denied in DNS questions, in TLS (SNI) and HTTP/1.x connections, at proxies, and by every
+    address that is known for it. Addresses become known from DNS answers inside the guard. The exact names of the
+    rules are also looked up on the target, at the start and then every C(resolve.interval) seconds of the policy. A
+    name that the target's resolver has no answer for is a warning.
   - Tasks enter through the launcher that the module returns. The role P(loopbreak.deploy.ebpf_guard#role) does all of
     this for a part of a play, so most playbooks use the role and not this module.
-  - Before it returns, the module proves that the guard works. A process inside tries to reach an address made for
-    that, and every program has to answer. When anything fails, nothing is left on the host.
+  - Before it returns, the module proves that the guard works. A process inside tries to reach an address and a
+    name made for that, and every program has to answer. When anything fails, nothing is left on the host.
 author:
   - The Loopbreak authors (@loopbreak)
 extends_documentation_fragment:
@@ -24,7 +28,8 @@ options:
   state:
     description:
       - V(present) means that the guard is up with exactly this policy. Another policy takes the place of the earlier
-        one with no moment in between in which nothing is enforced, and counts go on. What is broken is mended.
+        one with no moment in between in which nothing is enforced, and counts go on. What is broken is mended. The same
+        policy is no change, and its names are looked up again.
       - V(absent) means that the guard is down. Its report is returned, and processes that still run go on outside.
     type: str
     choices: [present, absent]
@@ -91,17 +96,17 @@ options:
       - Its report is then in C(/var/log/ebpf_guard) on the host, and tasks that would still enter are refused.
     type: int
     default: 21600
-  _object:
+  _objects:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
-    type: str
+    type: dict
   _shell:
     description:
-      - The shell that the launcher leads to. Sent by the action plugin, as O(_object).
+      - The shell that the launcher leads to. Sent by the action plugin, as O(_objects).
     type: str
   _remote_user:
     description:
-      - The connecting user. Sent by the action plugin, as O(_object).
+      - The connecting user. Sent by the action plugin, as O(_objects).
     type: str
 attributes:
   check_mode:
@@ -111,7 +116,11 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - Linux 5.10 or later with BTF (C(CONFIG_DEBUG_INFO_BTF)) and cgroup2 on the target.
+  - Linux 5.10 or later with BTF (C(CONFIG_DEBUG_INFO_BTF)), socket maps (C(CONFIG_NET_SOCK_MSG)) and cgroup2 on the
+    target.
+  - Linux 6.7 or later on the target, to refuse name service daemons. Without it C(guard.enforced.unix) tells what remains.
+  - C(CONFIG_INET_DIAG_DESTROY) on the target, to end at once what ignores that it was refused. Without it such a program
+    waits for its own timeout.
   - libbpf 0.5 or later on the target.
   - root on the target.
 seealso:
@@ -129,6 +138,22 @@ EXAMPLES = r"""
 - name: Send the tasks of this host through the guard
   ansible.builtin.set_fact:
     ansible_shell_executable: "{{ guard.guard.launcher }}"
+
+- name: Deny a host and all names below it, but for one, and accept that encrypted DNS is denied
+  loopbreak.deploy.ebpf_guard:
+    policy:
+      version: 1
+      mode: enforce
+      deny:
+        - id: github
+          reason: github.com runs on the database that this play deploys
+          hosts: [.github.com]
+      allow:
+        - id: mirror
+          hosts: [mirror.github.com]
+      expected: [encrypted_dns]
+      resolve: {interval: 10}
+  become: true
 
 - name: Take the guard down and fail when it denied something
   loopbreak.deploy.ebpf_guard:
@@ -173,20 +198,34 @@ guard:
       description: The milliseconds it took to load the programs, fill in the rules and attach.
       type: float
     enforced:
-      description: What is in force on this host. Each is V(true), or the reason why it is not.
+      description:
+        - What is in force on this host. Each is V(true), or the reason why it is not.
+        - C(dns) stands for DNS questions, C(payload) for the names that TLS and HTTP connections present, C(unix) for the
+          sockets of name service daemons, which are refused where names are denied.
       type: dict
-      sample: {connect: true, send: true, dns: this version of the collection has no programs for it}
+      sample:
+        connect: true
+        send: true
+        dns: true
+        payload: true
+        unix: true
+        file: this version of the collection has no programs for it
+        exec: this version of the collection has no programs for it
     clock_offset:
       description: How many seconds the target's clock is ahead of the controller's, roughly.
       type: float
 denied:
-  description: What was denied, or in monitor mode would have been. One record for each process and endpoint.
+  description:
+    - What was denied, or in monitor mode would have been. One record for each process, endpoint and name.
+    - Questions that the resolver library made up from the search list are not among them.
   returned: always
   type: list
   elements: dict
   contains: &record
     rule:
-      description: The rule's id. Null when the policy's default spoke.
+      description:
+        - The rule's id. Null when the policy's default spoke, and for what could not be read.
+        - V(encrypted_dns) is the built-in rule.
       type: str
     reason:
       description: Why, in the rule's words.
@@ -201,13 +240,18 @@ denied:
       description: Whether the policy lists the rule as expected.
       type: bool
     kind:
-      description: V(connect) for a connection, V(send) for a datagram or another packet.
+      description:
+        - V(connect) for a connection, V(send) for a datagram or another packet, V(dns) for a question, V(tls) and V(http)
+          for what a connection presents with its first bytes.
+        - A connection that is neither TLS nor HTTP, where only a name could have let it pass, is V(send).
       type: str
     name:
-      description: The host names of the policy that led to this address. Null when none is known.
+      description:
+        - The name that was asked for or presented. Where none was, the names that are known to lead to the address,
+          separated by commas. Null when none is known.
       type: str
     address:
-      description: The address.
+      description: The address. For V(dns) that of the DNS server.
       type: str
     port:
       description: The port. V(0) for protocols without ports.
@@ -241,15 +285,20 @@ denied:
       description: The mode at that time.
       type: str
 observed:
-  description: What was allowed and recorded. One record for each endpoint, with the first process that was seen.
+  description:
+    - What was allowed and recorded. One record for each endpoint and name, with the first process that was seen.
   returned: always
   type: list
   elements: dict
   contains: *record
 counters:
   description:
-    - Exact totals. For V(connect) and V(send) each C(allowed), C(denied) and C(would_deny).
-    - C(lost) counts the accesses whose details did not fit. They are in the totals.
+    - Exact totals. For each kind C(allowed), C(denied) and C(would_deny).
+    - C(lost) counts details that did not fit. Their accesses are in the totals.
+    - C(name_services) counts the connections to name service daemons that were refused, so that the C library asks a DNS
+      server by itself. These are no denials.
+    - C(search_list) counts the denials of questions that the resolver library made up from the search list. They are in
+      the totals, and not in C(denied).
   returned: always
   type: dict
 left_running:
@@ -283,6 +332,10 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
 
 NAME = r'[a-z0-9][a-z0-9_-]{0,30}\Z'
+
+
+SHOWN = 10  # things that a rule denied, in one message
+WAYS = {'tls': 'TLS', 'http': 'HTTP'}
 
 
 def check_options(params):
@@ -322,7 +375,8 @@ def request_of(params):
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
     return _guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
                           uids=joining_uids(params['join_users'], connecting), shell=params['_shell'],
-                          content=zlib.decompress(base64.b64decode(params['_object'])))
+                          objects={name: zlib.decompress(base64.b64decode(packed))
+                                   for name, packed in params['_objects'].items()})
 
 
 def bring_up(module):
@@ -360,19 +414,37 @@ def take_down(module):
     return result
 
 
+def told_by_rule(denied):
+    """One sentence a rule: what it denied and how often, and why."""
+    rules = {}
+    for record in denied:
+        rule = ", by rule '%s'" % record['rule'] if record['rule'] else ''
+        told = rules.setdefault((rule, (record['reason'] or 'no reason is known').rstrip('.')), {})
+        what = subject(record)
+        told[what] = told.get(what, 0) + record['count']
+    for (rule, reason), told in rules.items():
+        shown = ['%s, %s' % (what, 'once' if count == 1 else '%d times' % count)
+                 for what, count in list(told.items())[:SHOWN]]
+        if len(told) > SHOWN:
+            shown.append('and %d more' % (len(told) - SHOWN))
+        sentence = '%s%s: %s.' % ('; '.join(shown), rule, reason)
+        yield sentence[0].upper() + sentence[1:]
+
+
+def subject(record):
+    """What an access was about, in words."""
+    if record['kind'] == 'dns' and record['name']:
+        return 'a DNS question for %s' % record['name']
+    return '%s to %s' % (WAYS.get(record['kind'], 'a connection'), record['name'] or _ledger.endpoint(record))
+
+
 def verdict(result):
     """Why the host has to fail, in one message; None where it has not."""
     sentences = []
     denied, untold = _ledger.must_fail(result['denied']), _ledger.untold_denials(result)
     if denied:
-        told = {}
-        for record in denied:
-            rule = "rule '%s'" % record['rule'] if record['rule'] else 'default'
-            key = (record['name'] or _ledger.endpoint(record), rule, record['reason'].rstrip('.'))
-            told[key] = told.get(key, 0) + record['count']
         sentences.append('The guard denied what the policy does not expect.')
-        sentences += ['%s, %s, by %s: %s.' % (where, 'once' if count == 1 else '%d times' % count, rule, reason)
-                      for (where, rule, reason), count in told.items()]
+        sentences += told_by_rule(denied)
     elif untold and result['guard']['mode'] == 'enforce':
         sentences.append('%d denials did not fit into the records, so nobody can tell whether they were expected.'
                          % untold)
@@ -398,7 +470,7 @@ def main():
             'fail_on_denied': {'type': 'bool', 'default': True},
             'ttl': {'type': 'int', 'default': 21600},
             # what the action plugin sends along
-            '_object': {'type': 'str', 'no_log': True},
+            '_objects': {'type': 'dict', 'no_log': True},
             '_shell': {'type': 'str'},
             '_remote_user': {'type': 'str'},
         },
@@ -412,7 +484,7 @@ def main():
         result = bring_up(module) if module.params['state'] == 'present' else take_down(module)
     except (GuardError, OSError) as error:
         module.fail_json(msg=str(error), clock=[began, time.time()], **getattr(error, 'facts', {}))
-    for internal in ('_object', '_shell', '_remote_user'):
+    for internal in ('_objects', '_shell', '_remote_user'):
         module.params.pop(internal)
     module.exit_json(clock=[began, time.time()], **result)
 

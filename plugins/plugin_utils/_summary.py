@@ -28,6 +28,8 @@ SLACK = 0.2  # seconds within which the two clocks can't be told apart
 UNKNOWN = 'unknown'
 SORTS = ('denied', 'drill', 'faulty', 'would deny', 'expected')  # outcomes of a guard, the worst first
 TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-[^/\s]+/')
+PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
+ROOM = WIDTH - 13  # for the text of a detail, behind its label
 
 
 class Window(NamedTuple):
@@ -73,8 +75,32 @@ def amount(number, noun):
     return f'{number} {noun}' if number == 1 else f'{number} {noun}{"es" if noun.endswith("s") else "s"}'
 
 
+def address(record):
+    if record.get('address'):
+        return _ledger.endpoint(record)
+    return clean(record.get('path') or record.get('name') or UNKNOWN)
+
+
+def asked_name(record):
+    """The name that a DNS question, a ClientHello or a request had in it; '' where there was none, or no such message.
+
+    A message without one, or that could not be read, is recorded with the names of its address, as any connection is.
+    """
+    name = record.get('name') or ''
+    unread = ', ' in name or record.get('reason') == _ledger.UNREADABLE['reason']
+    return clean(name) if record.get('kind') in PRESENTED and not unread else ''
+
+
 def endpoint(record):
-    return _ledger.endpoint(record) if record.get('address') else clean(record.get('path') or record.get('name') or UNKNOWN)
+    """What an access was about: the name, where it said one, else the address."""
+    way, name, port = PRESENTED.get(record.get('kind')), asked_name(record), record.get('port')
+    if not way:
+        return address(record)
+    if not name:
+        return f'{address(record)} ({way})'
+    if record['kind'] == 'dns' or not port:  # which resolver was asked, and how, is not the news
+        return f'{name} ({way})'
+    return f'{name}:{port}/{record.get("protocol")} ({way})'
 
 
 def outcome(record, mode):
@@ -114,14 +140,17 @@ def merge(records):
     """Fold records that differ only by process and moment, or by the address behind the same name, into one."""
     merged = {}
     for record in records:
-        key = (known_name(record) or endpoint(record), *map(record.get, ('rule', 'kind', 'command', 'expected', 'mode')))
+        key = (known_name(record) or endpoint(record),
+               *map(record.get, ('rule', 'kind', 'command', 'expected', 'mode')))
         first = record.get('first_seen') or ''
         last = record.get('last_seen') or first
-        row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last, endpoints=[]))
+        row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last,
+                                          endpoints=[], addresses=[]))
         row['count'] += record.get('count', 1)
         row['first_seen'], row['last_seen'] = min(row['first_seen'], first), max(row['last_seen'], last)
-        if endpoint(record) not in row['endpoints']:
-            row['endpoints'].append(endpoint(record))
+        for places, place in ((row['endpoints'], endpoint(record)), (row['addresses'], address(record))):
+            if place not in places:
+                places.append(place)
     for row in merged.values():  # resolver libraries try each address by a UDP connect: that is not the news
         row['endpoints'].sort(key=lambda where: not where.endswith('/tcp'))
     return sorted(merged.values(), key=lambda row: (bool(row.get('expected')), row['first_seen']))
@@ -143,39 +172,52 @@ def spoken(command):
 
 
 def known_name(record):
-    """Return the name that led to the record's address; without an address, endpoint() shows it already."""
-    return clean(record.get('address') and record.get('name') or '')
+    """Return the names that led to the record's address, where endpoint() does not show them already."""
+    return '' if asked_name(record) else clean(record.get('address') and record.get('name') or '')
 
 
 def row_head(word, row):
-    kind = ' '.join(filter(None, (row.get('class'), row.get('kind'))))
-    return '  '.join(filter(None, ('  ' + word, row['endpoints'][0], known_name(row), f'{row["count"]}x', kind)))
+    """The line that tells a row, and whether it had room for the names of the address."""
+    kind = row.get('kind') if row.get('kind') not in PRESENTED else None  # endpoint() says it
+    what = ' '.join(filter(None, (row.get('class'), kind)))
+
+    def line(name):
+        return '  '.join(filter(None, ('  ' + word, row['endpoints'][0], name, f'{row["count"]}x', what)))
+    head = line(known_name(row))
+    return (head, True) if len(head) <= WIDTH or ', ' not in known_name(row) else (line(''), False)
+
+
+def wrapped(label, text):
+    """A detail, on as many lines as it takes."""
+    return [detail('' if number else label, part) for number, part in enumerate(textwrap.wrap(text, ROOM))]
 
 
 def row_lines(row, report):
     """Tell one denial: what, why, during which task, by whom, and who to ask."""
     tone, word = verdict(row, report['mode'])
     rule = row.get('rule')
-    head = row_head(word, row)
+    head, named = row_head(word, row)
     fits = rule and len(head) + len(rule) + 9 <= WIDTH
     lines = [(tone, f'{head}  (rule {rule})' if fits else head)]
     if rule and not fits:
         lines.append(detail('rule', rule))
-    if row['endpoints'][1:]:
-        lines += [detail('' if number else 'also', part)
-                  for number, part in enumerate(textwrap.wrap(', '.join(row['endpoints'][1:]), WIDTH - 13))]
-    for number, part in enumerate(textwrap.wrap(clean(row.get('reason') or ''), WIDTH - 13)):
-        lines.append(detail('' if number else 'why', part))
+    if not named:
+        lines += wrapped('names', known_name(row))
+    if asked_name(row) and row.get('kind') != 'dns':
+        lines += wrapped('at', ', '.join(row['addresses']))
+    elif row['endpoints'][1:]:
+        lines += wrapped('also', ', '.join(row['endpoints'][1:]))
+    lines += wrapped('why', clean(row.get('reason') or ''))
     task = task_at(row['first_seen'], report['tasks'], report['offset'])
     last_task = task_at(row['last_seen'], report['tasks'], report['offset'])
     lines.append(detail('task', task))
     if last_task not in (task, UNKNOWN):
         lines.append(detail('until', last_task))
     if row.get('command'):
-        lines.append(detail('command', clip(spoken(row['command']), WIDTH - 13)))
+        lines.append(detail('command', clip(spoken(row['command']), ROOM)))
     parents = [clip(short(parent.get('command') or ''), 24) for parent in row.get('ancestry') or []]
     if parents:
-        lines.append(detail('ancestry', clip(' < '.join(parents), WIDTH - 13)))
+        lines.append(detail('ancestry', clip(' < '.join(parents), ROOM)))
     owner, runbook = clean(row.get('owner') or ''), clean(row.get('runbook') or '')
     if owner:
         lines.append(detail('owner', f'{owner}   runbook {runbook}' if runbook else owner))
@@ -186,7 +228,7 @@ def row_lines(row, report):
 
 def seen_line(row):
     """Tell one observation in one line, its command as far as it fits."""
-    head = row_head('seen', row)
+    head = row_head('seen', row)[0]
     room = WIDTH - len(head) - 2
     command = clip(spoken(row.get('command') or ''), room) if room > 8 else ''
     return 'plain', f'{head}  {command}' if command else head
@@ -232,7 +274,7 @@ def block(report, show_observed, max_rows):
     running = report.get('left_running') or []
     if running:
         lines.append(('warn', '  left running (moved out when the guard came down):'))
-        lines += [detail(one['pid'], clip(one['command'], WIDTH - 13)) for one in running[:max_rows]]
+        lines += [detail(one['pid'], clip(one['command'], ROOM)) for one in running[:max_rows]]
         lines += left_out(len(running) - max_rows)
     return lines
 
@@ -313,7 +355,7 @@ class Fleet:
                         key=lambda item: (item[0][2] == 'seen', -len(item[1][1]), -item[1][2], item[0]))
         if places:
             lines += [('plain', ''), ('plain', 'ENDPOINTS')]
-            rows = [[where, name or '-', rule, word, len(hosts), count]
+            rows = [[where, clip(name or '-', 32), rule, word, len(hosts), count]
                     for (where, rule, word), (name, hosts, count) in places[:max_rows]]
             lines += [('plain', '  ' + text)
                       for text in table(['endpoint', 'name', 'rule', 'verdict', 'hosts', 'accesses'], rows)]

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from workbench import Guard  # noqa: E402  (it leads to the unit tests, too)
-from test_rules import policy_of  # noqa: E402
+from test_rules import RESOLVERS, policy_of  # noqa: E402
 
 
 @pytest.fixture
@@ -21,8 +21,9 @@ def guards(request):
     """Makes guards, and takes them down after the test."""
     made = []
 
-    def make(policy=None, attach=True, observe=False, addresses=None, sizes=(), after=None, **short_policy):
-        made.append(Guard(policy or policy_of(**short_policy), observe, addresses, sizes, after))
+    def make(policy=None, attach=True, observe=False, heard=(), sizes=(), after=None, resolvers=RESOLVERS,
+             **short_policy):
+        made.append(Guard(policy or policy_of(**short_policy), observe, heard, sizes, after, resolvers))
         return made[-1].attach() if attach else made[-1]
 
     yield make

@@ -23,52 +23,66 @@ import traceback
 import uuid
 from pathlib import Path
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _ledger, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _learn, _ledger, _libbpf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'unit'))
-from test_rules import TCP, UDP, compiled  # noqa: E402
+from test_rules import RESOLVERS, TCP, UDP, compiled  # noqa: E402
 
 OBJECT = Path(_abi.__file__).parents[1] / 'ebpf_guard.bpf.o'
-HOOKS = tuple(_libbpf.ATTACH_TYPES)
-PATIENCE = 20  # seconds for a child process, on a machine that is busy
+PATIENCE = 30  # seconds for a child process, on a machine that is busy
 CLONE_NEWNET = 0x40000000
 SYN, ACK = 0x02, 0x10
 HOP_BY_HOP, FRAGMENT, ROUTING, DESTINATION = 0, 44, 43, 60
 
 
 class Guard:
-    """A loaded object; with a cgroup once something has to run inside. `after`: a guard whose ledger goes on."""
+    """A loaded object; with a cgroup once something has to run inside.
 
-    def __init__(self, policy, observe=False, addresses=None, sizes=(), after=None):
+    `heard`: {name: addresses}, as the guard's start resolves them. `after`: a guard whose ledger goes on.
+    """
+
+    def __init__(self, policy, observe=False, heard=(), sizes=(), after=None, resolvers=RESOLVERS):
         self.policy, self.cgroup, self.links = policy, None, []
+        self.generation = after.generation + 1 if after else 1
         library = _libbpf.Library()
         self.kernel = _libbpf.Kernel(library)
-        rules = compiled(policy, addresses, observe=observe)
+        rules = compiled(policy, resolvers, observe, self.generation)
         self.object = _libbpf.Object(library, OBJECT.read_bytes())
-        for name, size in dict({'ebg_nets': len(rules.keys), 'ebg_ports': len(rules.ports)}, **dict(sizes)).items():
+        needed = {'ebg_nets': len(rules.keys), 'ebg_ports': len(rules.ports), 'ebg_names': len(rules.names)}
+        for name, size in dict(needed, **dict(sizes)).items():
             self.object.set_size(name, size)
         for name in _libbpf.LEDGER if after else ():
             self.object.reuse(name, after.object.map_fd(name))
         self.object.load()
-        self.maps = {name: self.object.map_fd(name) for name in (
-            'ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_counters', 'ebg_denied', 'ebg_observed')}
+        self.maps = {name: self.object.map_fd(name) for name in _libbpf.LEDGER + _libbpf.RULES + (
+            'ebg_addresses', 'ebg_aliases')}
+        self.egress, self.ingress = (self.object.program_fd(name) for name in ('ebg_egress', 'ebg_ingress'))
         self.kernel.update(self.maps['ebg_config'], ctypes.c_uint32(0), rules.config)
         self.kernel.update_many(self.maps['ebg_ports'], indices(rules.ports), rules.ports)
         self.kernel.update_many(self.maps['ebg_nets'], rules.keys, rules.nets)
+        self.kernel.update_many(self.maps['ebg_names'], rules.hashes, rules.names)
+        for name, addresses in dict(heard).items():
+            _learn.tell(self.kernel, self.ingress, name, addresses)
 
     def attach(self):
         self.cgroup = os.path.join(_cgroup.mount_point(), 'ebg-test-' + uuid.uuid4().hex[:12])
         _cgroup.make(self.cgroup)
+        self._attach_message(self)
         directory = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self.links = [self.kernel.attach(self.object.program_fd(hook), directory, hook) for hook in HOOKS]
+            self.links = [self.kernel.attach(self.object.program_fd(hook), directory, hook) for hook in _libbpf.HOOKS]
         finally:
             os.close(directory)
         return self
 
+    def _attach_message(self, other):
+        self.kernel.attach_to_map(other.object.program_fd(_libbpf.MESSAGE), self.maps[_libbpf.SOCKETS],
+                                  _libbpf.MESSAGE)
+
     def exchange(self, other):
         """Other rules, behind the same hooks."""
-        for hook, link in zip(HOOKS, self.links):
+        self._attach_message(other)
+        for hook, link in zip(_libbpf.HOOKS, self.links):
             self.kernel.exchange(link, other.object.program_fd(hook), hook)
 
     def enter(self):
@@ -88,10 +102,18 @@ class Guard:
         return list(self.kernel.items(self.maps['ebg_denied'], _abi.Denial, _abi.Record))
 
     def observations(self):
-        return list(self.kernel.items(self.maps['ebg_observed'], _abi.Endpoint, _abi.Record))
+        return list(self.kernel.items(self.maps['ebg_observed'], _abi.Observation, _abi.Record))
+
+    def heard(self):
+        return list(self.kernel.items(self.maps['ebg_heard'], _abi.HeardKey, _abi.Heard))
+
+    def watched(self):
+        """How many sockets ebg_message sees."""
+        return len(list(self.kernel.items(self.maps[_libbpf.SOCKETS], ctypes.c_uint64, ctypes.c_uint64)))
 
     def reader(self):
-        return _ledger.Reader([_ledger.describe(rule) for rule in self.policy.rules], {}, self.policy.mode)
+        return _ledger.Reader([_ledger.describe(rule) for rule in self.policy.all_rules],
+                              _ledger.names_by_address(self.heard()), self.policy.mode)
 
     def close(self):
         for link in self.links:
@@ -103,17 +125,23 @@ class Guard:
             _cgroup.remove(self.cgroup)
 
 
+def counted(**kinds):
+    """The counters that a guard has when these are all."""
+    return {**{kind: {**dict.fromkeys(_ledger.VERDICTS.values(), 0), **kinds.pop(kind, {})}
+               for kind in _ledger.KINDS.values()}, 'lost': 0, 'name_services': 0, **kinds}
+
+
 def indices(array):
     return (ctypes.c_uint32 * len(array))(*range(len(array)))
 
 
-def child(act):
+def child(act, patience=PATIENCE):
     """What act() returns, as JSON carries it, in a child with an own network; what it raises, here."""
     receive, send = os.pipe()
     pid = os.fork()
     if not pid:
         try:
-            signal.alarm(PATIENCE)
+            signal.alarm(patience)
             own_network()
             told = {'result': act()}
         except BaseException:
@@ -147,33 +175,57 @@ def outcome(act):
     return 'ok'
 
 
+FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+def family(address):
+    return FAMILY[ipaddress.ip_address(address).version]
+
+
+def listener(address, port=0, kind=socket.SOCK_STREAM):
+    """A socket that listens; made before the process enters the guard, it stands outside."""
+    server = socket.socket(family(address), kind)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind((address, port))
+    server.settimeout(5)
+    if kind == socket.SOCK_STREAM:
+        server.listen(64)
+    return server
+
+
+def arrived(server):
+    """All that the next connection brings until it ends."""
+    peer, _from = server.accept()
+    with peer:
+        return until_the_end(peer)
+
+
+def until_the_end(peer):
+    peer.settimeout(5)
+    parts = []
+    try:
+        while not parts or parts[-1]:
+            parts.append(peer.recv(65536))
+    except ConnectionResetError:
+        pass
+    return b''.join(parts)
+
+
 # --- packets for the egress program ---
 
-class TestRun(ctypes.Structure):
-    """struct bpf_test_run_opts of libbpf, as far as it is used."""
-
-    __test__ = False
-    _fields_ = [('size', ctypes.c_size_t), ('data_in', ctypes.c_char_p), ('data_out', ctypes.c_void_p),
-                ('data_size_in', ctypes.c_uint32), ('data_size_out', ctypes.c_uint32), ('ctx_in', ctypes.c_void_p),
-                ('ctx_out', ctypes.c_void_p), ('ctx_size_in', ctypes.c_uint32), ('ctx_size_out', ctypes.c_uint32),
-                ('retval', ctypes.c_uint32), ('repeat', ctypes.c_int32), ('duration', ctypes.c_uint32),
-                ('flags', ctypes.c_uint32), ('cpu', ctypes.c_uint32), ('batch_size', ctypes.c_uint32)]
-
-
 def passes(guard, frame):
-    options = TestRun(size=ctypes.sizeof(TestRun), data_in=frame, data_size_in=len(frame))
-    guard.kernel.library.check(guard.kernel.lib.bpf_prog_test_run_opts(
-        guard.object.program_fd('ebg_egress'), ctypes.byref(options)), 'run the egress program')
-    return bool(options.retval & 1)
+    return bool(guard.kernel.run(guard.egress, frame) & 1)
 
 
-def frame(address, port, protocol, options=0, extensions=(), flags=SYN, source=None, source_port=1, cut=None):
+def frame(address, port, protocol, options=0, extensions=(), flags=SYN, source=None, source_port=1, cut=None,
+          payload=b''):
     """An Ethernet frame with an IP packet to an endpoint; an IPv4-mapped address makes an IPv4 packet."""
     address = ipaddress.ip_address(address)
     address = getattr(address, 'ipv4_mapped', None) or address
     source = ipaddress.ip_address(source or ('198.51.100.99' if address.version == 4 else '2001:db8:99::99'))
     transport = {TCP: struct.pack('!HHIIBBHHH', source_port, port, 0, 0, 0x50, flags, 0, 0, 0),
-                 UDP: struct.pack('!HHHH', source_port, port, 8, 0)}.get(protocol, b'\x08' + bytes(15))
+                 UDP: struct.pack('!HHHH', source_port, port, 8 + len(payload), 0)}.get(protocol, b'\x08' + bytes(15))
+    transport += payload
     if address.version == 4:
         packet = struct.pack('!BBHHHBBH', 0x45 + options, 0, 20 + 4 * options + len(transport), 0, 0, 64, protocol, 0)
         packet += source.packed + address.packed + b'\x01' * 4 * options + transport

@@ -19,7 +19,7 @@ from pathlib import Path
 import fleet_kernel as kernel
 import fleet_plan as plan
 import fleet_registry as registry
-from fleet_files import SERVERS_PROGRAM, make_keys, private_files, public_key
+from fleet_files import SERVERS_PROGRAM, make_certificates, make_keys, private_files, public_key
 from fleet_kernel import FleetError
 
 HERE = Path(__file__).resolve().parent
@@ -121,6 +121,7 @@ class Fleet:
     def _write_files(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         make_keys(self.directory, ["id_ed25519", *[f"host_{host}" for host in self.hosts]])
+        make_certificates(self.directory)
         keys = {host: public_key(self.directory / f"host_{host}") for host in self.hosts}
         files = {
             "known_hosts": "".join(f"{host} {key}\n" for host, key in keys.items()),
@@ -224,11 +225,7 @@ class Fleet:
                     open(self.directory / f"{service}.err", "a") as errors:
                 # setsid --fork: the server is nobody's child, so that any process may stop it
                 command = ["setsid", "--fork", "/usr/bin/python3", SERVERS_PROGRAM, service,
-                           *[f"--address={address}" for address in plan.SERVERS[service]],
-                           f"--ready-fd={writer}"]
-                if service == "resolver":
-                    command += [f"--broken-name={plan.BROKEN_NAME}",
-                                *[f"--record={record}" for record in plan.resolver_records(self.hosts)]]
+                           *plan.server_options(service, self.hosts), f"--ready-fd={writer}"]
                 self.popen("servers", *command, cgroup=f"servers/{service}", pass_fds=[writer], stdout=log,
                            stderr=errors, stdin=subprocess.DEVNULL).wait()
             os.close(writer)
@@ -238,6 +235,28 @@ class Fleet:
         if late:
             errors = "".join((self.directory / f"{service}.err").read_text() for service in late)
             raise FleetError(f"{', '.join(late)} of fleet {self.name} did not start: {errors.strip()}")
+
+    def point(self, name: str, *addresses: str) -> None:
+        """Changes what the resolver says of a name that moves: these addresses, or with none, that there is
+        no such name. Returns when it says so."""
+        try:
+            wanted = plan.check_movable(name, addresses)
+        except ValueError as error:
+            raise FleetError(str(error)) from None
+        # renamed: the resolver reads the file at once, and must not find half of it
+        self.exec("servers", "sh", "-ec", 'cat > "$0/.$1"; mv "$0/.$1" "$0/$1"', plan.MOVABLE_NAMES, name,
+                  input=plan.hosts_file(name, wanted))
+        deadline = time.monotonic() + READY_WITHIN
+        while (answer := self._resolved(name)) != set(wanted):
+            if time.monotonic() > deadline:
+                raise FleetError(f"the resolver of fleet {self.name} does not say that {name} is at "
+                                 f"{wanted}, but: {answer}")
+
+    def _resolved(self, name: str) -> set[str]:
+        # from 127.0.0.1: the resolver's log leaves out what is asked from there
+        done = self.exec("servers", "dig", "-b", "127.0.0.1", f"@{plan.SERVERS['resolver'][0]}", "+short",
+                         "+tries=1", "+time=1", name, "A", name, "AAAA", check=False)
+        return set(done.stdout.splitlines())
 
     def log(self, service: str) -> list[dict]:
         """Everything that reached the service, oldest first."""
@@ -252,8 +271,8 @@ class Fleet:
     # Where things are
 
     def address(self, node: str, family: int = 4) -> str:
-        """Of a host or a service, IPv4 or IPv6."""
-        known = {**plan.node_addresses(self.hosts), **plan.SERVERS}
+        """Of a host, a service or a name, IPv4 or IPv6: the first one, where it was at first."""
+        known = {**plan.node_addresses(self.hosts), **plan.SERVERS, **plan.NAMES}
         for address in known[node]:
             if (":" in address) == (family == 6):
                 return address
@@ -335,6 +354,9 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("command", nargs="+")
     verb("stop", "stop a server: connections are refused").add_argument("server", choices=plan.SERVERS)
     verb("start", "start a stopped server", aliases=["serve"]).add_argument("server", choices=plan.SERVERS)
+    point = verb("point", "change what the resolver says of a name")
+    point.add_argument("hostname", choices=plan.MOVABLE)
+    point.add_argument("address", nargs="*", help="none: the name does not exist")
     needs = verbs.add_parser("needs", help="list the Debian packages that the fleet needs")
     needs.add_argument("--missing", action="store_true", help="only those that this machine lacks")
     return parser
@@ -353,6 +375,8 @@ def _act(options: argparse.Namespace) -> None:
         command = Fleet.attach(options.name).command(options.node, *options.command)
         os.execvpe("sh", command, os.environ if options.node == "controller"
                    else {**ENVIRONMENT, "TERM": os.environ.get("TERM", "dumb")})
+    elif options.verb == "point":
+        Fleet.attach(options.name).point(options.hostname, *options.address)
     elif options.verb == "stop":
         Fleet.attach(options.name).stop(options.server)
     else:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keys, and the archive with the private files of a node that node.sh unpacks."""
+"""Keys, certificates, and the archive with the private files of a node that node.sh unpacks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import tarfile
 import time
 from pathlib import Path
 
+import fleet_pages as pages
 import fleet_plan as plan
 from fleet_kernel import FleetError
 
-SERVERS_PROGRAM = "/usr/local/lib/fleet/servers.py"     # where the servers' node has it
+SERVERS_PROGRAM = f"{plan.LIBRARY}/servers.py"      # where the servers' node has it
+# Where Debian's curl, git, wget, openssl and Python look for whom to trust
+TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class Archive:
@@ -24,10 +27,12 @@ class Archive:
         self._buffer = io.BytesIO()
         self._tar = tarfile.open(fileobj=self._buffer, mode="w")
 
-    def add(self, path: str, content: str | None, mode: int = 0o644, owner: int = 0, group: int = 0) -> None:
-        entry = tarfile.TarInfo(path)
+    def add(self, path: str, content: str | bytes | None, mode: int = 0o644, owner: int = 0,
+            group: int = 0) -> None:
+        """A file, or without content a directory, at that path of the node."""
+        entry = tarfile.TarInfo(path.lstrip("/"))
         entry.mode, entry.uid, entry.gid, entry.mtime = mode, owner, group, int(time.time())
-        data = (content or "").encode()
+        data = content if isinstance(content, bytes) else (content or "").encode()
         entry.size = len(data)
         if content is None:
             entry.type = tarfile.DIRTYPE
@@ -58,6 +63,33 @@ def make_keys(directory: Path, names: list[str]) -> None:
         raise FleetError(f"ssh-keygen could not make the keys in {directory}")
 
 
+def make_certificates(directory: Path) -> None:
+    """ca.pem, and in tls/ a file with key and certificate for each web server. New ones every time: they
+    take milliseconds, and those of an earlier plan may lack a name."""
+    tls = directory / "tls"
+    tls.mkdir(exist_ok=True)
+    ca, ca_key = directory / "ca.pem", tls / "ca.key"
+    _openssl_req([(plan.ca_config(), ["-keyout", ca_key, "-out", ca])])
+    both = {service: tls / f"{service}.pem" for service in plan.WEB_SERVERS}
+    issuer = ["-CA", ca, "-CAkey", ca_key]
+    _openssl_req([(plan.certificate_config(service), [*issuer, "-keyout", pem, "-out", pem])
+                  for service, pem in both.items()])
+
+
+def _openssl_req(certificates: list[tuple[str, list]]) -> None:
+    """Makes certificates, each of a config and options, all at once."""
+    makers = []
+    for config, options in certificates:
+        maker = subprocess.Popen(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc",
+             "-days", "3650", "-config", "/dev/stdin", *options],
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        makers.append((maker, config))
+    errors = [maker.communicate(config)[1] for maker, config in makers]
+    if any(maker.returncode for maker, _config in makers):
+        raise FleetError(f"openssl could not make the certificates: {''.join(errors).strip()}")
+
+
 def public_key(private: Path) -> str:
     return private.with_name(private.name + ".pub").read_text().strip()
 
@@ -66,11 +98,24 @@ def private_files(node: str, addresses: list[str], directory: Path) -> bytes:
     archive = Archive()
     for path, content in plan.common_files(node, addresses).items():
         archive.add(path, content)
+    ca = (directory / "ca.pem").read_text()
+    archive.add(plan.CA, ca)
+    archive.add(TRUSTED, ca)
     if node == "servers":
-        archive.add(SERVERS_PROGRAM.lstrip("/"), Path(__file__).with_name("servers.py").read_text())
+        _add_servers(archive, directory)
     else:
         _add_host(archive, node, addresses, directory)
     return archive.bytes()
+
+
+def _add_servers(archive: Archive, directory: Path) -> None:
+    archive.add(SERVERS_PROGRAM, Path(__file__).with_name("servers.py").read_text())
+    for path, content in pages.PAGES.items():
+        archive.add(f"{plan.PAGES}/{path}", content)
+    for service in plan.WEB_SERVERS:
+        archive.add(plan.certificate_path(service), (directory / "tls" / f"{service}.pem").read_text(), 0o600)
+    for name, addresses in plan.MOVABLE.items():
+        archive.add(f"{plan.MOVABLE_NAMES}/{name}", plan.hosts_file(name, addresses))
 
 
 def _add_host(archive: Archive, host: str, addresses: list[str], directory: Path) -> None:

@@ -25,6 +25,8 @@ PACKAGES = {
     "util-linux": "nsenter",
     "tar": "tar",
     "dnsmasq-base": "dnsmasq",
+    "bind9-dnsutils": "dig",
+    "openssl": "openssl",
     "netcat-openbsd": "/usr/bin/nc.openbsd",
     "python3": "/usr/bin/python3",
     "iputils-ping": "ping",

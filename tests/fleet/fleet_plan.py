@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 PASSWORD = "fleet-password"
@@ -19,15 +20,56 @@ USERS = {  # name: (uid, password field of /etc/shadow, line of sudoers)
     "plain": (1502, "*", None),
 }
 
-SERVERS = {
-    "github.com": ["192.0.2.10", "2001:db8:2::10"],
-    "api.internal": ["203.0.113.10", "2001:db8:3::10"],
-    "mirror.example": ["203.0.113.20", "2001:db8:3::20"],
-    "registry.example": ["203.0.113.30"],
-    "resolver": ["203.0.113.53", "2001:db8:3::53"],
+_SHARED = ["203.0.113.50", "2001:db8:3::50"]
+MOVABLE = {     # where Fleet.point finds them at first
+    "moving.example": ["203.0.113.80", "2001:db8:3::80"],
+    "unmoved.example": ["203.0.113.81", "2001:db8:3::81"],
 }
-ALIASES = {"www.github.com": "github.com"}     # CNAMEs
-BROKEN_NAME = "unstable.example"               # the resolver answers SERVFAIL
+SERVICES = {    # one process each: the names it serves, with their addresses
+    "github.com": {
+        "github.com": ["192.0.2.10", "2001:db8:2::10"],
+        "api.github.com": ["192.0.2.11", "2001:db8:2::11"],
+    },
+    "mirror.github.com": {"mirror.github.com": ["203.0.113.21", "2001:db8:3::21"]},
+    "api.internal": {"api.internal": ["203.0.113.10", "2001:db8:3::10"]},
+    "mirror.example": {"mirror.example": ["203.0.113.20", "2001:db8:3::20"]},
+    "registry.example": {"registry.example": ["203.0.113.30"]},
+    "shared.example": {
+        "blocked.shared.example": _SHARED,
+        "open.shared.example": _SHARED,
+        "edge.github.com": _SHARED,
+    },
+    "others": {
+        "notgithub.com": ["203.0.113.40", "2001:db8:3::40"],
+        "github.com.example.org": ["203.0.113.41"],
+        "zero.example": ["203.0.113.60", "2001:db8:3::60"],
+        "rr.example": ["203.0.113.61", "203.0.113.62", "203.0.113.63", "203.0.113.64"],
+        "spare.example": ["203.0.113.82", "2001:db8:3::82", "203.0.113.83", "2001:db8:3::83"],
+        **MOVABLE,
+    },
+    "proxy": {"proxy": ["203.0.113.70", "2001:db8:3::70"]},
+    "resolver": {"resolver": ["203.0.113.53", "2001:db8:3::53"]},
+}
+NAMES = {name: addresses for names in SERVICES.values() for name, addresses in names.items()}
+SERVERS = {service: list(dict.fromkeys(address for addresses in names.values() for address in addresses))
+           for service, names in SERVICES.items()}
+WEB_SERVERS = [service for service in SERVICES if service not in ("proxy", "resolver")]
+
+ALIASES = {     # CNAMEs
+    "www.github.com": "github.com",
+    "alias.example": "github.com",
+    "deep.alias.example": "alias.example",
+    "cdn.example": "edge.github.com",
+}
+TIMES_TO_LIVE = {"zero.example": 0}     # of all others: 30 s
+TEXTS = {"github.com": "v=spf1 -all", "mirror.example": "a mirror of github.com"}
+BROKEN_NAME = "unstable.example"        # the resolver answers SERVFAIL
+
+CA = "/etc/ssl/fleet-ca.pem"            # on every node
+# On the servers' node
+LIBRARY = "/usr/local/lib/fleet"
+PAGES = f"{LIBRARY}/pages"
+MOVABLE_NAMES = "/var/lib/fleet/names"  # a hosts file for each, which the resolver reads when it changes
 
 ROUTES = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"]   # all on the link
 MAX_HOSTS = 100
@@ -92,11 +134,76 @@ def node_commands(addresses: list[str]) -> str:
 
 def resolver_records(hosts: list[str]) -> list[str]:
     """What the resolver knows, as dnsmasq options."""
-    named = {name: addresses for name, addresses in SERVERS.items() if name != "resolver"}
     nodes = node_addresses(hosts)
-    named.update({host: nodes[host] for host in hosts})
-    records = [f"--host-record={','.join([name, *addresses])}" for name, addresses in named.items()]
-    return records + [f"--cname={alias},{target}" for alias, target in ALIASES.items()]
+    named = {**NAMES, **{host: nodes[host] for host in hosts}}
+    records = []
+    for name, addresses in named.items():
+        if name not in ("resolver", *MOVABLE):
+            ttl = f",{TIMES_TO_LIVE[name]}" if name in TIMES_TO_LIVE else ""
+            # a record holds one address of each family, a name has as many records as it needs
+            records += [f"--host-record={name},{address}{ttl}" for address in addresses]
+    records += [f"--cname={alias},{target}" for alias, target in ALIASES.items()]
+    records += [f"--txt-record={name},{text}" for name, text in TEXTS.items()]
+    return [*records, f"--hostsdir={MOVABLE_NAMES}"]
+
+
+def end_of(alias: str) -> str:
+    """The name with addresses that a CNAME leads to, however many there are between."""
+    return end_of(ALIASES[alias]) if alias in ALIASES else alias
+
+
+def hosts_file(name: str, addresses: list[str]) -> str:
+    return "".join(f"{address} {name}\n" for address in addresses)
+
+
+def check_movable(name: str, addresses: list[str]) -> list[str]:
+    """The addresses as the resolver will write them."""
+    if name not in MOVABLE:
+        raise ValueError(f"{name!r} stays where it is; the names that move are {', '.join(MOVABLE)}")
+    return [str(ipaddress.ip_address(address)) for address in addresses]
+
+
+def server_options(service: str, hosts: list[str]) -> list[str]:
+    """The command line of servers.py, behind the service."""
+    options = [f"--address={address}" for address in SERVERS[service]]
+    if service == "resolver":
+        options.append(f"--broken-name={BROKEN_NAME}")
+        options += [f"--record={record}" for record in resolver_records(hosts)]
+    elif service in WEB_SERVERS:
+        options += [f"--name={name}" for name in SERVICES[service]]
+        options += [f"--certificate={certificate_path(service)}", f"--pages={PAGES}/{service}"]
+    return options
+
+
+def certificate_path(service: str) -> str:
+    return f"{LIBRARY}/tls/{service}.pem"
+
+
+def ca_config() -> str:
+    """`openssl req` for the fleet's own certificate authority."""
+    return _openssl_config("Loopbreak test fleet", [
+        "basicConstraints = critical, CA:TRUE",
+        "keyUsage = critical, keyCertSign, cRLSign",
+        "subjectKeyIdentifier = hash",
+    ])
+
+
+def certificate_config(service: str) -> str:
+    """`openssl req` for a server: what its addresses are called, and any name directly below."""
+    names = [service, *SERVICES[service]]
+    names += [alias for alias in ALIASES if end_of(alias) in names]
+    subjects = [f"DNS:{subject}" for name in dict.fromkeys(names) for subject in (name, f"*.{name}")]
+    subjects += [f"IP:{address}" for address in SERVERS[service]]
+    return _openssl_config(service, [
+        f"subjectAltName = {', '.join(subjects)}",
+        "extendedKeyUsage = serverAuth",
+        "authorityKeyIdentifier = keyid",
+    ])
+
+
+def _openssl_config(common_name: str, extensions: list[str]) -> str:
+    return "\n".join(["[req]", "prompt = no", "distinguished_name = subject", "x509_extensions = extensions",
+                      "[subject]", f"CN = {common_name}", "[extensions]", *extensions, ""])
 
 
 def account_lines(text: str, kind: str) -> str:

@@ -30,15 +30,15 @@ BAD_POLICIES = {
     "not YAML": ("version: 1\ndeny: [\n", [":"]),
     "unknown expected": ("version: 1\nexpected: [github]\n", [":2:", "github"]),
     # of later versions: refused by name
-    "subdomains": (f"version: 1\ndeny:\n{RULE}    hosts: ['.github.com']\n", [":5:", "'github'", ".github.com", "DNS"]),
-    "wildcard": (f"version: 1\ndeny:\n{RULE}    hosts: ['*.github.com']\n", [":5:", "'github'", "*.github.com"]),
     "paths": (f"version: 1\ndeny:\n{RULE}    paths: [/mnt/a]\n", [":5:", "paths", "this version"]),
     "filesystems": (f"version: 1\ndeny:\n{RULE}    filesystems: [nfs4]\n", [":5:", "filesystems", "this version"]),
     "sockets": (f"version: 1\ndeny:\n{RULE}    sockets: [/run/docker.sock]\n", [":5:", "sockets", "this version"]),
     "service map": ("version: 1\nservice: mysql\nservices: services.yml\n", [":3:", "services", "this version"]),
     "limits": ("version: 1\nlimits: {pids: 10}\n", [":2:", "limits", "this version"]),
+    "interval": ("version: 1\nresolve: {interval: -1}\n", [":2:", "interval", "-1"]),
+    "encrypted DNS": ("version: 1\nencrypted_dns: maybe\n", [":2:", "maybe", "deny"]),
+    "taken id": ("version: 1\ndeny:\n  - id: encrypted_dns\n", [":3:", "encrypted_dns"]),
     "lock": ("version: 1\nlock: true\n", [":2:", "lock", "this version"]),
-    "re-resolution": ("version: 1\nresolve: {interval: 30}\n", [":2:", "interval", "this version"]),
 }
 BAD_OPTIONS = {
     "bcc": ({"loader": "bcc"}, ["loader: bcc", "loader: libbpf"]),

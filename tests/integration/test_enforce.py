@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from controller import REASON, policy, reach
+from hosts import inside
 
 DENIED = ("EACCES", "EPERM")
 GITHUB = "192.0.2.10", "2001:db8:2::10", "::ffff:192.0.2.10"
@@ -106,22 +107,24 @@ def test_ports_narrow_and_the_longest_prefix_wins(controller):
 
 
 def test_exact_names_are_resolved_on_the_target(controller, fleet):
+    """So that their addresses are denied also to those that ask for no name."""
     named = policy()
     named["deny"][0] = {"id": "github", "reason": REASON, "hosts": ["GitHub.com."]}
-    run = controller.guarded([{"name": "By name", "ansible.builtin.shell": "curl -sS http://github.com/ || true"}],
-                             policy=named)
-    run.ended(2).said("/tcp  github.com  4x  connect  (rule github)", "192.0.2.10:80/tcp", "[2001:db8:2::10]:80/tcp")
+    by_address = "curl -sS http://192.0.2.10/ 'http://[2001:db8:2::10]/' || true"
+    run = controller.guarded([{"name": "By address", "ansible.builtin.shell": by_address}], policy=named)
+    run.ended(2).said("192.0.2.10:80/tcp  github.com  2x  connect  (rule github)", "also     [2001:db8:2::10]:80/tcp")
     assert fleet.log("github.com") == []
 
 
-def test_a_name_that_can_not_be_resolved(controller, fleet):
-    """A name that does not exist can't be reached either; a resolver that is silent may answer a moment later."""
-    gone = policy()
-    gone["deny"][0]["hosts"] = ["gone.example"]
-    result, run = controller.adhoc("ebpf_guard", {"policy": gone})
-    run.ended(0).said("gone.example has no address on this host")
-    controller.call("ebpf_guard", state="absent")
-    broken = policy()
-    broken["deny"][0] = {"id": "github", "reason": "r", "hosts": ["unstable.example"]}
-    result, run = controller.adhoc("ebpf_guard", {"policy": broken})
-    run.ended(2).said("Rule 'github' can't be enforced", "unstable.example")
+@pytest.mark.parametrize("name, problem", [("gone.example", "it does not exist"),
+                                           ("unstable.example", "the resolver gave no answer")])
+def test_a_name_that_can_not_be_resolved_is_denied_all_the_same(controller, name, problem):
+    unknown = policy("drill")
+    unknown["deny"][0] = {"id": "github", "reason": "r", "hosts": [name]}
+    _results, run = controller.adhoc("ebpf_guard", {"policy": unknown})
+    run.ended(0).said(f"Rule 'github': no address is known for {name} ({problem}", "denied all the same",
+                      "The agent asks again every 30 seconds.")
+    asked = inside(controller.fleet, "getent", "hosts", name, check=False)
+    assert asked.returncode == 2
+    report = controller.call("ebpf_guard", state="absent")
+    assert {(one["kind"], one["name"], one["rule"]) for one in report["denied"]} == {("dns", name, "github")}

@@ -21,6 +21,7 @@ sys.path.insert(0, str(FLEET))
 import fleet_kernel  # noqa: E402
 import fleet_plan  # noqa: E402
 import fleet_registry  # noqa: E402
+import fleet as fleet_program  # noqa: E402
 from fleet import Fleet, FleetError  # noqa: E402
 
 CLI = [sys.executable, str(FLEET / "fleet.py")]
@@ -118,10 +119,123 @@ def test_names_resolve_through_the_c_library(fleet, name, database, address):
     assert fleet.exec("web1", "getent", database, name).stdout.split()[0] == address
 
 
-def test_queries_are_logged(quiet):
-    quiet.exec("web1", "getent", "ahostsv4", "mirror.example")
-    line = await_line(quiet, "resolver", event="query", type="A", name="mirror.example")
-    assert line["client"] == "198.51.100.11"
+def dig(fleet, *question):
+    return fleet.exec("web1", "dig", "+short", *question).stdout.split("\n")[:-1]
+
+
+@pytest.mark.parametrize(("question", "answers"), [
+    ("api.github.com A", ["192.0.2.11"]), ("api.github.com AAAA", ["2001:db8:2::11"]),
+    ("mirror.github.com A", ["203.0.113.21"]), ("mirror.github.com AAAA", ["2001:db8:3::21"]),
+    ("notgithub.com A", ["203.0.113.40"]), ("github.com.example.org A", ["203.0.113.41"]),
+    ("blocked.shared.example A", ["203.0.113.50"]), ("open.shared.example A", ["203.0.113.50"]),
+    ("blocked.shared.example AAAA", ["2001:db8:3::50"]), ("open.shared.example AAAA", ["2001:db8:3::50"]),
+    ("alias.example A", ["github.com.", "192.0.2.10"]),
+    ("deep.alias.example AAAA", ["alias.example.", "github.com.", "2001:db8:2::10"]),
+    ("cdn.example A", ["edge.github.com.", "203.0.113.50"]),
+    ("zero.example A", ["203.0.113.60"]), ("proxy AAAA", ["2001:db8:3::70"]),
+    ("moving.example A", ["203.0.113.80"]), ("unmoved.example AAAA", ["2001:db8:3::81"]),
+    ("-x 192.0.2.10", ["github.com."]), ("-x 2001:db8:2::10", ["github.com."]),
+    ("github.com TXT", ['"v=spf1 -all"']), ("mirror.example TXT", ['"a mirror of github.com"']),
+])
+def test_dig(fleet, question, answers):
+    assert dig(fleet, *question.split()) == answers
+
+
+@pytest.mark.parametrize(("option", "protocol"), [("+notcp", "udp"), ("+tcp", "tcp")])
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_resolver_answers_on(quiet, family, option, protocol):
+    server = quiet.address("resolver", family)
+    assert dig(quiet, option, f"@{server}", "mirror.example") == ["203.0.113.20"]
+    line = await_line(quiet, "resolver", event="query", type="A", name="mirror.example", protocol=protocol)
+    assert line["client"] == quiet.address("web1", family)
+
+
+@pytest.mark.parametrize(("name", "seconds"), [
+    ("github.com", 30), ("zero.example", 0), ("moving.example", 30),
+])
+def test_time_to_live(fleet, name, seconds):
+    answer = fleet.exec("web1", "dig", "+noall", "+answer", name).stdout.split()
+    assert answer[:2] == [f"{name}.", str(seconds)]
+
+
+def test_round_robin(fleet):
+    answers = [dig(fleet, "rr.example") for _time in range(4)]
+    addresses = {f"203.0.113.{number}" for number in (61, 62, 63, 64)}
+    assert all(set(answer) == addresses for answer in answers)
+    assert {answer[0] for answer in answers} == addresses       # each is the first one once
+
+
+@pytest.fixture
+def movable(quiet):
+    yield quiet
+    for name, addresses in fleet_plan.MOVABLE.items():
+        quiet.point(name, *addresses)
+
+
+@pytest.mark.parametrize("addresses", [
+    ["203.0.113.82"], ["2001:db8:3::83"], ["192.0.2.10"], [],
+    ["203.0.113.82", "203.0.113.83", "2001:0db8:3::82"],
+])
+def test_a_name_moves(movable, addresses):
+    movable.point("moving.example", *addresses)
+    assert movable.log("resolver") == []        # its own questions are not there
+    found = dig(movable, "moving.example", "A", "moving.example", "AAAA")
+    assert sorted(found) == sorted(address.replace(":0db8", ":db8") for address in addresses)
+    assert dig(movable, "unmoved.example") == ["203.0.113.81"]
+
+
+def test_a_server_awaits_the_name_where_it_moves(movable):
+    spare = movable.address("spare.example")
+    movable.point("moving.example", spare)
+    assert movable.exec("web1", "curl", "-sS", "https://moving.example/").stdout == "this is moving.example\n"
+    assert {line["address"] for line in movable.log("others")} == {spare}
+
+
+def test_a_name_stays_moved_when_the_resolver_starts_again(movable):
+    movable.point("unmoved.example", "203.0.113.83")
+    movable.stop("resolver")
+    movable.start("resolver")
+    assert dig(movable, "unmoved.example") == ["203.0.113.83"]
+
+
+def test_names_move_from_the_command_line(movable):
+    subprocess.run([*CLI, "point", "--name", ME, "moving.example", "203.0.113.82"], check=True)
+    assert dig(movable, "moving.example") == ["203.0.113.82"]
+
+
+@pytest.mark.parametrize(("name", "address", "says"), [
+    ("github.com", "192.0.2.1", "'github.com' stays where it is; the names that move are moving.example, "),
+    ("moving.example", "192.0.2.300", "'192.0.2.300' does not appear to be an IPv4 or IPv6 address"),
+])
+def test_what_does_not_move(fleet, name, address, says):
+    with pytest.raises(FleetError, match=says):
+        fleet.point(name, address)
+
+
+def test_a_stopped_resolver_moves_no_name(movable, monkeypatch):
+    movable.stop("resolver")
+    try:
+        with monkeypatch.context() as impatient:
+            impatient.setattr(fleet_program, "READY_WITHIN", 0)
+            with pytest.raises(FleetError, match="does not say that moving.example is at"):
+                movable.point("moving.example", "203.0.113.82")
+    finally:
+        movable.start("resolver")
+
+
+def test_a_caching_daemon(quiet):
+    """nscd resolves for every process of a host: a second lookup asks the resolver nothing."""
+    quiet.exec("web2", "sh", "-ec", "mkdir -p /run/nscd; nscd")
+    try:
+        for _time in range(2):
+            found = quiet.exec("web2", "getent", "ahostsv4", "mirror.example").stdout
+            assert found.startswith("203.0.113.20 ")
+        quiet.exec("web2", "getent", "ahostsv4", "registry.example")
+        await_line(quiet, "resolver", name="registry.example", type="A")
+        asked = [(line["name"], line["type"]) for line in quiet.log("resolver")]
+        assert asked.count(("mirror.example", "A")) == 1
+    finally:
+        quiet.exec("web2", "nscd", "--shutdown")
 
 
 # Servers
@@ -140,6 +254,7 @@ def await_line(fleet, service, **facts):
 @pytest.mark.parametrize(("service", "family"), [
     ("github.com", 4), ("github.com", 6), ("api.internal", 4), ("api.internal", 6),
     ("mirror.example", 4), ("mirror.example", 6), ("registry.example", 4),
+    ("mirror.github.com", 4), ("mirror.github.com", 6),
 ])
 @pytest.mark.parametrize("port", [80, 8080])
 def test_http(quiet, service, family, port):
@@ -149,6 +264,133 @@ def test_http(quiet, service, family, port):
     client = quiet.address("web1", family)
     assert (accept["event"], accept["client"], accept["port"]) == ("accept", client, port)
     assert (request["event"], request["client"], request["path"]) == ("request", client, "/")
+    assert (request["host"].partition(":")[0], request["tls"]) == (service, False)
+    assert accept["address"] == request["address"] == quiet.address(service, family)
+
+
+WEB_NAMES = {name: service for service in fleet_plan.WEB_SERVERS for name in fleet_plan.SERVICES[service]}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_every_name_is_served(fleet, scheme):
+    answers = fleet.exec("web1", "curl", "-sS", *[f"{scheme}://{name}/" for name in WEB_NAMES]).stdout
+    assert answers.splitlines() == [f"this is {name}" for name in WEB_NAMES]
+
+
+@pytest.mark.parametrize(("name", "service"), [
+    ("www.github.com", "github.com"), ("alias.example", "github.com"), ("deep.alias.example", "github.com"),
+    ("cdn.example", "shared.example"), ("192.0.2.10", "github.com"), ("[2001:db8:3::40]", "others"),
+])
+def test_https_by_another_name(fleet, name, service):
+    assert fleet.exec("web1", "curl", "-sS", f"https://{name}/").stdout == f"this is {service}\n"
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_https_is_logged(quiet, family):
+    quiet.exec("web1", "curl", "-sS", f"-{family}", "https://open.shared.example/path")
+    lines = quiet.log("shared.example")
+    assert [line["event"] for line in lines] == ["accept", "hello", "request"]
+    for line in lines:
+        assert (line["client"], line["address"], line["port"]) == \
+            (quiet.address("web1", family), quiet.address("open.shared.example", family), 443)
+    assert lines[1]["sni"] == lines[2]["sni"] == lines[2]["host"] == "open.shared.example"
+    assert lines[2]["tls"] is True
+
+
+def test_the_name_of_the_handshake_is_not_the_name_of_the_request(quiet):
+    quiet.exec("web1", "curl", "-sS", "-H", "Host: blocked.shared.example", "https://open.shared.example/")
+    request = quiet.log("shared.example")[-1]
+    assert (request["sni"], request["host"]) == ("open.shared.example", "blocked.shared.example")
+
+
+def test_a_handshake_without_a_name(quiet):
+    quiet.exec("web1", "curl", "-sS", "https://192.0.2.10/")
+    assert [line["sni"] for line in quiet.log("github.com")[1:]] == [None, None]
+
+
+@pytest.mark.parametrize(("name", "status"), [
+    ("any.github.com", 0), ("gitlab.com", 60), ("a.b.shared.example", 60),      # 60: not in the certificate
+])
+def test_certificates_are_for_certain_names(fleet, name, status):
+    address = fleet.address("blocked.shared.example" if "shared" in name else "github.com")
+    done = fleet.exec("web1", "curl", "-sS", "--resolve", f"{name}:443:{address}", f"https://{name}/",
+                      check=False)
+    assert done.returncode == status, done.stderr
+
+
+@pytest.mark.parametrize("command", [
+    "curl -sS https://github.com/",
+    "curl -sS --cacert /etc/ssl/fleet-ca.pem https://github.com/",
+    "wget -qO- https://github.com/",
+    """/usr/bin/python3 -c 'import urllib.request as client
+print(client.urlopen("https://github.com/").read().decode())'""",
+    """{ printf 'GET / HTTP/1.0\\r\\n\\r\\n'; sleep 1; } |
+        openssl s_client -connect github.com:443 -verify_return_error -ign_eof""",
+])
+def test_clients_trust_the_servers(fleet, command):
+    assert "this is github.com\n" in fleet.ssh("web1", command, user="plain").stdout
+    assert not Path(fleet_plan.CA).exists()
+
+
+@pytest.mark.parametrize("url", [
+    "https://github.com/tool.git", "https://mirror.github.com/tool.git", "http://mirror.github.com/tool.git",
+])
+def test_git(fleet, url):
+    clone = f"set -e; cd $(mktemp -d); git clone -q {url} .; git fsck --strict; sh install.sh"
+    cloned = fleet.ssh("web1", clone, user="plain")
+    assert cloned.stdout == "tool 1.2.3 installed\n"
+
+
+@pytest.mark.parametrize("path", ["/none", "/tool.git", "/tool.git/../../../../../etc/hostname"])
+def test_no_such_page(fleet, path):
+    status = fleet.exec("web1", "curl", "-sS", "--path-as-is", "-o", "/dev/null", "-w", "%{http_code}",
+                        f"http://github.com{path}").stdout
+    assert status == "404"
+
+
+# Proxy
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize(("url", "method", "target"), [
+    ("http://github.com/install.sh?x", "GET", "http://github.com/install.sh?x"),
+    ("https://github.com/install.sh", "CONNECT", "github.com:443"),
+])
+def test_proxy(quiet, url, method, target, family):
+    answer = quiet.exec("web1", "curl", "-sS", f"-{family}", "-x", "http://proxy:3128", url).stdout
+    assert answer.endswith("echo tool 1.2.3 installed\n")
+    accept, request = quiet.log("proxy")
+    assert (accept["client"], accept["port"]) == (quiet.address("web1", family), 3128)
+    assert (request["event"], request["method"], request["target"]) == ("request", method, target)
+    fetched = quiet.log("github.com")[-1]
+    assert fetched["client"] in fleet_plan.SERVERS["proxy"]
+    assert (fetched["path"], fetched["host"]) == (url.partition("github.com")[2], "github.com")
+    assert not [line for line in quiet.log("resolver")
+                if line["client"] == quiet.address("web1", 4) and line["name"] != "proxy"]
+
+
+def test_a_body_goes_through_the_proxy(quiet):
+    quiet.exec("web1", "curl", "-sS", "-x", "http://proxy:3128", "-d", "x" * 100000, "http://api.internal/")
+    assert quiet.log("api.internal")[-1]["method"] == "POST"
+
+
+def test_git_through_the_proxy(fleet):
+    clone = "cd $(mktemp -d) && https_proxy=http://proxy:3128 git clone -q https://mirror.github.com/tool.git"
+    fleet.ssh("web1", clone, user="plain")
+
+
+@pytest.mark.parametrize(("options", "status", "says"), [
+    (["-x", "http://proxy:3128", "http://none.example/"], "502", "Name or service not known"),
+    (["-x", "http://proxy:3128", "http://github.com:81/"], "502", "Connection refused"),
+    (["http://proxy:3128/"], "400", "this proxy takes http://... and CONNECT"),
+])
+def test_the_proxy_says_what_it_cannot(fleet, options, status, says):
+    answer = fleet.exec("web1", "curl", "-sS", "-w", "%{http_code}", *options).stdout
+    assert says in answer and answer.endswith(status)
+
+
+def test_the_proxy_connects_to_nothing_unknown(fleet):
+    done = fleet.exec("web1", "curl", "-sS", "-x", "http://proxy:3128", "https://none.example/", check=False)
+    assert done.returncode == 56 and "502" in done.stderr
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -394,7 +636,7 @@ def test_the_fleet_of_a_killed_owner_goes_with_the_next_up():
     assert not directory.exists()
 
 
-@pytest.mark.parametrize("milliseconds", [60, 90, 120, 150, 180, 210, 240, 270, 300, 350])
+@pytest.mark.parametrize("milliseconds", [60, 90, 120, 150, 180, 210, 240, 270, 300, 350, 450])
 def test_up_killed_at_any_moment(milliseconds, tmp_path):
     before = machine()
     name = f"{ME}-killed"

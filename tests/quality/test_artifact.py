@@ -18,9 +18,9 @@ from tools import ROOT, WORK, must
 
 COLLECTIONS = ROOT / 'build' / 'collections'
 NAME = 'loopbreak.deploy.ebpf_guard'
-OBJECT = 'plugins/ebpf_guard.bpf.o'
-# Users get what they run and its source. The tests and the demo need the repository anyway.
-UNWANTED = {'build', 'demo', 'molecule', 'tests', '.git', '.ci', '.ansible', '.cache', '__pycache__'}
+OBJECTS = ['plugins/ebpf_guard.bpf.o', 'plugins/ebpf_guard_unix.bpf.o']
+# Users get what they run and its source. The tests, the benchmarks and the demo need the repository anyway.
+UNWANTED = {'bench', 'build', 'demo', 'molecule', 'tests', '.git', '.ci', '.ansible', '.cache', '__pycache__'}
 
 
 @pytest.fixture(scope='module')
@@ -35,20 +35,22 @@ def fresh():
     """The directory with the object and _abi.py, made of the sources as they are now."""
     build = Path('build', 'quality', 'fresh')
     shutil.rmtree(ROOT / build, ignore_errors=True)
-    must('make', 'BUILD=%s' % build, build / 'bpf' / 'ebpf_guard.bpf.o', build / 'bpf' / '_abi.py')
+    must('make', 'BUILD=%s' % build, build / 'bpf' / '_abi.py',
+         *(build / 'bpf' / Path(path).name for path in OBJECTS))
     return ROOT / build / 'bpf'
 
 
-@pytest.mark.parametrize('shipped', [OBJECT, 'plugins/module_utils/_abi.py'])
+@pytest.mark.parametrize('shipped', [*OBJECTS, 'plugins/module_utils/_abi.py'])
 def test_what_is_generated_is_not_stale(fresh, shipped):
     same = (fresh / Path(shipped).name).read_bytes() == (ROOT / shipped).read_bytes()
     assert same, '%s is not what bpf/ makes now: run `make bpf`, and commit what it writes.' % shipped
 
 
-def test_artifact_holds_the_object_as_it_is(artifact):
+@pytest.mark.parametrize('path', OBJECTS)
+def test_artifact_holds_the_object_as_it_is(artifact, path):
     with tarfile.open(artifact) as archive:
-        shipped = archive.extractfile(OBJECT).read()
-    assert hashlib.sha256(shipped).hexdigest() == hashlib.sha256((ROOT / OBJECT).read_bytes()).hexdigest()
+        shipped = archive.extractfile(path).read()
+    assert hashlib.sha256(shipped).hexdigest() == hashlib.sha256((ROOT / path).read_bytes()).hexdigest()
 
 
 def test_artifact_holds_only_what_git_lists(artifact):

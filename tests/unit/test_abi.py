@@ -25,13 +25,15 @@ def built(tmp_path_factory):
     directory = tmp_path_factory.mktemp('bpf')
     build = os.path.relpath(directory, ROOT)
     (directory / 'packages.stamp').touch()  # the packages are there, or these tests would not run
-    subprocess.run(['make', '-s', 'BUILD=' + build, build + '/bpf/_abi.py', build + '/bpf/ebpf_guard.bpf.o'],
+    subprocess.run(['make', '-s', 'BUILD=' + build, build + '/bpf/_abi.py', build + '/bpf/ebpf_guard.bpf.o',
+                    build + '/bpf/ebpf_guard_unix.bpf.o'],
                    cwd=ROOT, check=True)
     return directory / 'bpf'
 
 
 @pytest.mark.parametrize('made, shipped', [('_abi.py', 'plugins/module_utils/_abi.py'),
-                                           ('ebpf_guard.bpf.o', 'plugins/ebpf_guard.bpf.o')])
+                                           ('ebpf_guard.bpf.o', 'plugins/ebpf_guard.bpf.o'),
+                                           ('ebpf_guard_unix.bpf.o', 'plugins/ebpf_guard_unix.bpf.o')])
 def test_what_is_shipped_is_what_the_sources_make(built, made, shipped):
     assert (built / made).read_bytes() == (SHIPPED / shipped).read_bytes(), 'run `make bpf`, and `make dist`'
 
@@ -50,8 +52,9 @@ def test_nothing_hides_between_fields(structure):
 def test_the_counters_have_a_slot_each():
     totals = {kind * _abi.VERDICTS + verdict for kind in range(_abi.KINDS) for verdict in range(_abi.VERDICTS)}
     canaries = {_abi.COUNTER_CANARY + hook for hook in range(_abi.HOOKS)}
-    assert totals | {_abi.COUNTER_LOST} | canaries == set(range(_abi.COUNTERS))
-    assert len(totals) + 1 + len(canaries) == _abi.COUNTERS
+    single = {_abi.COUNTER_LOST, _abi.COUNTER_SERVICE}
+    assert totals | single | canaries == set(range(_abi.COUNTERS))
+    assert len(totals) + len(single) + len(canaries) == _abi.COUNTERS
 
 
 @pytest.mark.parametrize('prefix, count', [('MODE_', 3), ('KIND_', _abi.KINDS), ('HOOK_', _abi.HOOKS),

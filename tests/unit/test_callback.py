@@ -99,7 +99,7 @@ class Sandbox:
         self.path = path
         home = path / 'collections' / 'ansible_collections' / 'loopbreak' / 'deploy'
         for part in ('callback/ebpf_guard.py', 'plugin_utils/_summary.py', 'module_utils/_ledger.py',
-                     'module_utils/_abi.py'):
+                     'module_utils/_abi.py', 'module_utils/_names.py'):
             (home / 'plugins' / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / 'plugins' / part, home / 'plugins' / part)
         (home / 'plugins' / 'modules').mkdir()

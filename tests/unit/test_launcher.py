@@ -40,9 +40,9 @@ def place():
     shutil.rmtree(run)
 
 
-def write(place, shell='/bin/sh'):
+def write(place, shell='/bin/sh', as_is=False):
     with open(place.launcher, 'w') as script:
-        script.write(_launcher.script(place, _cgroup.relative(place.cgroup), shell))
+        script.write(_launcher.script(place, _cgroup.relative(place.cgroup), shell, as_is))
     os.chmod(place.launcher, 0o755)
 
 
@@ -63,8 +63,9 @@ def refused(done, reason):
 
 @pytest.mark.parametrize('checker', [['dash', '-n'], ['bash', '-n'], ['shellcheck', '--shell=sh']], ids=' '.join)
 @pytest.mark.parametrize('shell', ['/bin/sh', '/opt/a shell/it\'s'])
-def test_the_script_is_plain_posix(place, checker, shell):
-    write(place, shell)
+@pytest.mark.parametrize('as_is', [False, True])
+def test_the_script_is_plain_posix(place, checker, shell, as_is):
+    write(place, shell, as_is)
     done = subprocess.run(checker + [place.launcher], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           check=False)
     assert (done.returncode, done.stdout) == (0, '')
@@ -98,6 +99,13 @@ def test_root_comes_inside_from_everywhere(place, start, ends):
 def test_another_shell_can_be_chosen(place):
     write(place, '/bin/bash')
     assert run(place.launcher, '-c', 'echo "$BASH_VERSION"').stdout.strip()
+
+
+@pytest.mark.parametrize('environment, told', [
+    ({}, 'ndots:1'), ({'RES_OPTIONS': 'ndots:5 rotate'}, 'ndots:5 rotate ndots:1')])
+def test_names_can_be_asked_for_as_they_are(place, environment, told):
+    write(place, as_is=True)
+    assert run(place.launcher, '-c', 'echo "$RES_OPTIONS"', env=environment).stdout.decode().strip() == told
 
 
 @pytest.mark.parametrize('doors', [None, [], [0], [1234]])

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _ledger
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _ledger, _names
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
 
 RULES = [_ledger.describe(rule) for rule in check({
@@ -100,7 +100,7 @@ def test_ancestors_end_where_none_was_recorded():
 
 
 def test_observations_are_in_order_and_by_rule():
-    entries = [(endpoint_of(port=port), record_of(first_seen=first, rule=rule)) for port, first, rule in (
+    entries = [(_abi.Observation(endpoint=endpoint_of(port=port)), record_of(first_seen=first, rule=rule)) for port, first, rule in (
         (3, 3000, MIRROR), (1, 1000, _abi.RULE_DEFAULT), (2, 2000, MIRROR))]
     found = _ledger.Reader(RULES, {}, 'monitor').observations(entries)
     assert [(record['port'], record['rule'], record['mode']) for record in found] == [
@@ -109,8 +109,76 @@ def test_observations_are_in_order_and_by_rule():
 
 def test_counters():
     totals = list(range(100, 100 + _abi.COUNTERS))
-    assert _ledger.counters(totals) == {'connect': {'allowed': 100, 'denied': 101, 'would_deny': 102},
-                                        'send': {'allowed': 103, 'denied': 104, 'would_deny': 105}, 'lost': 106}
+    told = _ledger.counters(totals)
+    assert told.pop('lost') == totals[_abi.COUNTER_LOST]
+    assert told.pop('name_services') == totals[_abi.COUNTER_SERVICE]
+    assert list(told) == ['connect', 'send', 'dns', 'tls', 'http', 'unix']
+    assert [list(verdicts.items()) for verdicts in told.values()] == [
+        [('allowed', first), ('denied', first + 1), ('would_deny', first + 2)] for first in range(100, 118, 3)]
+
+
+# --- names ---
+
+@pytest.mark.parametrize('kind, told', [(_abi.KIND_DNS, 'dns'), (_abi.KIND_TLS, 'tls'), (_abi.KIND_HTTP, 'http')])
+def test_the_name_that_was_asked_for_goes_before_those_of_the_address(kind, told):
+    record = denial(endpoint=endpoint_of(kind=kind), name=name_of('Api.GitHub.com'))
+    assert (record['kind'], record['name']) == (told, 'api.github.com')
+    assert denial(endpoint=endpoint_of(kind=kind))['name'] is None
+
+
+def test_what_could_not_be_read_says_so():
+    record = denial(rule=_abi.RULE_UNREADABLE, endpoint=endpoint_of('192.0.2.53', 53, 17, _abi.KIND_DNS))
+    assert (record['rule'], record['name']) == (None, None) and 'could not be read' in record['reason']
+
+
+def name_of(text):
+    return (_abi.ctypes.c_uint8 * _abi.NAME)(*_names.to_wire(text))
+
+
+def heard(address, name, target=None):
+    packed = bytes(endpoint_of(address).address)
+    return (_abi.HeardKey(address=(_abi.ctypes.c_uint8 * 16)(*packed), name=_names.name_hash(name)),
+            _abi.Heard(name=name_of(name), **({'target': name_of(target)} if target else {})))
+
+
+@pytest.mark.parametrize('entries, told', [
+    ([], {}), ([('198.51.100.1', 'a.test')], {'198.51.100.1': 'a.test'}),
+    ([('198.51.100.1', 'b.test'), ('198.51.100.1', 'a.test')], {'198.51.100.1': 'a.test, b.test'}),
+    ([('198.51.100.1', 'b.test', 'lb.example')], {'198.51.100.1': 'b.test, lb.example'}),
+    ([('198.51.100.1', 'b.test', 'lb.example'), ('198.51.100.1', 'a.test', 'lb.example')],
+     {'198.51.100.1': 'a.test, b.test, lb.example'}),
+    ([('2001:db8::1', 'a.test'), ('198.51.100.2', 'a.test')], {'2001:db8::1': 'a.test', '198.51.100.2': 'a.test'})])
+def test_names_by_address(entries, told):
+    assert _ledger.names_by_address(heard(*entry) for entry in entries) == told
+
+
+DOMAINS = ['corp.github.com', 'lan']
+
+
+@pytest.mark.parametrize('name, rule, asked, is_one', [
+    ('fine.test.corp.github.com', 'github', [(42, 'fine.test')], True),
+    ('fine.test.corp.github.com', 'github', [(7, 'fine.test')], False),  # somebody else asked
+    ('fine.test.corp.github.com', 'github', [], False), ('fine.test.lan', None, [(42, 'fine.test')], True),
+    ('api.github.com', 'github', [(42, 'api')], False), ('corp.github.com', 'github', [(42, 'corp.github.com')], False),
+    ('xcorp.github.com', 'github', [(42, 'x')], False),
+    ('db.lan', None, [(42, 'db.corp.github.com')], True), ('db.lan', None, [(42, 'db.lan')], False),
+    ('db.lan', None, [(42, 'db')], False), ('db.corp.github.com', 'github', [(42, 'db.lan')], False)])
+@pytest.mark.parametrize('kind', ['dns', 'tls'])
+def test_expansions_by_the_search_list(name, rule, asked, is_one, kind):
+    record = {'kind': kind, 'name': name, 'rule': rule, 'pid': 42, 'count': 3}
+    other = dict(record, name=None)
+    found = _ledger.without_expansions([record, other], {(pid, _names.name_hash(text)) for pid, text in asked}, DOMAINS)
+    assert found == (([other], 3) if is_one and kind == 'dns' else ([record, other], 0))
+    assert _ledger.without_expansions([record], set(), []) == ([record], 0)
+
+
+@pytest.mark.parametrize('denied, search_list, details, untold', [
+    (5, 0, [('enforce', 5)], 0), (5, 2, [('enforce', 3)], 0), (5, 0, [('drill', 2)], 3), (0, 0, [('monitor', 9)], 0)])
+def test_denials_whose_details_did_not_fit(denied, search_list, details, untold):
+    counters = dict(_ledger.counters([0] * _abi.COUNTERS), search_list=search_list)
+    counters['dns']['denied'] = denied
+    assert _ledger.untold_denials({'counters': counters, 'denied': [
+        {'mode': mode, 'count': count} for mode, count in details]}) == untold
 
 
 @pytest.mark.parametrize('mode, expected, fails', [

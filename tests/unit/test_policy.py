@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, PolicyError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import NOT_YET, Ports, check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import BUILT_IN, DOH_HOSTS, NOT_YET, Ports, check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _policy_file
 
 RULE = 'version: 1\ndeny:\n  - id: github\n    reason: it runs on this database\n'  # what is added has line 5
@@ -99,6 +99,11 @@ BAD_MATCHERS = [
      "hosts: 'api.*.github.com' has a wildcard in a wrong",
      ['"*.github.com"']),
     ('wildcard in a label', 'hosts: ["git*.com"]', 'hosts: ', ['wildcard in a wrong place']),
+    ('wildcard behind a dot', 'hosts: [".*.com"]', 'hosts: ', ['wildcard in a wrong place']),
+    ('wildcard at the end', 'hosts: ["github.*"]', 'hosts: ', ['wildcard in a wrong place']),
+    ('wildcard of an address', 'hosts: ["*.0.0.127"]', "hosts: '*.0.0.127' ends in a number", []),
+    ('wildcard of an empty label', 'hosts: ["*..com"]', 'hosts: ', ['is not a host name']),
+    ('wildcard of a dot', 'hosts: ["*."]', 'hosts: ', ['wildcard in a wrong place']),
     ('two wildcards', 'hosts: ["*.*.com"]', 'hosts: ', ['wildcard in a wrong place']),
     ('every name', 'hosts: ["*"]', 'hosts: ', ['wildcard in a wrong place', 'default: deny']),
     ('question mark', 'hosts: ["gith?b.com"]', 'hosts: ', ['wildcard in a wrong place']),
@@ -111,6 +116,7 @@ BAD_MATCHERS = [
     ('exclamation', 'hosts: ["github!.com"]', 'hosts: ', ['is not a host name']),
     ('escape sequence', r'hosts: ["a\e[2Jb"]', 'hosts: ', ['control characters']),
     ('long label', 'hosts: [%s.com]' % ('a' * 64), "hosts: 'aaa", ['too long', '253', '63']),
+    ('long label behind a wildcard', 'hosts: ["*.%s.com"]' % ('a' * 64), "hosts: '*.aaa", ['too long']),
     ('long name', 'hosts: [%s]' % '.'.join(['a' * 50] * 5), "hosts: 'aaa", ['too long', '253']),
     ('endless name', 'hosts: ["%s"]' % ('ü' * 5000), "hosts: 'üüü", ['too long', '253']),
     ('long IDNA label', 'hosts: ["%s.com"]' % ('ü' * 63), "hosts: 'üüü", ['xn--']),
@@ -165,7 +171,7 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('a list', '- version: 1', 'p.yml:1: a list is not a policy.', ['mapping', 'version: 1']),
     ('a word', 'hello', "p.yml:1: 'hello' is not a policy.", []),
     ('unknown key', 'version: 1\ndenny: []', "p.yml:2: unknown key 'denny'. Did you mean deny?",
-     ['version, service, mode, default, deny, allow, expected, resolve, lock.']),
+     ['version, service, mode, default, deny, allow, expected, resolve, lock, encrypted_dns.']),
     ('bad mode', 'version: 1\nmode: enforced', "p.yml:2: mode: 'enforced' is no mode. Did you mean enforce?",
      ['monitor or enforce or drill']),
     ('mode is off', 'version: 1\nmode: off', 'p.yml:2: mode: false is no mode.', []),
@@ -204,19 +210,35 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
      ['["github"]']),
     ('expected is misspelt', GITHUB + 'expected: [gihub]',
      "p.yml:6: expected: there is no deny rule 'gihub'.",
-     ['Did you mean github?', 'Deny rules here: github.']),
+     ['Did you mean github?', 'Deny rules here: github, encrypted_dns.']),
     ('expected without rules', 'version: 1\nexpected: [a]', 'p.yml:2: expected: ',
      ['Deny rules here: none.']),
     ('expected is an allow rule', 'version: 1\nallow:\n  - {id: m, hosts: [a]}\nexpected:\n  - m',
      "p.yml:5: expected: 'm' is an allow rule", ['deny rules only']),
     ('resolve is a number', 'version: 1\nresolve: 0', 'p.yml:2: resolve: 0 where a mapping',
-     ['{interval: 0}']),
+     ['{interval: 30}']),
     ('resolve is empty', 'version: 1\nresolve: {}', 'p.yml:2: resolve: an empty mapping where', []),
     ('resolve key', 'version: 1\nresolve:\n  intervall: 0', "p.yml:3: resolve: unknown key 'intervall'.",
      ['Did you mean interval? Allowed here: interval.']),
     ('interval below 0', 'version: 1\nresolve: {interval: -1}', 'p.yml:2: resolve: interval: -1 is not', []),
+    ('interval too long', 'version: 1\nresolve: {interval: 86401}', 'p.yml:2: resolve: interval: 86401 is not',
+     ['from 0 to 86400', 'interval: 30; 0 looks names up once']),
+    ('interval is a fraction', 'version: 1\nresolve: {interval: 0.5}', 'p.yml:2: resolve: interval: 0.5 is not', []),
+    ('interval is text', 'version: 1\nresolve: {interval: 30s}', "p.yml:2: resolve: interval: '30s' is not", []),
     ('interval is true', 'version: 1\nresolve: {interval: true}', 'p.yml:2: resolve: interval: true is not',
      []),
+    ('encrypted_dns is a word', 'version: 1\nencrypted_dns: denied',
+     "p.yml:2: encrypted_dns: 'denied' is no encrypted_dns. Did you mean deny?", ['Write deny or allow.']),
+    ('encrypted_dns is off', 'version: 1\nencrypted_dns: off', 'p.yml:2: encrypted_dns: false is no', []),
+    ('the built-in id', 'version: 1\nallow:\n  - hosts: [a]\n    id: encrypted_dns',
+     "p.yml:4: rule 'encrypted_dns': id: this id stands for the built-in rule", ['Choose another']),
+    ('expected built-in without names', RULE + '    networks: [10.0.0.0/8]\nexpected: [encrypted_dns]',
+     'p.yml:6: expected: encrypted DNS passes under this policy.', ['Take encrypted_dns out', 'encrypted_dns: deny']),
+    ('expected built-in that is off', GITHUB + 'encrypted_dns: allow\nexpected:\n  - encrypted_dns',
+     'p.yml:8: expected: encrypted DNS passes under this policy.', []),
+    ('expected built-in is misspelt', GITHUB + 'expected: [encrypted-dns]',
+     "p.yml:6: expected: there is no deny rule 'encrypted-dns'. Did you mean encrypted_dns?",
+     ['Deny rules here: github, encrypted_dns.']),
     ('limits key', 'version: 1\nlimits: {mem: 2G}', "p.yml:2: limits: unknown key 'mem'.",
      ['memory, cpus, pids']),
     ('limits memory', 'version: 1\nlimits: {memory: lots}', "p.yml:2: limits: memory: 'lots' is not a limit.",
@@ -239,15 +261,11 @@ LATER = [  # the entry of NOT_YET, text, how the error begins
     ('paths', RULE + '    paths: [/mnt/artifacts]', IN_RULE + 'paths: '),
     ('filesystems', RULE + '    filesystems: [nfs4, fuse.sshfs]', IN_RULE + 'filesystems: '),
     ('sockets', RULE + '    sockets: [/run/docker.sock, "@abstract"]', IN_RULE + 'sockets: '),
-    ('*.name', RULE + '    hosts: [a.com, .github.com]', IN_RULE + "hosts: '.github.com': "),
-    ('*.name', RULE + '    hosts: ["*.GitHub.com."]', IN_RULE + "hosts: '*.GitHub.com.': "),
     ('services', 'version: 1\nservices: services.yml', 'p.yml:2: services: '),
     ('limits', 'version: 1\nlimits: {memory: 2G, cpus: 1.5, pids: 512}', 'p.yml:2: limits: '),
     ('limits', 'version: 1\nlimits: {cpus: 10}', 'p.yml:2: limits: '),
     ('limits', 'version: 1\nlimits: {cpus: 0.5}', 'p.yml:2: limits: '),
     ('lock: true', 'version: 1\nlock: true', 'p.yml:2: lock: '),
-    ('encrypted_dns', 'version: 1\nencrypted_dns: deny', 'p.yml:2: encrypted_dns: '),
-    ('interval > 0', 'version: 1\nresolve: {interval: 30}', 'p.yml:2: resolve: interval: '),
 ]
 
 BAD_YAML = [  # name, text, how the error begins, what else it says
@@ -356,6 +374,10 @@ HOSTS = [('GitHub.COM', 'github.com'), ('github.com.', 'github.com'), ('" github
          ('XN--MNCHEN-3YA.de', 'xn--mnchen-3ya.de'), ('例え。テスト', 'xn--r8jz45g.xn--zckzah'),
          ('_sip._tcp.a.b', '_sip._tcp.a.b'), ('🦀.com', 'xn--zs9h.com'), ('ｇｉｔ.com', 'git.com'),
          ('\u212aay.com', 'kay.com'), ('localhost', 'localhost'), ('a--b.c', 'a--b.c'), ('1.a', '1.a'),
+         ('.github.com', '.github.com'), ('"*.github.com"', '*.github.com'), ('.GitHub.com.', '.github.com'),
+         ('"*.GitHub.COM."', '*.github.com'), ('"*.münchen.de"', '*.xn--mnchen-3ya.de'),
+         ('。例え。テスト', '.xn--r8jz45g.xn--zckzah'), ('.com', '.com'), ('"*.localhost"', '*.localhost'),
+         ('"*._tcp.a"', '*._tcp.a'), ('"*.%s"' % '.'.join(['a' * 62] * 4), '*.' + '.'.join(['a' * 62] * 4)),
          ('4chan.org', '4chan.org'), ('beef', 'beef'), ('a' * 63 + '.b', 'a' * 63 + '.b')]
 
 NETWORKS = [('192.0.2.0/24', '192.0.2.0/24'), ('192.0.2.7', '192.0.2.7/32'),
@@ -373,6 +395,10 @@ PORTS = [('443', Ports(None, 443, 443)), ('"443"', Ports(None, 443, 443)), ('0',
 @pytest.mark.parametrize('written, meant', HOSTS)
 def test_host(written, meant):
     assert one_rule('hosts: [%s]' % written).hosts == (meant,)
+
+
+def test_host_forms_of_one_name_are_kept_apart():
+    assert one_rule('hosts: ["*.a.com", .a.com, a.com, A.com., "*.A.com"]').hosts == ('*.a.com', '.a.com', 'a.com')
 
 
 @pytest.mark.parametrize('written, meant', NETWORKS)
@@ -405,8 +431,9 @@ allow:
   - id: mirror
     hosts: [mirror.github.com]
 expected: [github]
-resolve: {interval: 0}
+resolve: {interval: 30}
 lock: false
+encrypted_dns: deny
 '''
 
 
@@ -421,6 +448,7 @@ def test_full_policy():
     assert (github.owner, github.runbook) == ('db-team', 'https://wiki.example/no-github-in-deploys')
     assert github.hosts == ('api.github.com', 'github.com')
     assert policy.rules[2].reason is None
+    assert (policy.interval, policy.encrypted_dns) == (30, 'deny')
     assert policy.as_mapping()['deny'][0]['ports'] == ['443', '8000-8080', 'udp/443']
     assert check(json.loads(json.dumps(policy.as_mapping()))) == policy
 
@@ -428,6 +456,7 @@ def test_full_policy():
 def test_smallest_policy_enforces_and_allows():
     policy = read('version: 1')
     assert (policy.mode, policy.default, policy.rules, policy.service) == ('enforce', 'allow', (), None)
+    assert (policy.encrypted_dns, policy.interval, policy.all_rules) == ('allow', 30, ())
     assert policy.as_mapping() == {'version': 1, 'mode': 'enforce', 'default': 'allow'}
 
 
@@ -443,10 +472,15 @@ SAME = [('capitals', 'GitHub.com', 'github.COM'), ('last dot', 'GitHub.com., ', 
         ('order in a rule', '[udp/443, 8000-8080, 443]', '["8000-8080", "443", "udp/443"]'),
         ('spelling of a network', '2001:db8::/32', '2001:0DB8:0::/32'),
         ('mapped network', '192.0.2.0/24', '"::ffff:192.0.2.0/120"'),
-        ('default written or not', 'lock: false\n', ''), ('no interval', 'resolve: {interval: 0}\n', '')]
+        ('default written or not', 'lock: false\n', ''), ('no interval', 'resolve: {interval: 30}\n', ''),
+        ('encrypted DNS by default', 'encrypted_dns: deny\n', '')]
 OTHER = [('mode', 'drill', 'enforce'), ('reason', 'é', 'e'), ('owner', 'db-team', 'web-team'),
          ('network', '192.0.2.0/24', '192.0.2.0/25'), ('port', 'udp/443', 'tcp/443'),
-         ('expected', 'expected: [github]', 'expected: [2nd_rule]')]
+         ('expected', 'expected: [github]', 'expected: [2nd_rule]'),
+         ('built-in expected', 'expected: [github]', 'expected: [github, encrypted_dns]'),
+         ('interval', 'interval: 30', 'interval: 0'), ('another interval', 'interval: 30', 'interval: 31'),
+         ('encrypted DNS', 'encrypted_dns: deny', 'encrypted_dns: allow'),
+         ('host form', 'hosts: [mirror.github.com]', 'hosts: [.mirror.github.com]')]
 
 
 @pytest.mark.parametrize('old, new', [row[1:] for row in SAME], ids=[row[0] for row in SAME])
@@ -468,6 +502,62 @@ def test_hash_ignores_the_order_of_keys_and_never_changes():
     assert check(backwards).sha256() == read(FULL).sha256()
     # Running guards are compared by it: another value here means "changed" for all of them after an upgrade.
     assert read(GITHUB).sha256() == '8194b1010a181511352c298a23aee8ec5f9aa1e1cf3f6e8a85a2639ff835fa69'
+
+
+# --- the built-in rule ---
+
+NETWORKS_ONLY = RULE + '    networks: [10.0.0.0/8]\n'
+
+
+@pytest.mark.parametrize('text, encrypted_dns, kept', [
+    (GITHUB, 'deny', None), ('version: 1\nallow: [{id: m, hosts: [.a]}]', 'deny', None), (NETWORKS_ONLY, 'allow', None),
+    ('version: 1\ndefault: deny', 'allow', None), (GITHUB + 'encrypted_dns: deny', 'deny', None),
+    (GITHUB + 'encrypted_dns: allow', 'allow', 'allow'), (NETWORKS_ONLY + 'encrypted_dns: deny', 'deny', 'deny'),
+    (NETWORKS_ONLY + 'encrypted_dns: allow', 'allow', None)])
+def test_encrypted_dns_is_denied_where_names_matter(text, encrypted_dns, kept):
+    policy = read(text)
+    assert policy.encrypted_dns == encrypted_dns
+    assert policy.as_mapping().get('encrypted_dns') == kept
+    assert bool(policy.all_rules[len(policy.rules):]) == (encrypted_dns == 'deny')
+    assert check(policy.as_mapping()) == policy
+
+
+def test_the_built_in_rule():
+    policy = read(GITHUB)
+    assert policy.all_rules[:1] == policy.rules
+    port, names = policy.all_rules[1:]
+    for part in (port, names):
+        assert (part.id, part.action, part.expected) == (BUILT_IN, 'deny', False)
+        assert part.reason == ('encrypted DNS would hide from the rules which names the deployment asks for '
+                               '(encrypted_dns: allow lets it pass)')
+    assert ([str(network) for network in port.networks], [str(one) for one in port.ports], port.hosts) == (
+        ['0.0.0.0/0', '::/0'], ['853'], ())
+    assert (names.networks, names.ports) == ((), ())
+    assert {'dns.google', '*.dns.google', 'dns.quad9.net', 'cloudflare-dns.com'} < set(names.hosts)
+    assert BUILT_IN not in json.dumps(policy.as_mapping())
+
+
+def test_the_built_in_rule_can_be_expected():
+    policy = read(GITHUB + 'expected: [encrypted_dns, github]')
+    assert [rule.expected for rule in policy.all_rules] == [True, True, True]
+    assert check(policy.as_mapping()) == policy
+
+
+def test_the_well_known_names_are_in_normal_form():
+    assert list(one_rule('hosts: %s' % json.dumps(DOH_HOSTS)).hosts) == sorted(DOH_HOSTS)
+    assert len({host.lstrip('.') for host in DOH_HOSTS}) == len(DOH_HOSTS) >= 40
+
+
+@pytest.mark.parametrize('action, host, left', [
+    ('allow', 'dns.google', ['*.dns.google']), ('allow', '"*.dns.google"', ['dns.google']),
+    ('allow', '.DNS.google', []),
+    ('allow', 'one.one.one.one', ['*.dns.google', 'dns.google']), ('allow', '.google', ['*.dns.google', 'dns.google']),
+    ('allow', 'a.dns.google', ['*.dns.google', 'dns.google']), ('deny', '.dns.google', ['*.dns.google', 'dns.google'])])
+def test_an_allow_rule_for_a_well_known_name_wins(action, host, left):
+    policy = read('version: 1\n%s: [{id: x, reason: r, hosts: [%s]}]' % (action, host))
+    hosts = policy.all_rules[-1].hosts
+    assert [name for name in hosts if name.endswith('dns.google')] == left
+    assert ('one.one.one.one' in hosts) == (host != 'one.one.one.one')
 
 
 # --- the file: lines, anchors, merge keys ---
@@ -529,8 +619,8 @@ def test_a_byte_order_mark_is_no_content():
 # --- properties ---
 
 label = st.from_regex(r'[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,10}[a-zA-Z0-9_])?', fullmatch=True)
-hosts = st.builds(lambda labels, dot: '.'.join(labels + ['x']) + dot, st.lists(label, max_size=4),
-                  st.sampled_from(['', '.']))
+hosts = st.builds(lambda front, labels, dot: front + '.'.join(labels + ['x']) + dot,
+                  st.sampled_from(['', '.', '*.']), st.lists(label, max_size=4), st.sampled_from(['', '.']))
 networks = st.one_of(st.ip_addresses().map(str),
                      st.sampled_from(['10.0.0.0/8', '::/0', '::ffff:10.0.0.0/104']))
 number = st.integers(0, 65535)
@@ -547,7 +637,10 @@ rules = st.fixed_dictionaries(
 @st.composite
 def policies(draw):
     policy = {'version': 1, 'mode': draw(st.sampled_from(['monitor', 'enforce', 'drill'])),
-              'default': draw(st.sampled_from(['allow', 'deny']))}
+              'default': draw(st.sampled_from(['allow', 'deny'])),
+              **draw(st.fixed_dictionaries({}, optional={
+                  'encrypted_dns': st.sampled_from(['allow', 'deny']),
+                  'resolve': st.fixed_dictionaries({'interval': st.integers(0, 86400)})}))}
     for action in ('deny', 'allow'):
         drawn = draw(st.lists(rules, max_size=3))
         made = [dict(one, id='%s-%d' % (action, place)) for place, one in enumerate(drawn)]
@@ -565,6 +658,16 @@ def test_canonical_mapping_means_the_same(mapping):
     policy = check(mapping)
     again = check(json.loads(json.dumps(policy.as_mapping())))
     assert again == policy and again.as_mapping() == policy.as_mapping() and again.sha256() == policy.sha256()
+
+
+@given(hosts | st.text('a1-_.*X', max_size=12))
+def test_a_host_in_normal_form_means_what_it_does_in_any_other(host):
+    def meant(spelling):
+        policy = only_policy_errors(check, {'version': 1, 'allow': [{'id': 'x', 'hosts': [spelling]}]})
+        return policy and policy.rules[0].hosts
+
+    if not host.endswith('.'):
+        assert meant(host) == meant(host + '.')
 
 
 @settings(deadline=None)

@@ -81,6 +81,16 @@ def test_task_at_without_tasks():
     ({'port': None, 'protocol': '132'}, '192.0.2.10/132'),
     ({'address': None}, 'github.com'),
     ({'address': None, 'name': None, 'path': '/run/docker.sock'}, '/run/docker.sock'),
+    ({'kind': 'dns', 'address': '203.0.113.53', 'port': 53, 'protocol': 'udp'}, 'github.com (DNS question)'),
+    ({'kind': 'dns', 'address': '203.0.113.53', 'port': 53, 'name': None}, '203.0.113.53:53/tcp (DNS question)'),
+    ({'kind': 'tls'}, 'github.com:443/tcp (TLS)'),
+    ({'kind': 'tls', 'name': 'git\x1b[31m'}, 'git?[31m:443/tcp (TLS)'),
+    ({'kind': 'http', 'port': 3128}, 'github.com:3128/tcp (HTTP)'),
+    ({'kind': 'http', 'port': 80, 'name': None}, '192.0.2.10:80/tcp (HTTP)'),
+    ({'kind': 'http', 'port': 80, 'name': 'a.example, b.example'}, '192.0.2.10:80/tcp (HTTP)'),
+    ({'kind': 'tls', 'rule': None, 'reason': 'it could not be read, so no rule could be asked'},
+     '192.0.2.10:443/tcp (TLS)'),
+    ({'kind': 'tls', 'reason': None, 'rule': None}, 'github.com:443/tcp (TLS)'),
 ])
 def test_endpoint(changes, shown):
     assert _summary.endpoint(record(**changes)) == shown
@@ -137,6 +147,45 @@ def test_rows_fold_processes_but_not_commands():
         DETAILS[0], DETAILS[1], '    command  wget', '    runbook  https://wiki.example/x',
         '  DENIED (expected)  192.0.2.9:443/tcp  github.com  1x  connect', *DETAILS[1:],
     ]
+
+
+def question(**changes):
+    return record(**dict(dict(kind='dns', address='203.0.113.53', port=53, protocol='udp'), **changes))
+
+
+def test_questions_for_a_name_are_one_row():
+    """For A and AAAA, at two resolvers, over UDP and again over TCP."""
+    assert told(
+        question(count=2), question(address='2001:db8:3::53', count=2),
+        question(protocol='tcp'), question(name='api.github.com')) == [
+            'GUARD deploy on web1 [enforce]: 6 accesses denied',
+            '  DENIED  github.com (DNS question)  5x  (rule github)', *DETAILS,
+            '  DENIED  api.github.com (DNS question)  1x  (rule github)', *DETAILS]
+
+
+def test_a_presented_name_is_told_with_the_addresses():
+    lines = told(record(kind='tls', **{'class': 'hidden'}), record(kind='tls', address='2001:db8::1'),
+                 record(kind='http', address='203.0.113.70', port=3128))
+    assert lines[1:3] == ['  DENIED  github.com:443/tcp (TLS)  2x  hidden  (rule github)',
+                          '    at       192.0.2.10:443/tcp, [2001:db8::1]:443/tcp']
+    assert lines[7:9] == ['  DENIED  github.com:3128/tcp (HTTP)  1x  (rule github)',
+                          '    at       203.0.113.70:3128/tcp']
+
+
+def test_many_names_of_an_address_get_lines_of_their_own():
+    names = ', '.join(f'name-{number}.shared.example' for number in range(4))
+    for kind, where in (('send', '192.0.2.10:443/tcp'), ('tls', '192.0.2.10:443/tcp (TLS)')):
+        lines = told(record(kind=kind, name=names))
+        assert lines[1:4] == [
+            '  DENIED  %s  1x%s  (rule github)' % (where, '  send' if kind == 'send' else ''),
+            '    names    name-0.shared.example, name-1.shared.example,',
+            '             name-2.shared.example, name-3.shared.example']
+
+
+def test_a_denial_without_a_rule_or_a_reason():
+    for kind in ('connect', 'dns', 'tls'):
+        lines = told(record(kind=kind, rule=None, reason=None, owner=None, runbook=None, name=None))
+        assert lines[2:] == DETAILS[1:3]
 
 
 def test_long_and_hostile_texts_stay_in_their_line():
@@ -256,6 +305,18 @@ def test_fleet():
         'GUARD LEFT UP: deploy on web7 [enforce]',
         '    because  of that',
     ]
+
+
+def test_the_fleet_tells_names_apart_that_one_resolver_was_asked_for():
+    fleet = _summary.Fleet()
+    for host in ('web1', 'web2'):
+        fleet.add(report(question(), question(name='api.github.com'), record(kind='tls'),
+                         host=host), False)
+    assert [text for dummy, text in fleet.lines(20)][-4:] == [
+        '  endpoint                       name  rule    verdict  hosts  accesses',
+        '  api.github.com (DNS question)  -     github  DENIED       2         2',
+        '  github.com (DNS question)      -     github  DENIED       2         2',
+        '  github.com:443/tcp (TLS)       -     github  DENIED       2         2']
 
 
 def test_a_big_fleet_is_told_in_time():

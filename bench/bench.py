@@ -1,0 +1,175 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a guard costs: ratios within one run, as a table and in build/bench.json. docs/benchmarks.md explains them.
+
+A row is a function of the room and the cgroups: it returns a Row. `make bench` prepares what it needs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from report import Check, Row, as_mapping, as_table, interleaved
+from room import BUILT, OBJECT, PROXY, ROOT, SERVER, SERVER_CPU, Room, enter, run
+
+RESULT = ROOT / "build" / "bench.json"
+ROUNDS = 21         # short ones: what else runs on the machine then spoils some, and not the median
+STARTS = 3          # rounds of the row that brings guards up
+BIG = 100_000       # networks, and as many names
+CHUNK = 65536       # bytes of a write, as load.c has it
+UNGUARDED, ENFORCE, MONITOR = "unguarded", "enforce, 100,000 rules", "monitor, 100,000 rules"
+
+
+# --- what the guards are told ---
+
+def networks(count):
+    """Half IPv4, half IPv6. Every second address, so that the server's stands in their midst and none covers it."""
+    first4, first6 = int(ipaddress.IPv4Address("192.0.2.0")), int(ipaddress.IPv6Address("2001:db8::"))
+    return ([str(ipaddress.IPv4Address(first4 + 2 * number)) for number in range(count // 2)]
+            + ["%s/64" % ipaddress.IPv6Address(first6 + (number << 64)) for number in range(count - count // 2)])
+
+
+def names(count):
+    return ["h%d.denied.example" % number for number in range(count)]
+
+
+def policy(count, mode="enforce"):
+    """So many networks and as many names, denied, in rules of 1,000. By `*.` none of them is looked up at the start."""
+    rules = [{"id": "r%d" % start, "reason": "a benchmark", "networks": networks(count)[start:start + 1000],
+              "hosts": ["*." + name for name in names(count)[start:start + 1000]]}
+             for start in range(0, count, 1000)]
+    return {"version": 1, "mode": mode, **({"deny": rules} if rules else {})}
+
+
+# --- rows ---
+
+def start_row(room, _cgroups):
+    """What brings a guard up; peak memory beside it."""
+    took = {count: [] for count in (0, 1000, BIG)}
+
+    def loadall():
+        pins = Path("/sys/fs/bpf/bench_loadall")
+        began = time.monotonic_ns()
+        run("bpftool", "prog", "loadall", OBJECT, pins)
+        needed = time.monotonic_ns() - began
+        shutil.rmtree(pins)
+        return needed / 1e6
+
+    def start(count):
+        told = room.start_guard("start", policy(count))
+        room.end_guard("start")
+        took[count].append(told)
+        return told["up"] / 1e6
+
+    row = Row("guard up: load, fill, attach", "ms", interleaved({
+        "bpftool prog loadall of the same object": loadall,
+        "0 rules": lambda: start(0), "1,000 rules": lambda: start(1000), ENFORCE_RULES: lambda: start(BIG)}, STARTS))
+    row.target("1,000 rules", "<=", 2)
+    row.checks.append(Check("100,000 rules more than 1,000", [ms / 1000 for ms in row.more(ENFORCE_RULES, "1,000 rules")],
+                            "<=", 0.5, "s"))
+    for count in (1000, BIG):
+        row.checks.append(Check(f"peak memory, {count:,} rules", [one["memory"] / 2**20 for one in took[count][1:]],
+                                "<=", 40, "MB"))
+    whole = {f"{count:,} rules": [one["whole"] / 1e6 for one in took[count][1:]] for count in took}
+    return row, Row("guard up: the same with policy check, agent and proof", "ms", whole)
+
+
+def connect_row(room, cgroups):
+    row = Row("allowed connect(2) of a UDP socket, CPU time", "ns", interleaved({
+        way: lambda cgroup=cgroup: room.load(cgroup, "connect", 40_000) for way, cgroup in cgroups.items()}, ROUNDS))
+    row.target(ENFORCE, "<=", 1.10)
+    row.target(MONITOR, "<=", 1.25)
+    return [row]
+
+
+def bulk_row(room, cgroups, way):
+    def rate(cgroup):
+        return CHUNK / room.load(cgroup, way, 1_500) * 1e3    # bytes a ns are GB a s
+
+    row = Row(f"bulk TCP over loopback, {way}", "MB/s", interleaved({
+        one: lambda cgroup=cgroups[one]: rate(cgroup) for one in (UNGUARDED, ENFORCE, MONITOR)}, ROUNDS))
+    row.target(ENFORCE, ">=", 0.95)
+    return [row]
+
+
+def write_row(room, cgroups):
+    return bulk_row(room, cgroups, "write")
+
+
+def sendfile_row(room, cgroups):
+    return bulk_row(room, cgroups, "sendfile")
+
+
+def http_row(room, cgroups):
+    return [Row("a TCP connection with a small HTTP request", "us", interleaved({
+        way: lambda cgroup=cgroups[way]: room.load(cgroup, "http", 1_000, cpu=SERVER_CPU) / 1e3
+        for way in (UNGUARDED, ENFORCE, MONITOR)}, ROUNDS))]
+
+
+def dns_row(room, cgroups):
+    """The usual design instead of a guard: a DNS proxy that has the list of names, between client and resolver."""
+    blocklist = Path("/run/blocklist.conf")
+    blocklist.write_text("".join("address=/%s/\n" % name for name in names(BIG)))
+    room.serve("dnsmasq", "--keep-in-foreground", "--log-facility=-", "--user=root", "--no-resolv", "--no-hosts",
+               "--cache-size=0", f"--server={SERVER}", f"--listen-address={PROXY}", "--bind-interfaces",
+               f"--conf-file={blocklist}", "--pid-file=", ready="using nameserver")
+
+    def ask(cgroup, address=SERVER):
+        return room.load(cgroup, "dns", 2_000, address, SERVER_CPU) / 1e3
+
+    proxy = "unguarded, through a DNS proxy"
+    row = Row("DNS query of an allowed name", "us", interleaved({
+        UNGUARDED: lambda: ask(cgroups[UNGUARDED]), ENFORCE: lambda: ask(cgroups[ENFORCE]),
+        MONITOR: lambda: ask(cgroups[MONITOR]), proxy: lambda: ask(cgroups[UNGUARDED], PROXY)}, ROUNDS))
+    row.target(ENFORCE, "<=", 1.05)
+    added = [guard / usual for guard, usual in zip(row.more(ENFORCE, UNGUARDED), row.more(proxy, UNGUARDED))]
+    row.checks.append(Check("time that the guard adds : that the proxy adds", added, "<=", 1 / 5))
+    return [row]
+
+
+ENFORCE_RULES = "100,000 rules"
+ROWS = [start_row, connect_row, write_row, sendfile_row, dns_row, http_row]
+
+
+# --- the run ---
+
+def machine():
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {"kernel": platform.release(), "machine": platform.machine(), "cpu": cpu[1] if cpu else "unknown",
+            "cpus": os.cpu_count()}
+
+
+def main():
+    enter()
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _frame: sys.exit(128 + number))
+    wanted = sys.argv[1:]
+    rows, began = [], time.monotonic()
+    with Room() as room:
+        room.serve(BUILT / "servers", SERVER, ready="ready")
+        cgroups = {UNGUARDED: room.cgroup("unguarded"), "an empty program": room.empty_program(),
+                   "enforce, no rules": room.guard("none", policy(0)),
+                   "enforce, 1,000 rules": room.guard("few", policy(1000)),
+                   ENFORCE: room.guard("many", policy(BIG)), MONITOR: room.guard("monitor", policy(BIG, "monitor"))}
+        for measure in ROWS:
+            if wanted and measure.__name__.removesuffix("_row") not in wanted:
+                continue
+            for row in measure(room, cgroups):
+                rows.append(row)
+                print(as_table(row), flush=True)
+    RESULT.write_text(json.dumps({"machine": machine(), "rows": [as_mapping(row) for row in rows]}, indent=1) + "\n")
+    print(f"{time.monotonic() - began:.0f} s; {RESULT.relative_to(ROOT)} has every round.")
+
+
+if __name__ == "__main__":
+    main()

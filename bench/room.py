@@ -1,0 +1,145 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the bench runs: namespaces of its own with nothing but lo, and guards, servers and loads in them.
+
+Network, processes, /run, /var/log and the BPF file system are the room's own, so they end with it, however it ends.
+What the kernel has once for all are cgroups: they are removed at the end, and what a killed bench has left at the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+BUILT = ROOT / "build" / "bench"
+INSTALLED = ROOT / "build" / "collections" / "ansible_collections" / "loopbreak" / "deploy"
+PLUGINS = INSTALLED / "plugins"
+OBJECT = PLUGINS / "ebpf_guard.bpf.o"
+OBJECTS = {"guard": str(OBJECT), "unix": str(PLUGINS / "ebpf_guard_unix.bpf.o")}
+
+sys.path.insert(0, str(ROOT / "build" / "collections"))
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _state  # noqa: E402
+
+SERVER = "192.0.2.1"    # the room has no other network, so nobody else has these
+PROXY = "192.0.2.3"
+NAME = "bench-"         # what the guards' names begin with
+PLAIN = "loopbreak-bench"   # the cgroup beside the guards'
+UNSHARED = "LOOPBREAK_BENCH_ROOM"
+# The servers on one CPU. A load that goes on while they work runs on another; one that waits for each answer on the
+# same: a CPU's way out of its sleep would be most of what is measured.
+SERVER_CPU, *_OTHER_CPUS = sorted(os.sched_getaffinity(0))
+LOAD_CPU = [SERVER_CPU, *_OTHER_CPUS][-1]
+
+
+def enter():
+    """Go on inside namespaces of the bench's own. One bench at a time: two would measure each other."""
+    if UNSHARED in os.environ:
+        return
+    if os.geteuid() != 0:
+        sys.exit("bench: needs root, for guards and namespaces")
+    lock = os.open(_cgroup.mount_point(), os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(lock, True)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("bench: another one is running")
+    os.environ[UNSHARED] = "1"
+    os.execvp("unshare", ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+                          sys.executable, *sys.argv])
+
+
+def run(*command, **options):
+    """The output of a command, which must succeed."""
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          check=False, **options)
+    if done.returncode:
+        raise RuntimeError(f"`{command[0]}` failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+class Room:
+    """`with Room() as room:` makes it; what it has started ends with it."""
+
+    def __init__(self):
+        self.plain = Path(_cgroup.mount_point(), PLAIN)
+        self._ending = contextlib.ExitStack()
+
+    def __enter__(self):
+        self._ending.callback(self._remove_cgroups)
+        try:
+            self._furnish()
+        except BaseException:
+            self._ending.close()
+            raise
+        return self
+
+    def __exit__(self, *_exception):
+        self._ending.close()
+
+    def _furnish(self):
+        run("mount", "-t", "bpf", "bpf", _state.BPFFS)
+        run("mount", "-t", "tmpfs", "tmpfs", "/run")
+        run("mount", "-t", "tmpfs", "tmpfs", "/var/log")
+        self._remove_cgroups()
+        self.plain.mkdir()
+        run("ip", "-batch", "-", input=f"link set lo up\naddress add {SERVER}/32 dev lo\n"
+                                       f"address add {PROXY}/32 dev lo\n")
+
+    def _remove_cgroups(self):
+        for name in _guard.names():
+            if name.startswith(NAME):
+                _guard.sweep(_state.Place(name))
+        if self.plain.exists():
+            _cgroup.empty(str(self.plain))
+            _cgroup.remove(str(self.plain))
+
+    def cgroup(self, name):
+        """A cgroup without a guard."""
+        path = self.plain / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def start_guard(self, name, policy):
+        """Brings a guard up, in a process of its own; returns what that took (start.py)."""
+        wanted = {"name": NAME + name, "policy": policy, "objects": OBJECTS}
+        return json.loads(run(sys.executable, HERE / "start.py", input=json.dumps(wanted)))
+
+    def end_guard(self, name):
+        _guard.absent(NAME + name)
+
+    def guard(self, name, policy):
+        """Brings a guard up for as long as the room is there; returns its cgroup."""
+        self._ending.callback(self.end_guard, name)
+        self.start_guard(name, policy)
+        return Path(_state.Place(NAME + name).cgroup)
+
+    def empty_program(self):
+        """A cgroup with a program at connect(2) that decides nothing."""
+        path, pin = self.cgroup("empty"), Path(_state.BPFFS, "bench_empty")
+        run("bpftool", "prog", "load", BUILT / "empty.bpf.o", pin)
+        run("bpftool", "cgroup", "attach", path, "connect4", "pinned", pin)
+        return path
+
+    def serve(self, *command, ready=None):
+        """Starts a server; returns once it has said that it is ready."""
+        pinned = ["taskset", "--cpu-list", str(SERVER_CPU), "chrt", "--fifo", "1", *map(str, command)]
+        process = subprocess.Popen(pinned, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   stdin=subprocess.DEVNULL, text=True)
+        self._ending.callback(process.wait)
+        self._ending.callback(process.kill)
+        for line in process.stdout:
+            if ready in line:
+                return
+        raise RuntimeError(f"{command[0]} did not start")
+
+    def load(self, cgroup, what, count, address=SERVER, cpu=LOAD_CPU):
+        """ns that so many of it take, each."""
+        return int(run(BUILT / "load", cgroup, cpu, what, address, count)) / count

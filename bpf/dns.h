@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/* DNS: the name that a question asks for, and what an answer tells of names and addresses. */
+#ifndef EBG_DNS_H
+#define EBG_DNS_H
+
+#include "name.h"
+#include "record.h"
+
+#define EBG_DNS_HEADER 12
+#define EBG_RECORDS 32 /* of an answer that are read */
+/* An address is used a while after it was asked for, also where the answer says that it must not be kept. */
+#define EBG_LEAST_TTL 60
+#define EBG_TYPE_A 1
+#define EBG_TYPE_CNAME 5
+#define EBG_TYPE_AAAA 28
+
+static __always_inline __u32 byte_at(struct scratch *s, __u32 position)
+{
+	return s->message[BELOW(EBG_MESSAGE, position)];
+}
+
+static __always_inline __u32 word_at(struct scratch *s, __u32 position)
+{
+	return byte_at(s, position) << 8 | byte_at(s, position + 1);
+}
+
+/* Is [position, position + length) inside the message that was loaded? */
+static __always_inline int holds(struct scratch *s, __u32 position, __u32 length)
+{
+	__u32 size = FORGET(s->size);
+
+	return position < EBG_MESSAGE && position + length <= size && size <= EBG_MESSAGE;
+}
+
+/* Remembers that this process asked for the name. */
+static __always_inline void note_question(struct scratch *s, struct task_struct *task)
+{
+	struct ebg_asked asked = { .name = s->hash };
+	__u8 yes = 1;
+
+	if (task)
+		asked.pid = BPF_CORE_READ(task, tgid);
+	if (!bpf_map_lookup_elem(&ebg_asked, &asked))
+		bpf_map_update_elem(&ebg_asked, &asked, &yes, BPF_ANY);
+}
+
+/*
+ * The question of the DNS message at `start`; -1 where it can't be read. More than one question to a message is
+ * forbidden (RFC 9619), and no question's name has a reason to point elsewhere: neither is read.
+ */
+__noinline int read_question(__u32 slot, __u32 start)
+{
+	struct scratch *s = scratch(slot);
+
+	if (!s)
+		return -1;
+	begin_name(s);
+	FORGET(s->hash) = 0;
+	if (!holds(s, start, EBG_DNS_HEADER) || word_at(s, start + 4) != 1 ||
+	    read_wire_name(slot, start + EBG_DNS_HEADER, 0) < 0) {
+		begin_name(s); /* half a name is none */
+		return -1;
+	}
+	find_rules(slot);
+	return 0;
+}
+
+/* The verdict over it. */
+static __always_inline void judge_question(const struct ebg_config *config, struct scratch *s, __u32 start,
+					   struct access *access)
+{
+	access->it = (struct judgement){ EBG_RULE_UNREADABLE, config->judges_names };
+	if (read_question(FORGET(s->slot), start) < 0)
+		return;
+	access->it = (struct judgement){ EBG_RULE_DEFAULT, config->default_deny };
+	if (s->found.asked_rule)
+		access->it = (struct judgement){ s->found.asked_rule, s->found.asked_deny };
+	access->name = s->name;
+	access->name_hash = s->hash;
+	note_question(s, sender(access->socket_cgroup));
+}
+
+/* Adds a lead to an address; -1 where there is no room. */
+static __always_inline int learn(const __u8 *address, lead_t lead)
+{
+	struct leads *leads = bpf_map_lookup_elem(&ebg_addresses, address);
+	__u32 now = seconds();
+	int i, place = -1;
+
+	if (!leads) {
+		struct leads none = {};
+
+		bpf_map_update_elem(&ebg_addresses, address, &none, BPF_NOEXIST);
+		leads = bpf_map_lookup_elem(&ebg_addresses, address);
+		if (!leads)
+			return -1;
+	}
+	bpf_spin_lock(&leads->lock);
+	for (i = 0; i < EBG_LEADS; i++) {
+		lead_t known = leads->lead[i];
+
+		if (known && (__u32)known == (__u32)lead) {
+			place = i;
+			if (known > lead)
+				lead = known; /* it holds longer */
+			break;
+		}
+		if (place < 0 && known >> 32 < now)
+			place = i;
+	}
+	if (place < 0)
+		leads->crowded = 1;
+	else
+		leads->lead[place & (EBG_LEADS - 1)] = lead;
+	bpf_spin_unlock(&leads->lock);
+	return 0;
+}
+
+/* An address of every host says nothing of where a name is: so answer those who block names. */
+static __always_inline int is_here(const __u8 *address)
+{
+	__u32 words[4];
+
+	__builtin_memcpy(words, address, sizeof(words));
+	if (words[0] | words[1])
+		return 0;
+	if (words[2] == bpf_htonl(0xffff))
+		return words[3] == bpf_htonl(0x7f000001) || !words[3]; /* 127.0.0.1, 0.0.0.0 */
+	return !words[2] && bpf_ntohl(words[3]) <= 1; /* ::1, :: */
+}
+
+static __always_inline int same_name(const __u8 *one, const __u8 *other)
+{
+	const __u64 *a = (const void *)one, *b = (const void *)other;
+	__u64 different = 0;
+	int i;
+
+	for (i = 0; i < EBG_NAME / 8; i++)
+		different |= a[i] ^ b[i];
+	return !different;
+}
+
+enum record_result {
+	RECORD_READ = 0,
+	RECORD_UNREADABLE = -1, /* nothing behind it can be found */
+	RECORD_LOST = -2,       /* a rule speaks of it, and there was no room to keep it */
+};
+
+/* One A or AAAA record, whose data is at `position`. */
+static __always_inline int read_address(struct scratch *s, __u32 position, __u32 length)
+{
+	struct ebg_heard_key key = { .name = s->question };
+	struct ebg_heard *known;
+	int room;
+
+	if (!holds(s, position, length))
+		return RECORD_UNREADABLE;
+	position = BELOW(EBG_MESSAGE, position);
+	if (length == 4) {
+		key.address[10] = key.address[11] = 0xff;
+		__builtin_memcpy(key.address + 12, s->message + position, 4);
+	} else if (position + 16 <= EBG_MESSAGE) {
+		__builtin_memcpy(key.address, s->message + position, 16);
+	}
+	if (is_here(key.address))
+		return RECORD_READ;
+	room = learn(key.address, lead_of(&s->decided.slice, s->heard.until));
+	known = bpf_map_lookup_elem(&ebg_heard, &key);
+	if (known && same_name(known->target, s->heard.target)) /* cheaper than all of it again */
+		known->until = s->heard.until;
+	else if (bpf_map_update_elem(&ebg_heard, &key, &s->heard, BPF_ANY) < 0)
+		count(EBG_COUNTER_LOST);
+	return room < 0 && s->decided.slice.count ? RECORD_LOST : RECORD_READ;
+}
+
+/* One CNAME record. Of the names on the way from the question to the addresses, the first with rules decides. */
+static __always_inline int read_alias(struct scratch *s, __u32 slot, __u32 position)
+{
+	lead_t lead;
+
+	if (read_wire_name(slot, position, 1) < 0)
+		return RECORD_UNREADABLE;
+	find_rules(slot);
+	__builtin_memcpy(s->heard.target, s->name, sizeof(s->name));
+	if (!s->found.slice.count)
+		return RECORD_READ;
+	s->decided = s->found;
+	lead = lead_of(&s->decided.slice, s->heard.until);
+	return bpf_map_update_elem(&ebg_aliases, &s->question, &lead, BPF_ANY) < 0 ? RECORD_LOST : RECORD_READ;
+}
+
+/* The record at s->cursor, which moves behind it. */
+__noinline int read_record(__u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u32 type, length;
+	__u64 ttl;
+	int position;
+
+	if (!s)
+		return RECORD_UNREADABLE;
+	position = read_wire_name(slot, FORGET(s->cursor), 1);
+	if (position < 0 || !holds(s, position, 10))
+		return RECORD_UNREADABLE;
+	type = word_at(s, position);
+	ttl = (__u64)word_at(s, position + 4) << 16 | word_at(s, position + 6);
+	length = word_at(s, position + 8);
+	position += 10;
+	FORGET(s->cursor) = position + length;
+	s->heard.until = bpf_ktime_get_ns() + (ttl > EBG_LEAST_TTL ? ttl : EBG_LEAST_TTL) * 1000000000;
+	if (type == EBG_TYPE_CNAME && !s->decided.slice.count)
+		return read_alias(s, slot, position);
+	if ((type == EBG_TYPE_A && length == 4) || (type == EBG_TYPE_AAAA && length == 16))
+		return read_address(s, position, length);
+	return RECORD_READ;
+}
+
+/* Learns what the answer at `start` tells. Returns -1 where it must not arrive, because some of it was lost. */
+static __always_inline int read_answer(struct scratch *s, __u32 start)
+{
+	__u32 slot = FORGET(s->slot), i, records;
+	int position;
+
+	if (!holds(s, start, EBG_DNS_HEADER) || !(byte_at(s, start + 2) & 0x80) || word_at(s, start + 4) != 1)
+		return 0;
+	records = word_at(s, start + 6);
+	position = read_wire_name(slot, start + EBG_DNS_HEADER, 0);
+	if (position < 0 || !records)
+		return 0;
+	find_rules(slot);
+	if (s->found.asked_rule == EBG_RULE_CANARY) {
+		count(EBG_COUNTER_CANARY + EBG_HOOK_INGRESS);
+		return 0;
+	}
+	s->question = s->hash;
+	s->decided = s->found;
+	__builtin_memcpy(s->heard.name, s->name, sizeof(s->name));
+	__builtin_memset(s->heard.target, 0, sizeof(s->heard.target));
+	FORGET(s->cursor) = position + 4;
+	for (i = 0; i < EBG_RECORDS && i < records; i++) {
+		int result = read_record(slot);
+
+		if (result < 0)
+			return result == RECORD_LOST ? -1 : 0;
+	}
+	return 0;
+}
+
+#endif

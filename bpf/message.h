@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/* The first bytes that a connection sends: which name they present, to a TLS server, an HTTP server or a proxy. */
+#ifndef EBG_MESSAGE_H
+#define EBG_MESSAGE_H
+
+#include "dns.h"
+
+#define EBG_TLS_HANDSHAKE 0x16
+#define EBG_TLS_RECORD 5       /* bytes of a record's header */
+#define EBG_TLS_CLIENT_HELLO 1
+#define EBG_TLS_EXTENSIONS 64  /* of a ClientHello that are looked at */
+#define EBG_HTTP_LINES 64      /* lines in front of the Host header */
+#define EBG_HTTP_BLANKS 8      /* in front of its value */
+
+/* What is found in a message: the position of a name, or one of these. */
+enum sight {
+	SIGHT_NOTHING = 0,
+	SIGHT_UNREADABLE = -1,
+	SIGHT_PARTIAL = -2, /* more bytes will tell */
+};
+
+/* Where the server's name stands in the ClientHello at the start of the message; its length goes to s->end. */
+__noinline int find_sni(__u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i, position = EBG_TLS_RECORD + 4 + 2 + 32; /* behind the headers, the version and the random bytes */
+	__u32 record;
+
+	if (!s || !holds(s, 0, EBG_TLS_RECORD + 4))
+		return SIGHT_UNREADABLE;
+	record = word_at(s, 3);
+	if ((byte_at(s, 6) << 16 | word_at(s, 7)) + 4 > record)
+		return SIGHT_UNREADABLE; /* cut into several records */
+	if (!holds(s, position, 1))
+		return SIGHT_UNREADABLE;
+	position += 1 + byte_at(s, position); /* session */
+	if (!holds(s, position, 2))
+		return SIGHT_UNREADABLE;
+	position += 2 + word_at(s, position); /* ciphers */
+	if (!holds(s, position, 1))
+		return SIGHT_UNREADABLE;
+	position += 1 + byte_at(s, position); /* compression */
+	if (position >= EBG_TLS_RECORD + record)
+		return SIGHT_NOTHING;
+	if (!holds(s, position, 2))
+		return SIGHT_UNREADABLE;
+	FORGET(s->end) = position + 2 + word_at(s, position);
+	FORGET(s->cursor) = position + 2;
+	for (i = 0; i < EBG_TLS_EXTENSIONS; i++) {
+		__u32 cursor = FORGET(s->cursor);
+
+		if (cursor >= FORGET(s->end))
+			return SIGHT_NOTHING;
+		if (!holds(s, cursor, 4))
+			return SIGHT_UNREADABLE;
+		FORGET(s->cursor) = cursor + 4 + word_at(s, cursor + 2);
+		if (word_at(s, cursor))
+			continue;
+		/* a list of names, of which only the type 0 was ever made */
+		if (!holds(s, cursor, 9) || byte_at(s, cursor + 6))
+			return SIGHT_UNREADABLE;
+		FORGET(s->end) = word_at(s, cursor + 7);
+		if (!holds(s, cursor + 9, FORGET(s->end)))
+			return SIGHT_UNREADABLE;
+		return cursor + 9;
+	}
+	return SIGHT_UNREADABLE;
+}
+
+/* The methods of which an unfinished head is waited for; of others, a head that comes in one piece is read. */
+static __always_inline int is_method(__u32 word)
+{
+	return word == 0x47455420 /* GET */ || word == 0x504f5354 /* POST */ || word == 0x48454144 /* HEAD */ ||
+	       word == 0x50555420 /* PUT */ || word == 0x434f4e4e /* CONNECT */ || word == 0x4f505449 /* OPTIONS */ ||
+	       word == 0x50415443 /* PATCH */ || word == 0x44454c45 /* DELETE */ || word == 0x54524143 /* TRACE */;
+}
+
+/* Where the host stands: behind the user and the password that may be in front of it. */
+__noinline int skip_user(__u32 slot, __u32 start)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i;
+
+	if (!s)
+		return SIGHT_UNREADABLE;
+	FORGET(s->cursor) = start;
+	for (i = 0; i < EBG_NAME; i++) {
+		__u32 c = byte_at(s, start + i);
+
+		if (start + i >= FORGET(s->size) || c <= ' ' || c == '/' || c == '?' || c == '#')
+			return FORGET(s->cursor);
+		if (c == '@')
+			FORGET(s->cursor) = start + i + 1;
+	}
+	return SIGHT_UNREADABLE;
+}
+
+/*
+ * Where the request's target names a host: `CONNECT host:port`, or `GET http://host/`, as proxies are asked.
+ */
+__noinline int find_target(__u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i, last = 0, slashes = 0;
+
+	if (!s || FORGET(s->size) < 8)
+		return SIGHT_NOTHING;
+	if (s->message[0] == 'C' && s->message[1] == 'O' && s->message[2] == 'N' && s->message[7] == ' ')
+		return 8;
+	FORGET(s->cursor) = 0;
+	for (i = 0; i < 32; i++) { /* a method, and a scheme */
+		__u32 c = s->message[i];
+
+		if (i >= FORGET(s->size) || c == '\n')
+			return SIGHT_NOTHING;
+		if (c == '/' && last != '/' && last != ':')
+			return SIGHT_NOTHING; /* a path */
+		slashes = c == '/' ? slashes + 1 : 0;
+		if (slashes == 2)
+			return skip_user(slot, i + 1);
+		last = c;
+	}
+	return SIGHT_NOTHING;
+}
+
+/* Where the next line starts, or 0. Eight bytes at a time: the verifier follows each turn. */
+__noinline int next_line(__u32 slot, __u32 start)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i;
+
+	if (!s)
+		return 0;
+	FORGET(s->end) = EBG_MESSAGE;
+	for (i = 0; i < EBG_MESSAGE / 8; i++) {
+		__u32 position = start + i * 8;
+		__u64 word;
+
+		if (position >= FORGET(s->size))
+			return 0;
+		word = *(__u64 *)(s->message + BELOW(EBG_MESSAGE, position)) ^ 0x0a0a0a0a0a0a0a0aULL;
+		if ((word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL) { /* one byte of it is 0 now */
+			FORGET(s->end) = position;
+			break;
+		}
+	}
+	for (i = 0; i < 8; i++) {
+		__u32 position = FORGET(s->end) + i;
+
+		if (position >= FORGET(s->size))
+			return 0;
+		if (byte_at(s, position) == '\n')
+			return position + 1;
+	}
+	return 0;
+}
+
+/* Does the line in front of this position end in HTTP/1.x? */
+static __always_inline int is_http1(struct scratch *s, __u32 next)
+{
+	__u32 end = next - 1 - (byte_at(s, next - 2) == '\r');
+
+	return next > 10 && word_at(s, end - 8) == 0x4854 && word_at(s, end - 6) == 0x5450 &&
+	       word_at(s, end - 4) == 0x2f31;
+}
+
+static __always_inline __u32 skip_blanks(struct scratch *s, __u32 position)
+{
+	__u32 i;
+
+	for (i = 0; i < EBG_HTTP_BLANKS && (byte_at(s, position) == ' ' || byte_at(s, position) == '\t'); i++)
+		position++;
+	return position;
+}
+
+/* Where the Host header's value stands. */
+__noinline int find_host(__u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i;
+
+	if (!s)
+		return SIGHT_UNREADABLE;
+	FORGET(s->cursor) = next_line(slot, 0);
+	if (!FORGET(s->cursor))
+		return FORGET(s->size) < EBG_MESSAGE ? SIGHT_PARTIAL : SIGHT_UNREADABLE;
+	if (!is_http1(s, FORGET(s->cursor)))
+		return SIGHT_NOTHING;
+	for (i = 0; i < EBG_HTTP_LINES; i++) {
+		__u32 line = FORGET(s->cursor);
+		__u32 next = next_line(slot, line);
+
+		if (!next)
+			return FORGET(s->size) < EBG_MESSAGE ? SIGHT_PARTIAL : SIGHT_UNREADABLE;
+		if (next - line < 3)
+			return SIGHT_NOTHING; /* the head's end */
+		if (((word_at(s, line) << 16 | word_at(s, line + 2)) | 0x20202020) == 0x686f7374 &&
+		    byte_at(s, line + 4) == ':')
+			return skip_blanks(s, line + 5);
+		FORGET(s->cursor) = next;
+	}
+	return SIGHT_UNREADABLE;
+}
+
+/* The port that a target names, or means: a proxy will connect there, whatever its own port is. */
+static __always_inline __u32 target_port(struct scratch *s)
+{
+	__u32 i, port = 0, position = FORGET(s->end);
+
+	for (i = 0; i < 5; i++) {
+		__u32 digit = byte_at(s, position + i) - '0';
+
+		if (digit > 9 || position + i >= FORGET(s->size))
+			break;
+		port = port * 10 + digit;
+	}
+	if (position && port && port <= 0xffff)
+		return port;
+	return byte_at(s, 0) == 'C' ? 443 : 80; /* CONNECT, or http:// */
+}
+
+/* The rules for the name that is presented at `position`, up to `length` bytes. */
+static __always_inline void read_presented(struct scratch *s, __u32 slot, int position, __u32 length,
+					   __u32 protocol_port)
+{
+	int read = position;
+
+	if (position > 0)
+		read = read_text_name(slot, position, length);
+	if (read < 0)
+		s->said = EBG_RULE_UNREADABLE << 2 | 3;
+	if (read <= 0)
+		return;
+	s->named = 1;
+	if (FORGET(s->proxied))
+		protocol_port = (protocol_port & ~0xffff) | target_port(s);
+	find_rules(slot);
+	s->said = match(s->found.slice.first, s->found.slice.count, protocol_port);
+	if (!s->said) {
+		const lead_t *alias = bpf_map_lookup_elem(&ebg_aliases, &s->hash);
+
+		if (alias && *alias >> 32 >= seconds())
+			s->said = follow(*alias, protocol_port);
+	}
+}
+
+/* What the first bytes of a connection present: s->kind, s->named, s->said, or s->wait: how many bytes will tell. */
+__noinline int look(__u32 slot, __u32 size, __u32 protocol_port)
+{
+	struct scratch *s = scratch(slot);
+	int position;
+
+	if (!s)
+		return -1;
+	s->kind = EBG_KIND_SEND;
+	s->named = s->wait = s->said = 0;
+	if (byte_at(s, 0) == EBG_TLS_HANDSHAKE && (size < 2 || byte_at(s, 1) == 3)) {
+		s->kind = EBG_KIND_TLS;
+		s->strict = 1;
+		s->proxied = 0;
+		if (size < EBG_TLS_RECORD + 1) {
+			s->wait = EBG_TLS_RECORD + 1;
+		} else if (byte_at(s, 5) == EBG_TLS_CLIENT_HELLO) {
+			if (size < word_at(s, 3) + EBG_TLS_RECORD) {
+				s->wait = word_at(s, 3) + EBG_TLS_RECORD;
+				return 0;
+			}
+			position = find_sni(slot);
+			read_presented(s, slot, position, FORGET(s->end), protocol_port);
+		} else { /* a hello could hide behind it: servers skip empty records */
+			s->said = EBG_RULE_UNREADABLE << 2 | 3;
+		}
+	} else if (size >= 4 && byte_at(s, 0) - 'A' < 26 && byte_at(s, 1) - 'A' < 26 && byte_at(s, 2) - 'A' < 26) {
+		s->kind = EBG_KIND_HTTP;
+		s->strict = 0;
+		/* a target that is cut could be the beginning of any name */
+		position = next_line(slot, 0) ? find_target(slot) : SIGHT_NOTHING;
+		s->proxied = position > 0;
+		if (position == SIGHT_NOTHING)
+			position = find_host(slot);
+		if (position != SIGHT_PARTIAL)
+			read_presented(s, slot, position, EBG_NAME, protocol_port);
+		else if (is_method(word_at(s, 0) << 16 | word_at(s, 2)))
+			s->wait = size + 1;
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * Names: read from a message, and the rules for them.
+ *
+ * Whether a name comes as labels behind lengths or as text with dots, what is left of it is the same: a hash of each
+ * label. From the last label to the first they make the hashes of the name's ends, and the longest end with rules
+ * decides. So `.example.org` meets whole labels only.
+ *
+ * The functions here are global ones, which the verifier checks once and not at each call. They can take numbers alone.
+ */
+#ifndef EBG_NAME_H
+#define EBG_NAME_H
+
+#include "scratch.h"
+
+/* The same numbers stand in module_utils/_names.py. */
+#define EBG_HASH_SEED 0xcbf29ce484222325ULL
+#define EBG_HASH_PRIME 0x9e3779b97f4a7c15ULL
+
+#define EBG_READ_STEPS 160 /* labels of a name, eight bytes at a time, and jumps to a part that stands elsewhere */
+#define EBG_JUMPS 16
+
+static __always_inline __u64 mixed(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * EBG_HASH_PRIME;
+	return hash ^ hash >> 32;
+}
+
+/* Lower case for eight bytes at a time. */
+static __always_inline __u64 lower(__u64 word)
+{
+	__u64 low = word & 0x7f7f7f7f7f7f7f7fULL;
+	__u64 from_a = low + 0x3f3f3f3f3f3f3f3fULL; /* the highest bit of a byte: it is at least 'A' */
+	__u64 above_z = low + 0x2525252525252525ULL;
+
+	return word | ((from_a ^ above_z) & ~word & 0x8080808080808080ULL) >> 2;
+}
+
+static __always_inline void begin_name(struct scratch *s)
+{
+	FORGET(s->left) = 0;
+	FORGET(s->count) = 0;
+	FORGET(s->written) = 0;
+	FORGET(s->jumps) = 0;
+	s->name[0] = 0;
+}
+
+/* Takes up to eight bytes of a label; -1 where the message ends before. */
+__noinline int take_word(__u32 slot, __u32 position, __u32 left)
+{
+	struct scratch *s = scratch(slot);
+	__u32 taken = left < 8 ? left : 8, count;
+	__u64 word;
+
+	if (!s || position + taken > FORGET(s->size))
+		return -1;
+	word = bpf_be64_to_cpu(*(__u64 *)(s->message + BELOW(EBG_MESSAGE, position)));
+	FORGET(s->label) = mixed(FORGET(s->label), lower(word >> (-8 * taken & 63)));
+	FORGET(s->position) = position + taken;
+	FORGET(s->left) = left - taken;
+	if (left > taken)
+		return 0;
+	count = FORGET(s->count);
+	s->labels[BELOW(EBG_LABELS, count)] = mixed(FORGET(s->label), FORGET(s->length));
+	FORGET(s->count) = count + 1;
+	return 0;
+}
+
+/*
+ * Reads the name at `start` of the message in the form of DNS. Returns the position behind it, or -1 where it can't be
+ * read. `follow`: 0 where a pointer to another part of the message has no place.
+ */
+__noinline int read_wire_name(__u32 slot, __u32 start, __u32 follow)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i;
+
+	if (!s)
+		return -1;
+	begin_name(s);
+	FORGET(s->position) = start;
+	FORGET(s->follow) = follow;
+	for (i = 0; i < EBG_READ_STEPS; i++) {
+		__u32 position = FORGET(s->position), left = FORGET(s->left), written;
+
+		if (position >= FORGET(s->size))
+			return -1;
+		if (!left) {
+			left = s->message[BELOW(EBG_MESSAGE, position)];
+			if (left >= 0xc0 && FORGET(s->follow)) {
+				__u32 jumps = FORGET(s->jumps) + 1;
+
+				if (jumps > EBG_JUMPS || position + 1 >= FORGET(s->size))
+					return -1;
+				if (jumps == 1)
+					FORGET(s->after) = position + 2;
+				FORGET(s->jumps) = jumps;
+				FORGET(s->position) = (left & 0x3f) << 8 |
+						      s->message[BELOW(EBG_MESSAGE, position + 1)];
+				continue;
+			}
+			written = FORGET(s->written);
+			if (left > 63 || written + 1 + left >= EBG_NAME)
+				return -1;
+			/* the label and what follows, which the next one overwrites, or the end */
+			bpf_probe_read_kernel(s->name + BELOW(EBG_NAME, written), 64,
+					      s->message + BELOW(EBG_MESSAGE, position));
+			position++;
+			if (!left)
+				return FORGET(s->jumps) ? FORGET(s->after) : position;
+			FORGET(s->written) = written + 1 + left;
+			FORGET(s->length) = left;
+			FORGET(s->label) = EBG_HASH_SEED;
+		}
+		if (take_word(slot, position, left) < 0)
+			return -1;
+	}
+	return -1;
+}
+
+/* Does a host end here, in HTTP? */
+static __always_inline int ends_host(__u8 c)
+{
+	return c <= ' ' || c == ':' || c == '/' || c == '?' || c == '#' || c == ',';
+}
+
+/*
+ * Reads the name at `start` as text, up to `length` bytes or what ends a host in HTTP. Returns 1, or 0 where there is
+ * no name but nothing or an address, or -1 where it can't be read. s->end is where a port follows, or 0. The name gets
+ * the form of DNS where it stands: the length of a label takes the place of what is in front of it.
+ */
+__noinline int read_text_name(__u32 slot, __u32 start, __u32 length)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i;
+
+	if (!s || !start)
+		return -1;
+	FORGET(s->position) = start - 1;
+	FORGET(s->digits) = 1;
+	for (i = 0; i < EBG_NAME; i++) {
+		__u32 position = start + i, size = FORGET(s->size), taken;
+		__u8 c = 0;
+
+		if (position >= EBG_MESSAGE)
+			return -1;
+		if (i < length && position < size)
+			c = s->message[BELOW(EBG_MESSAGE, position)];
+		if (i < length && FORGET(s->strict) && (ends_host(c) || c == '[' || c == '@'))
+			return -1;
+		if (c != '.' && !ends_host(c)) {
+			if (c < '0' || c > '9')
+				FORGET(s->digits) = 0;
+			continue;
+		}
+		taken = position - FORGET(s->position) - 1;
+		if (c == '.') {
+			if (!taken || taken > 63)
+				return -1;
+			s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = taken;
+			FORGET(s->position) = position;
+			FORGET(s->digits) = 1;
+			continue;
+		}
+		if (taken > 63)
+			return -1;
+		FORGET(s->end) = c == ':' ? position + 1 : 0;
+		if (taken && FORGET(s->digits))
+			return 0; /* a last label of digits: an IPv4 address */
+		s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = taken;
+		s->message[BELOW(EBG_MESSAGE, position)] = 0;
+		if (position >= size)
+			FORGET(s->size) = position + 1;
+		if (s->message[BELOW(EBG_MESSAGE, start)] == '[')
+			return 0; /* an IPv6 address */
+		if (read_wire_name(slot, start - 1, 0) < 0)
+			return -1;
+		return FORGET(s->count) ? 1 : 0;
+	}
+	return -1;
+}
+
+/* Finds the rules for the name that was read last; where there are none, its slice is empty. */
+__noinline int find_rules(__u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u64 hash = EBG_HASH_SEED;
+	__u32 i;
+
+	if (!s)
+		return -1;
+	__builtin_memset(&s->found, 0, sizeof(s->found));
+	for (i = 0; i < EBG_LABELS; i++) {
+		__u32 count = FORGET(s->count);
+		const struct ebg_name *name;
+
+		if (i >= count)
+			break;
+		hash = mixed(hash, s->labels[BELOW(EBG_LABELS, count - 1 - i)]);
+		FORGET(s->hash) = hash;
+		hash = FORGET(s->hash);
+		name = bpf_map_lookup_elem(&ebg_names, &hash);
+		if (name)
+			s->found = i + 1 == count ? name->itself : name->below;
+	}
+	FORGET(s->hash) = hash;
+	return 0;
+}
+
+#endif

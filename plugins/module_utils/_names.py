@@ -1,0 +1,86 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. A name in its three forms: text, the bytes of DNS messages, the hash that the kernel's tables know. Pure.
+
+Text is lower case, without a trailing dot; the root is '.'. What is no letter, digit, hyphen or underscore stands there
+as \\DDD, its byte in decimal, as in DNS master files; so a dot always parts two labels.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+SEED = 0xcbf29ce484222325
+PRIME = 0x9e3779b97f4a7c15
+WORD = 0xffffffffffffffff
+LABEL_SIZE, NAME_SIZE = 63, 255  # what DNS allows; a name's size counts the lengths and the 0 at its end
+
+UNREADABLE = re.compile(rb'[^a-z0-9_-]')
+ESCAPED = re.compile(rb'\\([0-9]{3})')
+
+
+def labels(text):
+    """The labels of a name, as bytes. ValueError where the text is not ASCII, or \\DDD is no byte."""
+    name = text.encode('ascii')
+    name = name[:-1] if name.endswith(b'.') else name
+    if not name:
+        return []
+    if b'\\' in name:
+        return [ESCAPED.sub(lambda match: bytes([int(match.group(1))]), label).lower() for label in name.split(b'.')]
+    return name.lower().split(b'.')
+
+
+def ends(text):
+    """The name and every name above it, the longest first: a.b.c, b.c, c."""
+    found = [text]
+    while '.' in found[-1]:
+        found.append(found[-1].partition('.')[2])
+    return found
+
+
+# Names come in families: most of their labels were hashed a moment ago.
+@functools.lru_cache(maxsize=4096)
+def label_hash(label):
+    """Eight bytes at a time, the first one highest, because that is how the kernel gets through a name in time."""
+    state = SEED
+    for start in range(0, len(label), 8):
+        state = ((state ^ int.from_bytes(label[start:start + 8], 'big')) * PRIME) & WORD
+        state ^= state >> 32
+    state = ((state ^ len(label)) * PRIME) & WORD
+    return state ^ state >> 32
+
+
+def name_hash(text):
+    """From the last label to the first: so the kernel gets the hash of each of a name's ends on its way."""
+    state = SEED
+    for label in reversed(labels(text)):
+        state = ((state ^ label_hash(label)) * PRIME) & WORD
+        state ^= state >> 32
+    return state
+
+
+def to_wire(text):
+    """The name as in DNS messages: each label behind its length, a 0 at the end. ValueError where DNS has no such."""
+    wire = b''
+    for label in labels(text):
+        if not 0 < len(label) <= LABEL_SIZE:
+            raise ValueError('%r has a label of %d bytes' % (text, len(label)))
+        wire += bytes([len(label)]) + label
+    if len(wire) + 1 > NAME_SIZE:
+        raise ValueError('%r has %d bytes' % (text, len(wire) + 1))
+    return wire + b'\0'
+
+
+def from_wire(wire):
+    """The text of what the kernel kept of a name; it may be cut, and then ends where it does."""
+    found, place = [], 0
+    while place < len(wire) and wire[place]:
+        found.append(bytes(wire[place + 1:place + 1 + wire[place]]).lower())
+        place += 1 + wire[place]
+    return '.'.join(UNREADABLE.sub(_escape, label).decode('ascii') for label in found if label) or '.'
+
+
+def _escape(match):
+    return b'\\%03d' % ord(match.group())
