@@ -10,6 +10,7 @@ struct {
 	enum ebg_hook hook;
 	enum ebg_counter counter;
 	enum ebg_rule rule;
+	enum ebg_hash hash;
 	enum ebg_protocol protocol;
 	struct ebg_config config;
 	struct ebg_net_key net_key;

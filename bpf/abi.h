@@ -81,6 +81,14 @@ enum ebg_rule {
 	EBG_RULE_FIRST,
 };
 
+/* Of the hash of a name, see name.h; in halves, because BTF has no larger numbers. */
+enum ebg_hash {
+	EBG_HASH_SEED_HIGH = 0xcbf29ce4,
+	EBG_HASH_SEED_LOW = 0x84222325,
+	EBG_HASH_PRIME_HIGH = 0x9e3779b9,
+	EBG_HASH_PRIME_LOW = 0x7f4a7c15,
+};
+
 enum ebg_protocol {
 	EBG_PROTOCOL_ANY = 0,
 };

@@ -159,7 +159,7 @@ static __always_inline int read_address(struct scratch *s, __u32 position, __u32
 	if (length == 4) {
 		key.address[10] = key.address[11] = 0xff;
 		__builtin_memcpy(key.address + 12, s->message + position, 4);
-	} else if (position + 16 <= EBG_MESSAGE) {
+	} else {
 		__builtin_memcpy(key.address, s->message + position, 16);
 	}
 	if (is_here(key.address))

@@ -38,7 +38,7 @@ def constants(types):
         if kind['kind'] == 'ENUM' and kind['name'].startswith('ebg_'):
             yield '\n# enum %s\n' % kind['name']
             for value in kind['values']:
-                yield '%s = %d\n' % (value['name'][len('EBG_'):], value['val'])
+                yield '%s = %d\n' % (value['name'][len('EBG_'):], value['val'] & 0xffffffff)
 
 
 def structures(types):

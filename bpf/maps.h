@@ -41,8 +41,8 @@ struct {
 } ebg_ports SEC(".maps");
 
 /*
- * A way to an address or a name: the slice of its rules, and until when it holds. In one word, so that it is read whole:
- * seconds since boot, 24 bits of the slice's start, 8 of its length. 0: none.
+ * A way to an address or a name: the slice of its rules, and until when it holds. In one word, so that it is read
+ * whole: seconds since boot, 24 bits of the slice's start, 8 of its length. 0: none.
  */
 typedef __u64 lead_t;
 

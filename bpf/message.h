@@ -107,7 +107,6 @@ __noinline int find_target(__u32 slot)
 		return SIGHT_NOTHING;
 	if (s->message[0] == 'C' && s->message[1] == 'O' && s->message[2] == 'N' && s->message[7] == ' ')
 		return 8;
-	FORGET(s->cursor) = 0;
 	for (i = 0; i < 32; i++) { /* a method, and a scheme */
 		__u32 c = s->message[i];
 

@@ -13,9 +13,8 @@
 
 #include "scratch.h"
 
-/* The same numbers stand in module_utils/_names.py. */
-#define EBG_HASH_SEED 0xcbf29ce484222325ULL
-#define EBG_HASH_PRIME 0x9e3779b97f4a7c15ULL
+#define EBG_HASH_SEED ((__u64)EBG_HASH_SEED_HIGH << 32 | EBG_HASH_SEED_LOW)
+#define EBG_HASH_PRIME ((__u64)EBG_HASH_PRIME_HIGH << 32 | EBG_HASH_PRIME_LOW)
 
 #define EBG_READ_STEPS 160 /* labels of a name, eight bytes at a time, and jumps to a part that stands elsewhere */
 #define EBG_JUMPS 16

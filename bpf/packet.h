@@ -112,7 +112,10 @@ static __always_inline __u32 tcp_payload(struct __sk_buff *skb, const struct pac
 	return packet->transport + (offset >> 4) * 4;
 }
 
-/* Has the agent end the socket whose packet was refused: TCP would go on trying, and not every client of DNS heeds EPERM. */
+/*
+ * Has the agent end the socket whose packet was refused: TCP would go on trying, and not every client of DNS heeds
+ * EPERM.
+ */
 static __always_inline void end_sender(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct ebg_refusal refusal = { .cookie = bpf_get_socket_cookie(skb),

@@ -53,8 +53,8 @@ static __always_inline struct scratch *scratch(__u32 slot)
 }
 
 /*
- * A free slot's memory, or NULL. Works without atomics that return something, which kernels before 5.12 lack. Its number
- * is in it, so that the verifier need not follow each number by itself.
+ * A free slot's memory, or NULL. Works without atomics that return something, which kernels before 5.12 lack. Its
+ * number is in it, so that the verifier need not follow each number by itself.
  */
 static __always_inline struct scratch *claim(void)
 {

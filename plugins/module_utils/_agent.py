@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. The agent: one small process beside a guard. Enforcement does not need it.
 
-It removes what a start leaves that dies half-way, lets the processes of `join_users` in, looks the names of the rules up
-again and again, ends the sockets of those who ignore that they were refused, and takes a forgotten guard down when its
-time is over. It is started before anything else of a guard exists, from a file without a name, so that
+It removes what a start leaves that dies half-way, lets the processes of `join_users` in, looks the names of the rules
+up again and again, ends the sockets of those who ignore that they were refused, and takes a forgotten guard down when
+its time is over. It is started before anything else of a guard exists, from a file without a name, so that
 nothing can be left behind between its start and the first thing that it watches over.
 """
 
@@ -105,6 +105,13 @@ def stop(identity):
         with contextlib.suppress(ProcessLookupError):
             os.kill(identity['pid'], signal.SIGKILL)  # it holds nothing that would have to be put away
         time.sleep(0.01)
+
+
+def stop_lost(place):
+    """End the agents of a guard whose memory can't be read, so that nobody knows their pids."""
+    for pid in _cgroup.pids(os.path.dirname(place.cgroup)):
+        if _cgroup.command_of(pid).endswith(' ebpf_guard agent ' + place.name):
+            stop({'pid': pid, 'started': _started(pid)})
 
 
 def make_doors(place, uids):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The deploy cgroup: where cgroup2 is mounted, and making, listing, emptying and removing a directory of it."""
+"""PRIVATE. The deploy cgroup: where cgroup2 is mounted; making, listing, emptying and removing a directory of it."""
 
 from __future__ import annotations
 

@@ -57,8 +57,10 @@ def absent(name, check_mode=False):
         try:
             state = place.read()
         except GuardError as error:
-            if not check_mode:
-                sweep(place)
+            if check_mode:
+                raise
+            _agent.stop_lost(place)
+            sweep(place)
             raise GuardError('%s It has been taken down, and its report is lost.' % error)
         breaches, damages = _health.faults(place, state)
         past = state['breaches'] if state else []
@@ -92,13 +94,13 @@ def expire(place):
 def learn(place, addresses):
     """Tell the kernel what the names of the rules lead to by now; {name: [addresses]}."""
     kernel = _libbpf.Kernel(_libbpf.Library())
-    link = kernel.open(place.pin('ebg_ingress'))
-    program = kernel.program(kernel.link_info(link).prog_id)
-    try:
+    with contextlib.ExitStack() as opened:
+        link = kernel.open(place.pin('ebg_ingress'))
+        opened.callback(os.close, link)
+        program = kernel.program(kernel.link_info(link).prog_id)
+        opened.callback(os.close, program)
         for name, found in addresses.items():
             _learn.tell(kernel, program, name, found)
-    finally:
-        _libbpf.close((link, program))
 
 
 def refusals(place):
@@ -192,7 +194,8 @@ def _bring_up(place, request, addresses, breaches, old):
     library = _libbpf.Library()
     kernel = _libbpf.Kernel(library)
     began = time.monotonic()
-    loaded = _load(library, kernel, request.objects['guard'], compiled, _health.ledger_maps(kernel, place) if old else {})
+    ledger = _health.ledger_maps(kernel, place) if old else {}
+    loaded = _load(library, kernel, request.objects['guard'], compiled, ledger)
     for name, found in addresses.items():
         _learn.tell(kernel, loaded.program_fd('ebg_ingress'), name, found)
     if old:

@@ -55,8 +55,8 @@ fi
 %(names)sexec %(shell)s "$@"
 '''
 
-# A denied question ends a search of the C library. So where the host has it try the search list first, a name with a dot
-# is asked for as it is before: the name itself may be allowed.
+# A denied question ends a search of the C library. So where the host has it try the search list first, a name with a
+# dot is asked for as it is before: the name itself may be allowed.
 AS_IS = '''RES_OPTIONS="${RES_OPTIONS:+$RES_OPTIONS }ndots:1"
 export RES_OPTIONS
 '''

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. Has the kernel learn which names lead to an address, where no DNS answer showed it.
 
-The program that reads DNS answers is the only one that writes this down, so that nothing that two write at once is lost.
-So what the host's own resolver knows is given to it as an answer: run by the kernel's test facility, it reaches nobody.
+The program that reads DNS answers is the only one that writes this down, so that nothing that two write at once is
+lost. So what the host's own resolver knows is given to it as an answer: run by the kernel's test facility, it reaches nobody.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ QUESTION = b'\xc0\x0c'  # "the name of the question", in a record
 
 
 def tell(kernel, program, name, addresses, seconds=FOR_EVER, alias_of=None):
-    """`name`, which may be an alias of another, leads to these addresses; for so many seconds, which is never too short."""
+    """`name`, which may be an alias of another, leads to these addresses for so many seconds."""
     for start in range(0, len(addresses), AT_ONCE):
         records = [_record(CNAME, _names.to_wire(alias_of), seconds)] if alias_of else []
         records += [record(address, seconds) for address in addresses[start:start + AT_ONCE]]

@@ -12,8 +12,10 @@ from __future__ import annotations
 import functools
 import re
 
-SEED = 0xcbf29ce484222325
-PRIME = 0x9e3779b97f4a7c15
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+
+SEED = _abi.HASH_SEED_HIGH << 32 | _abi.HASH_SEED_LOW
+PRIME = _abi.HASH_PRIME_HIGH << 32 | _abi.HASH_PRIME_LOW
 WORD = 0xffffffffffffffff
 LABEL_SIZE, NAME_SIZE = 63, 255  # what DNS allows; a name's size counts the lengths and the 0 at its end
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import queue
 import socket
@@ -118,44 +119,36 @@ def _still(policy, rule):
     return holds + ' A connection to its address that presents no name is not, until the address is known.'
 
 
+def _settings(resolv_conf):
+    """[[keyword, value, ...]] of resolv.conf(5); comments have no keyword that anybody asks for."""
+    try:
+        with open(resolv_conf) as lines:
+            return [words for words in map(str.split, lines) if words]
+    except OSError:
+        return []
+
+
 def resolvers(resolv_conf=RESOLV_CONF):
     """The DNS servers of this host; the resolver library takes the first three."""
     found = []
-    try:
-        with open(resolv_conf) as lines:
-            for line in lines:
-                words = line.split()
-                if len(words) > 1 and words[0] == 'nameserver':
-                    try:
-                        found.append(str(ipaddress.ip_address(words[1].partition('%')[0])))
-                    except ValueError:
-                        continue
-    except OSError:
-        pass
+    for keyword, *address in _settings(resolv_conf):
+        if keyword == 'nameserver':
+            with contextlib.suppress(ValueError):
+                found.append(str(ipaddress.ip_address(''.join(address[:1]).partition('%')[0])))
     return found[:3] or ['127.0.0.1']
 
 
 def search_domains(resolv_conf=RESOLV_CONF):
     """The domains that the resolver library puts behind a short name, in its order; the last line of these counts."""
     found = []
-    try:
-        with open(resolv_conf) as lines:
-            for line in lines:
-                words = line.split()
-                if words and words[0] in ('search', 'domain'):
-                    wanted = words[1:] if words[0] == 'search' else words[1:2]
-                    found = [word.rstrip('.').lower() for word in wanted]
-    except OSError:
-        pass
-    return [domain for domain in found if domain]
+    for keyword, *domains in _settings(resolv_conf):
+        if keyword in ('search', 'domain'):
+            found = domains if keyword == 'search' else domains[:1]
+    return [domain for domain in (name.rstrip('.').lower() for name in found) if domain]
 
 
 def searches_first(resolv_conf=RESOLV_CONF):
     """Does the resolver library try the search list before a name that has a dot? (ndots, see resolv.conf(5).)"""
-    try:
-        with open(resolv_conf) as lines:
-            options = [word for line in lines if line.split()[:1] == ['options'] for word in line.split()[1:]]
-    except OSError:
-        return False
-    dots = [option[len('ndots:'):] for option in options if option.startswith('ndots:')]
+    dots = [option[len('ndots:'):] for keyword, *options in _settings(resolv_conf) if keyword == 'options'
+            for option in options if option.startswith('ndots:')]
     return bool(dots) and dots[-1].isdigit() and int(dots[-1]) > 1

@@ -44,8 +44,9 @@ SEALED = Matcher(False, _abi.RULE_DEFAULT, *EVERYTHING)  # what a sealed room le
 def compile_rules(policy, observe, resolvers, numbers, generation):
     """Compiled: `config`, and the ctypes arrays `keys` and `nets`, `hashes` and `names`, and `ports`, which both share.
 
-    `resolvers`: the host's DNS servers, which a sealed room (`default: deny`) leaves open, and which no name denies. `numbers`: {rule id: the
-    rule's number in the kernel}. `generation`: the number of these rules among those that the guard has had.
+    `resolvers`: the host's DNS servers, which a sealed room (`default: deny`) leaves open, and which no name denies.
+    `numbers`: {rule id: the rule's number in the kernel}. `generation`: the number of these rules among those that the
+    guard has had.
     """
     rules = [(rule, _of_rule(rule, numbers[rule.id])) for rule in policy.all_rules]
     slices = _Slices()

@@ -147,6 +147,8 @@ BREAKAGES = {
                          "was removed and made anew"),
     "cgroup removed": (f"rmdir {CGROUP}", "was removed."),
     "link detached": (f"bpftool link detach pinned {PINS}/ebg_connect4", "The link of ebg_connect4 was detached"),
+    "message program detached": (  # it has no link, and no pin but that of its map
+        f"bpftool prog detach name ebg_message msg_verdict pinned {PINS}/ebg_sockets", "The program ebg_message was"),
     "link unpinned": (f"rm {PINS}/ebg_egress", "The link of ebg_egress was unpinned"),
     "ledger unpinned": (f"rm {PINS}/ebg_denied", "The map ebg_denied was unpinned."),
     "rules unpinned": (f"rm {PINS}/ebg_nets", "The map ebg_nets was unpinned."),
@@ -174,9 +176,20 @@ def test_what_is_broken_is_reported_and_mended(controller, fleet, what):
     assert denied(fleet)
     report = controller.call("ebpf_guard", state="absent")
     assert report["counters"]["connect"]["denied"] == (1 if what == "all unpinned" else 2)
-    breach = what.startswith(("cgroup", "link", "all"))  # accesses may have passed unseen: the end knows of it
+    breach = what.startswith(("cgroup", "message", "link", "all"))  # accesses may have passed unseen: the end knows of it
     seen = "was unpinned" if what == "all unpinned" else sentence
     assert any(seen in fault for fault in report["faults"]) == breach, report["faults"]
+
+
+def test_a_guard_of_another_version_is_not_touched_but_taken_down(controller, fleet):
+    """Its records have another form, so that reading them would be reading something else."""
+    controller.call("ebpf_guard", policy=policy("drill"))
+    fleet.exec("web1", "sed", "-i", 's/"abi": [0-9]*/"abi": 1/', "/run/ebpf_guard/deploy/state.json")
+    for arguments in ({"policy": policy("drill")}, {"state": "absent"}):
+        _results, run = controller.adhoc("ebpf_guard", arguments)
+        run.ended(2).said("another version of this collection", "state=absent")
+    assert remains(fleet) == []
+    assert not controller.call("ebpf_guard", state="absent")["changed"]
 
 
 def test_a_guard_that_was_broken_until_its_end_fails_the_host(controller, fleet):
