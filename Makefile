@@ -8,7 +8,7 @@ VERSION := $(shell sed -n 's/^version: //p' galaxy.yml)
 ARTIFACT := $(BUILD)/dist/loopbreak-deploy-$(VERSION).tar.gz
 COLLECTIONS := $(BUILD)/collections
 INSTALLED := $(COLLECTIONS)/ansible_collections/loopbreak/deploy
-OBJECTS := ebpf_guard.bpf.o ebpf_guard_unix.bpf.o
+OBJECTS := ebpf_guard.bpf.o ebpf_guard_files.bpf.o ebpf_guard_unix.bpf.o ebpf_guard_unix_cgroup.bpf.o
 ABI := plugins/module_utils/_abi.py
 BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h bpf/*.py)
 CLANG := clang-14
@@ -18,7 +18,7 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test unit kernel integration quality lint bench bpf dist clean
+.PHONY: help demo test unit kernel integration kernels vm quality lint bench bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
@@ -26,6 +26,8 @@ help:
 	@echo "make unit         the tests of what touches no kernel"
 	@echo "make kernel       the BPF programs in this kernel"
 	@echo "make integration  plays over SSH on test hosts"
+	@echo "make kernels      the role on virtual machines with every supported kernel; writes docs/kernels.md"
+	@echo "make vm           a root shell on such a machine: make vm KERNEL=5.10, 6.1, 6.12 or sid"
 	@echo "make quality      ansible-test sanity, ansible-lint, galaxy-importer, molecule"
 	@echo "make lint         ansible-lint with the production profile"
 	@echo "make bench        what a guard costs, as ratios; a table and build/bench.json"
@@ -44,10 +46,18 @@ unit integration quality: $(INSTALLED)/MANIFEST.json
 kernel: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/bpf
 
+kernels: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests/vm
+
+vm: KERNEL ?= 6.12
+vm: $(INSTALLED)/MANIFEST.json
+	@$(BIN)/python tests/vm/machines.py $(KERNEL)
+
 lint: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality -k lint
 
-bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load servers empty.bpf.o)
+bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load servers opens empty.bpf.o)
+	@$(BIN)/python tests/vm/images.py 6.12
 	@$(BIN)/python bench/bench.py
 
 $(BUILD)/bench/empty.bpf.o: bench/empty.bpf.c $(BUILD)/packages.stamp
@@ -56,7 +66,7 @@ $(BUILD)/bench/empty.bpf.o: bench/empty.bpf.c $(BUILD)/packages.stamp
 
 $(BUILD)/bench/%: bench/%.c $(BUILD)/packages.stamp
 	mkdir -p $(@D)
-	$(CLANG) -O2 -Wall -Wextra -Wno-unused-result -Werror $< -o $@
+	$(CLANG) -O2 -static -Wall -Wextra -Wno-unused-result -Werror $< -o $@
 
 bpf: $(addprefix $(BUILD)/bpf/,$(OBJECTS) _abi.py)
 	cp $(addprefix $(BUILD)/bpf/,$(OBJECTS)) plugins/
@@ -65,7 +75,9 @@ bpf: $(addprefix $(BUILD)/bpf/,$(OBJECTS) _abi.py)
 dist: $(INSTALLED)/MANIFEST.json
 
 $(BUILD)/bpf/ebpf_guard.bpf.o: SOURCE := guard.bpf.c
+$(BUILD)/bpf/ebpf_guard_files.bpf.o: SOURCE := files.bpf.c
 $(BUILD)/bpf/ebpf_guard_unix.bpf.o: SOURCE := unix.bpf.c
+$(BUILD)/bpf/ebpf_guard_unix_cgroup.bpf.o: SOURCE := unix_cgroup.bpf.c
 $(addprefix $(BUILD)/bpf/,$(OBJECTS)): $(BPF_SOURCES) $(BUILD)/packages.stamp
 	mkdir -p $(@D)
 	cd bpf && $(CLANG) $(CLANG_FLAGS) -c $(SOURCE) -o ../$@

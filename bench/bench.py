@@ -19,6 +19,7 @@ import sys
 import time
 from pathlib import Path
 
+import files
 from report import Check, Row, as_mapping, as_table, interleaved
 from room import BUILT, OBJECT, PROXY, ROOT, SERVER, SERVER_CPU, Room, enter, run
 
@@ -137,8 +138,12 @@ def dns_row(room, cgroups):
     return [row]
 
 
+def files_row(_room, _cgroups):
+    return files.rows()
+
+
 ENFORCE_RULES = "100,000 rules"
-ROWS = [start_row, connect_row, write_row, sendfile_row, dns_row, http_row]
+ROWS = [start_row, connect_row, write_row, sendfile_row, dns_row, http_row, files_row]
 
 
 # --- the run ---

@@ -23,10 +23,9 @@ BUILT = ROOT / "build" / "bench"
 INSTALLED = ROOT / "build" / "collections" / "ansible_collections" / "loopbreak" / "deploy"
 PLUGINS = INSTALLED / "plugins"
 OBJECT = PLUGINS / "ebpf_guard.bpf.o"
-OBJECTS = {"guard": str(OBJECT), "unix": str(PLUGINS / "ebpf_guard_unix.bpf.o")}
 
 sys.path.insert(0, str(ROOT / "build" / "collections"))
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _state  # noqa: E402
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _objects, _state  # noqa: E402
 
 SERVER = "192.0.2.1"    # the room has no other network, so nobody else has these
 PROXY = "192.0.2.3"
@@ -109,7 +108,8 @@ class Room:
 
     def start_guard(self, name, policy):
         """Brings a guard up, in a process of its own; returns what that took (start.py)."""
-        wanted = {"name": NAME + name, "policy": policy, "objects": OBJECTS}
+        objects = {name: str(PLUGINS / file) for name, file in _objects.FILES.items()}
+        wanted = {"name": NAME + name, "policy": policy, "objects": objects}
         return json.loads(run(sys.executable, HERE / "start.py", input=json.dumps(wanted)))
 
     def end_guard(self, name):

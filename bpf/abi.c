@@ -28,4 +28,9 @@ struct {
 	struct ebg_path path;
 	struct ebg_refusal refusal;
 	struct ebg_asked asked;
+	struct ebg_inode inode;
+	struct ebg_open_file open_file;
+	struct ebg_filesystem filesystem;
+	struct ebg_file_rule file_rule;
+	struct ebg_filter filter;
 } ebg_abi;

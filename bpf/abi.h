@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 enum ebg_limit {
-	EBG_ABI_VERSION = 2,      /* of the maps that outlive a loader; a guard of another version is not touched */
+	EBG_ABI_VERSION = 3,      /* of the maps that outlive a loader; a guard of another version is not touched */
 	EBG_SLICE = 64,           /* port matchers that can apply to one network or name, wider ones' included */
 	EBG_MAX_DENIED = 16384,   /* details of denials: endpoint, name and process */
 	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint and name */
@@ -21,6 +21,8 @@ enum ebg_limit {
 	EBG_MAX_HEARD = 16384,    /* pairs of address and name that reports know */
 	EBG_MAX_ASKED = 16384,    /* questions that are remembered, the latest ones */
 	EBG_REFUSALS = 65536,     /* bytes of the ring that the agent reads */
+	EBG_LENGTHS = 4,          /* words of 64 bits, one for each length of a file's name */
+	EBG_FILTER = 512,         /* words of 64 bits in each half of the filter of file rules */
 	EBG_RESOLVERS = 3,        /* DNS servers that the resolver library asks */
 	EBG_NAME = 256,           /* bytes of a name; DNS allows 255 */
 	EBG_ARGS = 256,           /* bytes of a command line that are kept */
@@ -41,6 +43,8 @@ enum ebg_kind {
 	EBG_KIND_TLS,     /* a name presented as TLS SNI */
 	EBG_KIND_HTTP,    /* a name presented as HTTP Host, request target, or CONNECT */
 	EBG_KIND_UNIX,    /* a unix socket */
+	EBG_KIND_FILE,    /* a file opened, made, removed, renamed, linked or truncated */
+	EBG_KIND_EXEC,    /* a file executed */
 	EBG_KINDS,
 };
 
@@ -62,6 +66,16 @@ enum ebg_hook {
 	EBG_HOOK_MESSAGE, /* sk_msg, which sees only what sockops gave it */
 	EBG_HOOK_CREATE,
 	EBG_HOOK_UNIX, /* an object of its own, for kernels from 6.7 on */
+	EBG_HOOK_OPEN, /* this one and the next: the object of the file rules */
+	EBG_HOOK_TRUNCATE,
+	EBG_HOOK_MKNOD,
+	EBG_HOOK_MKDIR,
+	EBG_HOOK_RMDIR,
+	EBG_HOOK_UNLINK,
+	EBG_HOOK_SYMLINK,
+	EBG_HOOK_LINK,
+	EBG_HOOK_RENAME,
+	EBG_HOOK_EXEC,
 	EBG_HOOKS,
 };
 
@@ -207,6 +221,42 @@ struct ebg_refusal {
 	__u16 destination_port;
 	__u8 protocol;
 	__u8 padding[3];
+};
+
+/* A file or a directory, as the kernel knows it: the same through every mount, hard link and name. */
+struct ebg_inode {
+	__u64 number;
+	__u32 device; /* of the file system, as the kernel writes it */
+	__u32 generation;
+};
+
+/* A file that is open in the process that asks, see the identify program. */
+struct ebg_open_file {
+	struct ebg_inode inode;
+	__u32 fd;
+	__u8 padding[4];
+};
+
+/* A type of file systems; the subtype is what follows its dot, or * for all that have none of their own here. */
+struct ebg_filesystem {
+	__u8 type[32];
+	__u8 subtype[32];
+};
+
+/* What holds for a file, all below a directory, or a type of file systems. */
+struct ebg_file_rule {
+	__u32 rule;
+	__u16 deny;
+	__u16 remote; /* of a type: its files come over a network */
+};
+
+/* Says of most files at once that no rule names them. A set bit only says that it is worth a look. */
+struct ebg_filter {
+	__u64 lengths[EBG_LENGTHS]; /* of the last parts of paths */
+	__u64 names[EBG_FILTER];
+	__u64 inodes[EBG_FILTER];
+	__u32 filesystems; /* 1: types of file systems matter */
+	__u32 traced;      /* 1: what is executed is seen by the tracepoint alone */
 };
 
 /* A question that a process asked, whatever came of it. */

@@ -4,7 +4,6 @@
 #define EBG_DNS_H
 
 #include "name.h"
-#include "record.h"
 
 #define EBG_DNS_HEADER 12
 #define EBG_RECORDS 32 /* of an answer that are read */

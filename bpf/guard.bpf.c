@@ -14,13 +14,6 @@
 #include "message.h"
 #include "packet.h"
 
-static __always_inline const struct ebg_config *configuration(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&ebg_config, &zero);
-}
-
 /* Where names are denied and the mode denies, what could carry a name past the programs has to be refused. */
 static __always_inline int strict(const struct ebg_config *config)
 {

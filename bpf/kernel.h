@@ -53,7 +53,96 @@ struct tcp_sock {
 	__u8 fastopen_connect : 1;
 } EBG_CORE;
 
+/* Of files. */
+struct qstr {
+	__u32 len;
+	const unsigned char *name;
+} EBG_CORE;
+
+struct file_system_type {
+	const char *name;
+} EBG_CORE;
+
+struct super_block {
+	__u32 s_dev;
+	struct file_system_type *s_type;
+	char *s_subtype; /* behind the dot: sshfs in fuse.sshfs */
+} EBG_CORE;
+
+struct inode {
+	unsigned long i_ino;
+	__u32 i_generation;
+	struct super_block *i_sb;
+} EBG_CORE;
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode; /* NULL: nothing has this name yet */
+	struct super_block *d_sb;
+} EBG_CORE;
+
+struct vfsmount {
+	struct dentry *mnt_root;
+} EBG_CORE;
+
+struct mnt_namespace;
+
+struct mount {
+	struct mount *mnt_parent; /* of the topmost: itself */
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
+} EBG_CORE;
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+} EBG_CORE;
+
+struct file {
+	struct path f_path;
+	unsigned int f_flags;
+} EBG_CORE;
+
+struct linux_binprm {
+	struct file *file;
+} EBG_CORE;
+
+/* What an iterator over open files gets. */
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} EBG_CORE;
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
+} EBG_CORE;
+
 struct sockaddr;
+
+/* Of unix sockets: the path that a server has given its own. */
+struct sockaddr_un {
+	char sun_path[108];
+} EBG_CORE;
+
+struct unix_address {
+	struct sockaddr_un name[0];
+} EBG_CORE;
+
+struct unix_sock {
+	struct unix_address *addr; /* NULL: it has none */
+} EBG_CORE;
+
+struct sock;
+
+struct socket {
+	struct sock *sk;
+} EBG_CORE;
 
 /* What a program on addresses of sockets really gets. */
 struct bpf_sock_addr_kern {
@@ -88,6 +177,10 @@ struct bpf_sock_addr_kern {
 		barrier_var(_index);        \
 		_index & ((size) - 1);      \
 	})
+
+#define EBG_LAST_ERROR (-4095) /* an address from here on is an errno, and none that is negative is in user space */
+#define EBG_BYTE_OFFSET 0 /* of __builtin_preserve_field_info: where the field is */
+#define EBG_FOR_EXEC 0x20 /* in f_flags: opened to be executed */
 
 #define EBG_PASS 1
 #define EBG_REFUSE 0

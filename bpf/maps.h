@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * Every map. The first four are the rules: filled before a program attaches, never changed after. A new policy comes
- * with programs and rule maps of its own, and with the two maps of what was learned, because that speaks of rules: what
- * the ledger has heard is learned anew. The ledger stays when the rules change, so that counts go on.
+ * What the programs of the network know. The first three are rules, as ebg_config: filled before a program attaches,
+ * never changed after. A new policy comes with programs and rule maps of its own, and with the two maps of what was
+ * learned, because that speaks of rules: what the ledger has heard is learned anew. The ledger stays when the rules
+ * change, so that counts go on.
  */
 #ifndef EBG_MAPS_H
 #define EBG_MAPS_H
 
-#include "counters.h"
+#include "config.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ebg_config);
-} ebg_config SEC(".maps");
-
-/* max_entries of the next three: set by the loader to what the policy needs */
+/* max_entries of these three: set by the loader to what the policy needs */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 1);
@@ -79,22 +73,6 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, EBG_MAX_DENIED);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct ebg_denial);
-	__type(value, struct ebg_record);
-} ebg_denied SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, EBG_MAX_OBSERVED);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct ebg_observation);
-	__type(value, struct ebg_record);
-} ebg_observed SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, EBG_MAX_HEARD);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct ebg_heard_key);
@@ -145,13 +123,5 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } ebg_sockets SEC(".maps");
-
-/* A record of zeros: too large for the stack, so new records are copied from here. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ebg_record);
-} ebg_blank SEC(".maps");
 
 #endif

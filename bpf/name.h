@@ -11,19 +11,12 @@
 #ifndef EBG_NAME_H
 #define EBG_NAME_H
 
+#include "hash.h"
 #include "scratch.h"
-
-#define EBG_HASH_SEED ((__u64)EBG_HASH_SEED_HIGH << 32 | EBG_HASH_SEED_LOW)
-#define EBG_HASH_PRIME ((__u64)EBG_HASH_PRIME_HIGH << 32 | EBG_HASH_PRIME_LOW)
+#include "verdict.h"
 
 #define EBG_READ_STEPS 160 /* labels of a name, eight bytes at a time, and jumps to a part that stands elsewhere */
 #define EBG_JUMPS 16
-
-static __always_inline __u64 mixed(__u64 hash, __u64 word)
-{
-	hash = (hash ^ word) * EBG_HASH_PRIME;
-	return hash ^ hash >> 32;
-}
 
 /* Lower case for eight bytes at a time. */
 static __always_inline __u64 lower(__u64 word)

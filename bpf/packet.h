@@ -8,6 +8,7 @@
 
 #include "endpoint.h"
 #include "scratch.h"
+#include "verdict.h"
 
 #define EBG_EXTENSION_HEADERS 6
 

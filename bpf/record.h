@@ -3,7 +3,37 @@
 #ifndef EBG_RECORD_H
 #define EBG_RECORD_H
 
-#include "verdict.h"
+#include "config.h"
+#include "counters.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, EBG_MAX_DENIED);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ebg_denial);
+	__type(value, struct ebg_record);
+} ebg_denied SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, EBG_MAX_OBSERVED);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ebg_observation);
+	__type(value, struct ebg_record);
+} ebg_observed SEC(".maps");
+
+/* A record of zeros: too large for the stack, so new records are copied from here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ebg_record);
+} ebg_blank SEC(".maps");
+
+struct judgement {
+	__u32 rule;
+	__u32 deny;
+};
 
 static __always_inline __u64 cgroup_of(struct task_struct *task)
 {

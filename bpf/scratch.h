@@ -6,7 +6,8 @@
 #ifndef EBG_SCRATCH_H
 #define EBG_SCRATCH_H
 
-#include "verdict.h"
+#include "abi.h"
+#include "kernel.h"
 
 #define EBG_SLOTS 16
 #define EBG_MESSAGE 4096 /* bytes of a message that are looked at */

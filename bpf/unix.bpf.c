@@ -1,50 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
 /*
- * The sockets of name service daemons, which would ask outside the guard. Refused, so that the C library asks a DNS
- * server by itself. In an object of its own: it needs Linux 6.7, and the bpf_cast_to_kern_ctx that older libraries do
- * not know. It is loaded only where names are denied.
+ * Refuses the sockets of name service daemons, so that the C library asks a DNS server by itself. Loaded only where
+ * names are denied. By the path that the daemon has given its socket; the programs stand before the kernel's security
+ * hooks, as those of files.bpf.c.
  */
-#include "counters.h"
+#include "scope.h"
+#include "service.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16);
-	__type(key, struct ebg_path);
-	__type(value, __u32); /* the counter */
-} ebg_services SEC(".maps");
+#include <bpf/bpf_tracing.h>
 
-extern void *bpf_cast_to_kern_ctx(void *) __ksym;
-
-static __always_inline int on_unix(struct bpf_sock_addr *ctx)
+static __always_inline int answer(const struct sock *socket)
 {
-	struct bpf_sock_addr_kern *kern = bpf_cast_to_kern_ctx(ctx);
-	__u32 length = kern->uaddrlen - sizeof(__u16); /* without the family */
-	const void *address = kern->uaddr;
+	const struct unix_sock *daemon = (const void *)socket;
 	struct ebg_path path = {};
-	const __u32 *counter;
-	__u8 given[128] = {};
 
-	/* first as long as it was given: what follows is of an earlier call; then up to a 0 in it */
-	if (length > sizeof(path) || bpf_probe_read_kernel(given, BELOW(sizeof(given), length), address + sizeof(__u16)) < 0 ||
-	    bpf_probe_read_kernel_str(path.bytes, sizeof(path.bytes), given) < 0)
-		return EBG_PASS;
-	counter = bpf_map_lookup_elem(&ebg_services, &path);
-	if (!counter)
-		return EBG_PASS;
-	count(*counter);
-	return refuse_with(EBG_EACCES);
+	BPF_CORE_READ_STR_INTO(&path.bytes, daemon, addr, name[0].sun_path);
+	return is_service(&path) ? -EBG_EACCES : 0;
 }
 
-SEC("unix/connect")
-int ebg_connect_unix(struct bpf_sock_addr *ctx)
+SEC("fmod_ret/security_unix_stream_connect")
+int BPF_PROG(ebg_unix_stream, struct sock *from, struct sock *to)
 {
-	return on_unix(ctx);
+	return is_inside() ? answer(to) : 0;
 }
 
-SEC("unix/sendmsg")
-int ebg_sendmsg_unix(struct bpf_sock_addr *ctx)
+SEC("fmod_ret/security_unix_may_send")
+int BPF_PROG(ebg_unix_send, struct socket *from, struct socket *to)
 {
-	return on_unix(ctx);
+	return is_inside() ? answer(BPF_CORE_READ(to, sk)) : 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -4,11 +4,7 @@
 #define EBG_VERDICT_H
 
 #include "maps.h"
-
-struct judgement {
-	__u32 rule;
-	__u32 deny;
-};
+#include "record.h"
 
 /* The verdict over an address. */
 struct address_judgement {

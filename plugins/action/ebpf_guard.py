@@ -8,19 +8,15 @@ Reads and checks the policy before the target is touched, sends the BPF object a
 
 from __future__ import annotations
 
-import base64
-import os
 import time
-import zlib
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _policy_file
 
-PLUGINS = os.path.dirname(os.path.dirname(__file__))
-OBJECTS = {'guard': 'ebpf_guard.bpf.o', 'unix': 'ebpf_guard_unix.bpf.o'}
 LAUNCHERS = '/run/ebpf_guard/'
 INTERNAL = ('_objects', '_shell', '_remote_user')
 
@@ -40,7 +36,7 @@ class ActionModule(ActionBase):
             except GuardError as error:
                 result.update(failed=True, msg=str(error), **error.facts)
                 return result
-            arguments.update(_objects=packed_objects(), _remote_user=self._play_context.remote_user)
+            arguments.update(_objects=_objects.packed(), _remote_user=self._play_context.remote_user)
         began = time.time()
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
                                            task_vars=task_vars))
@@ -95,11 +91,3 @@ class ActionModule(ActionBase):
             return
         earliest, latest = clock[1] - ended, clock[0] - began
         result['guard']['clock_offset'] = 0.0 if earliest <= 0 <= latest else (earliest + latest) / 2
-
-
-def packed_objects():
-    packed = {}
-    for name, file in OBJECTS.items():
-        with open(os.path.join(PLUGINS, file), 'rb') as content:
-            packed[name] = base64.b64encode(zlib.compress(content.read())).decode()
-    return packed

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 
 # enum ebg_limit
-ABI_VERSION = 2
+ABI_VERSION = 3
 SLICE = 64
 MAX_DENIED = 16384
 MAX_OBSERVED = 16384
@@ -16,6 +16,8 @@ MAX_ADDRESSES = 65536
 MAX_HEARD = 16384
 MAX_ASKED = 16384
 REFUSALS = 65536
+LENGTHS = 4
+FILTER = 512
 RESOLVERS = 3
 NAME = 256
 ARGS = 256
@@ -34,7 +36,9 @@ KIND_DNS = 2
 KIND_TLS = 3
 KIND_HTTP = 4
 KIND_UNIX = 5
-KINDS = 6
+KIND_FILE = 6
+KIND_EXEC = 7
+KINDS = 8
 
 # enum ebg_verdict
 VERDICT_ALLOWED = 0
@@ -53,13 +57,23 @@ HOOK_INGRESS = 6
 HOOK_MESSAGE = 7
 HOOK_CREATE = 8
 HOOK_UNIX = 9
-HOOKS = 10
+HOOK_OPEN = 10
+HOOK_TRUNCATE = 11
+HOOK_MKNOD = 12
+HOOK_MKDIR = 13
+HOOK_RMDIR = 14
+HOOK_UNLINK = 15
+HOOK_SYMLINK = 16
+HOOK_LINK = 17
+HOOK_RENAME = 18
+HOOK_EXEC = 19
+HOOKS = 20
 
 # enum ebg_counter
-COUNTER_LOST = 18
-COUNTER_SERVICE = 19
-COUNTER_CANARY = 20
-COUNTERS = 30
+COUNTER_LOST = 24
+COUNTER_SERVICE = 25
+COUNTER_CANARY = 26
+COUNTERS = 46
 
 # enum ebg_rule
 RULE_DEFAULT = 0
@@ -220,4 +234,45 @@ class Asked(ctypes.Structure):
         ('name', ctypes.c_uint64),
         ('pid', ctypes.c_uint32),
         ('padding', ctypes.c_uint8 * 4),
+    ]
+
+
+class Inode(ctypes.Structure):
+    _fields_ = [
+        ('number', ctypes.c_uint64),
+        ('device', ctypes.c_uint32),
+        ('generation', ctypes.c_uint32),
+    ]
+
+
+class OpenFile(ctypes.Structure):
+    _fields_ = [
+        ('inode', Inode),
+        ('fd', ctypes.c_uint32),
+        ('padding', ctypes.c_uint8 * 4),
+    ]
+
+
+class Filesystem(ctypes.Structure):
+    _fields_ = [
+        ('type', ctypes.c_uint8 * 32),
+        ('subtype', ctypes.c_uint8 * 32),
+    ]
+
+
+class FileRule(ctypes.Structure):
+    _fields_ = [
+        ('rule', ctypes.c_uint32),
+        ('deny', ctypes.c_uint16),
+        ('remote', ctypes.c_uint16),
+    ]
+
+
+class Filter(ctypes.Structure):
+    _fields_ = [
+        ('lengths', ctypes.c_uint64 * 4),
+        ('names', ctypes.c_uint64 * 512),
+        ('inodes', ctypes.c_uint64 * 512),
+        ('filesystems', ctypes.c_uint32),
+        ('traced', ctypes.c_uint32),
     ]

@@ -99,7 +99,7 @@ def stop(identity):
     """End the agent of a guard that is going down, unless it is the one that takes it down."""
     if identity['pid'] == os.getpid():
         return
-    for _patience in range(200):  # until it is really gone: its cgroup can't be removed before
+    for _patience in range(PATIENCE * 100):  # until it is really gone: its cgroup can't be removed before
         if not alive(identity):
             return
         with contextlib.suppress(ProcessLookupError):

@@ -128,17 +128,20 @@ def empty(path):
 def remove(path):
     """Remove the empty cgroup and what is below it, then the collection's own parent where nothing else is in it."""
     for directory, _below, _files in os.walk(path, topdown=False):
-        for attempt in range(50):  # busy for a moment after its last process has ended
-            try:
-                os.rmdir(directory)
-                break
-            except FileNotFoundError:
-                break
-            except OSError as error:
-                if error.errno != errno.EBUSY or attempt == 49:
-                    raise GuardError('The cgroup %s could not be removed: %s.' % (directory, error.strerror))
-                time.sleep(0.02)
-    try:
-        os.rmdir(os.path.dirname(path))
-    except OSError:
-        pass
+        _remove_empty(directory)
+    parent = os.path.dirname(path)
+    if not next(os.walk(parent), ((), (), ()))[1]:
+        _remove_empty(parent)
+
+
+def _remove_empty(directory):
+    for attempt in range(200):  # busy for a moment after its last process has ended
+        try:
+            os.rmdir(directory)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or attempt == 199:
+                raise GuardError('The cgroup %s could not be removed: %s.' % (directory, error.strerror))
+            time.sleep(0.02)

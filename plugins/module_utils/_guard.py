@@ -14,11 +14,11 @@ import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import (
-    _abi, _agent, _cgroup, _health, _launcher, _learn, _ledger, _libbpf, _names, _proof, _resolve, _rules,
+    _abi, _agent, _cgroup, _files, _health, _launcher, _learn, _ledger, _libbpf, _names, _proof, _resolve, _rules,
     _services, _sockdiag, _state)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
-LATER = 'this version of the collection has no programs for it'
+ENFORCED = dict.fromkeys(('connect', 'send', 'dns', 'payload'), True)  # with less than that there is no guard
 
 Request = namedtuple('Request', 'name policy observe ttl uids shell objects')
 
@@ -46,8 +46,8 @@ def present(request, check_mode=False):
             sweep(place)
         before = state and state['policy']
         past = (state['breaches'] if state else []) + breaches
-        state = _bring_up(place, request, addresses, past, state)
-        return dict(_told(place, state), before=before, changed=True, repaired=faults, warnings=warnings)
+        state, more = _bring_up(place, request, addresses, past, state)
+        return dict(_told(place, state), before=before, changed=True, repaired=faults, warnings=warnings + more)
 
 
 def absent(name, check_mode=False):
@@ -182,28 +182,26 @@ def _now():
 
 
 def _bring_up(place, request, addresses, breaches, old):
-    """Start the guard, or put new programs with new rules behind the hooks of one that is up; returns its memory.
+    """Start the guard, or put new programs with new rules behind the hooks of one that is up.
+
+    Returns its memory, and warnings.
 
     `breaches`: what was broken earlier. It is mended now, and the guard's end must still know of it.
     What fails leaves the host as it was: nothing of a first start, and the old rules in force where there were some.
     """
     rules = list(old['rules']) if old else []
     generation = old['generation'] + 1 if old else 1
-    compiled = _rules.compile_rules(request.policy, request.observe, _resolve.resolvers(),
-                                    _number(request.policy, rules), generation)
+    numbers = _number(request.policy, rules)
+    compiled = _rules.compile_rules(request.policy, request.observe, _resolve.resolvers(), numbers, generation)
     library = _libbpf.Library()
     kernel = _libbpf.Kernel(library)
     began = time.monotonic()
-    ledger = _health.ledger_maps(kernel, place) if old else {}
-    loaded = _load(library, kernel, request.objects['guard'], compiled, ledger)
+    loaded = _load(library, kernel, request.objects['guard'], compiled, _kept(kernel, place) if old else {})
     for name, found in addresses.items():
         _learn.tell(kernel, loaded.program_fd('ebg_ingress'), name, found)
     if old:
         _learn_again(kernel, loaded)
     programs = {name: loaded.program_fd(name) for name in _libbpf.HOOKS}
-    services, unix = _services.load(library, kernel, request.objects['unix'], compiled.config,
-                                    loaded.map_fd('ebg_counters'))
-    programs.update(services)
     with contextlib.ExitStack() as undo:
         agent = _agent.Agent(place)
         undo.callback(agent.process.kill)
@@ -216,7 +214,11 @@ def _bring_up(place, request, addresses, breaches, old):
         _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.cgroup), shell, as_is), 0o755)
         _agent.make_doors(place, request.uids)
         agent.open_doors()
+        services, files = _load_others(library, kernel, request, place, loaded, compiled.config, numbers)
+        programs.update(services.programs, **files.programs)
         links = _attach(kernel, place, loaded, programs, old, undo)
+        _make_current(kernel, loaded, generation)
+        undo.callback(_make_current, kernel, loaded, generation - 1)
         if old:
             _learn_again(kernel, loaded)  # what was heard in the meantime
         load_ms = round((time.monotonic() - began) * 1000, 1)
@@ -225,7 +227,8 @@ def _bring_up(place, request, addresses, breaches, old):
         _pin(kernel, place, loaded, links)
         state = dict(_remember(request), name=request.name, loader='libbpf', cgroup=place.cgroup,
                      cgroup_id=_cgroup.identity(place.cgroup), launcher=place.launcher,
-                     started_at=old['started_at'] if old else _now(), load_ms=load_ms, enforced=_enforced(unix),
+                     started_at=old['started_at'] if old else _now(), load_ms=load_ms,
+                     enforced=dict(ENFORCED, unix=services.enforced, **files.enforced),
                      abi=_abi.ABI_VERSION, generation=generation, breaches=breaches, rules=rules, shell=shell,
                      programs={name: kernel.program_info(program).id for name, program in dict(
                          programs, **{_libbpf.MESSAGE: loaded.program_fd(_libbpf.MESSAGE)}).items()},
@@ -238,7 +241,7 @@ def _bring_up(place, request, addresses, breaches, old):
         _agent.stop(old['agent'])
     _libbpf.close(links.values())
     loaded.close()
-    return state
+    return state, files.warnings
 
 
 def _number(policy, rules):
@@ -254,16 +257,24 @@ def _number(policy, rules):
     return numbers
 
 
-def _load(library, kernel, content, compiled, ledger):
+def _kept(kernel, place):
+    """{name: file descriptor} of the maps that go on under other rules."""
+    maps = _health.ledger_maps(kernel, place)
+    with contextlib.suppress(_libbpf.KernelError):
+        maps[_libbpf.CURRENT] = kernel.open(place.pin(_libbpf.CURRENT))
+    return maps
+
+
+def _load(library, kernel, content, compiled, kept):
     """The object in the kernel, its rules filled in, attached to nothing."""
     loaded = _libbpf.Object(library, content)
     loaded.set_size('ebg_nets', len(compiled.keys))
     loaded.set_size('ebg_ports', len(compiled.ports))
     loaded.set_size('ebg_names', len(compiled.names))
-    for name, fd in ledger.items():
+    for name, fd in kept.items():
         loaded.reuse(name, fd)
     loaded.load()
-    _libbpf.close(ledger.values())
+    _libbpf.close(kept.values())
     kernel.update(loaded.map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
     kernel.update_many(loaded.map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(
         *range(len(compiled.ports))), compiled.ports)
@@ -314,7 +325,28 @@ def _attach(kernel, place, loaded, programs, old, undo):
             links[hook] = link
     finally:
         os.close(directory)
+    for name in _libbpf.EVERYWHERE:  # no link of theirs can be exchanged: those of earlier rules stay beside
+        if name in programs:
+            links[name] = kernel.attach_hook(programs[name], name)
+            undo.callback(os.close, links[name])
     return links
+
+
+def _load_others(library, kernel, request, place, loaded, config, numbers):
+    """The programs of name service daemons' sockets and of files, which share what the guard's know."""
+    shared = {name: loaded.map_fd(name) for name in _files.SHARED}
+    directory = os.open(place.cgroup, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return (_services.load(library, kernel, request.objects, config, loaded.map_fd('ebg_counters'), directory),
+                _files.load(library, kernel, request.objects['files'], shared, request.policy, numbers,
+                            bool(config.observe), place, directory))
+    finally:
+        os.close(directory)
+
+
+def _make_current(kernel, loaded, generation):
+    """From now on the programs with these rules record, and no others do."""
+    kernel.update(loaded.map_fd('ebg_current'), ctypes.c_uint32(0), ctypes.c_uint32(generation))
 
 
 def _living_link(kernel, path, cgroup):
@@ -330,11 +362,11 @@ def _living_link(kernel, path, cgroup):
 
 def _pin(kernel, place, loaded, links):
     place.make_pins()
-    for hook in _libbpf.UNIX:  # these rules do without
+    for hook in _libbpf.OPTIONAL:  # these rules do without
         if hook not in links:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(place.pin(hook))
-    pins = dict(links, **{name: loaded.map_fd(name) for name in _libbpf.LEDGER + _libbpf.RULES})
+    pins = dict(links, **{name: loaded.map_fd(name) for name in _libbpf.LEDGER + _libbpf.RULES + (_libbpf.CURRENT,)})
     for name, fd in pins.items():
         draft = place.pin(name + '_new')
         with contextlib.suppress(FileNotFoundError):
@@ -356,10 +388,6 @@ def _prove_again(place, state):
         os.close(counters)
 
 
-def _enforced(unix):
-    return {'connect': True, 'send': True, 'dns': True, 'payload': True, 'file': LATER, 'exec': LATER, 'unix': unix}
-
-
 def _deadline(request):
     return time.time() + request.ttl if request.ttl else None
 
@@ -374,6 +402,11 @@ def _take_down(place, state):
         with contextlib.suppress(_libbpf.KernelError):
             link = kernel.open(place.pin(hook))
             kernel.detach(link)
+            os.close(link)
+    for hook in _libbpf.EVERYWHERE:  # these can't be detached: they end with who holds them
+        with contextlib.suppress(_libbpf.KernelError):
+            link = kernel.open(place.pin(hook))
+            os.unlink(place.pin(hook))
             os.close(link)
     report = dict(_told(place, state), left_running=_cgroup.empty(place.cgroup))
     try:

@@ -56,10 +56,11 @@ def _link_fault(kernel, place, hook, cgroup, program):
         info = kernel.link_info(link)
     finally:
         os.close(link)
-    if not info.cgroup_id:
-        return 'The link of %s was detached from its cgroup.' % hook
-    if cgroup and info.cgroup_id != cgroup:
-        return 'The link of %s is attached to another cgroup.' % hook
+    if hook in _libbpf.ATTACH_TYPES:
+        if not info.cgroup_id:
+            return 'The link of %s was detached from its cgroup.' % hook
+        if cgroup and info.cgroup_id != cgroup:
+            return 'The link of %s is attached to another cgroup.' % hook
     if info.prog_id != program:
         return 'The program of %s is not the one that was attached: an exchange of the rules was cut off.' % hook
     return None

@@ -17,13 +17,14 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _nam
 
 MODES = {_abi.MODE_MONITOR: 'monitor', _abi.MODE_ENFORCE: 'enforce', _abi.MODE_DRILL: 'drill'}
 KINDS = {_abi.KIND_CONNECT: 'connect', _abi.KIND_SEND: 'send', _abi.KIND_DNS: 'dns', _abi.KIND_TLS: 'tls',
-         _abi.KIND_HTTP: 'http', _abi.KIND_UNIX: 'unix'}
+         _abi.KIND_HTTP: 'http', _abi.KIND_UNIX: 'unix', _abi.KIND_FILE: 'file', _abi.KIND_EXEC: 'exec'}
 VERDICTS = {_abi.VERDICT_ALLOWED: 'allowed', _abi.VERDICT_DENIED: 'denied', _abi.VERDICT_WOULD_DENY: 'would_deny'}
 PROTOCOLS = {socket.IPPROTO_TCP: 'tcp', socket.IPPROTO_UDP: 'udp', socket.IPPROTO_ICMP: 'icmp',
              socket.IPPROTO_ICMPV6: 'icmpv6', 132: 'sctp'}
 NO_RULE = {'id': None, 'reason': None, 'owner': None, 'runbook': None, 'expected': False}
 UNREADABLE = dict(NO_RULE, reason='it could not be read, so no rule could be asked')
 BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says default: deny')
+NO_PATH = 'a file that has no path here'  # it was removed, or is of another mount namespace
 MASK = '********'
 SECRETS = (
     (re.compile(r'(\b[a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]+@', re.I), r'\1:%s@' % MASK),
@@ -64,7 +65,7 @@ class Reader:
                             for key, value in entries)
 
     def _sorted(self, records):
-        return sorted(records, key=lambda record: (record['first_seen'], record['address'], record['pid']))
+        return sorted(records, key=lambda record: (record['first_seen'], endpoint(record), record['pid']))
 
     def _rule(self, number, none):
         if number < _abi.RULE_FIRST:
@@ -84,14 +85,19 @@ class Reader:
             return _names.from_wire(bytes(value.name))
         return self.names.get(address) if endpoint.kind in (_abi.KIND_CONNECT, _abi.KIND_SEND) else None
 
-    def _record(self, endpoint, value, rule, mode):
+    def _what(self, endpoint, value):
+        """What the access was about: an address and maybe a name, or a path."""
+        if endpoint.kind in (_abi.KIND_FILE, _abi.KIND_EXEC):
+            return {'name': None, 'address': None, 'port': 0, 'protocol': None, 'path': _path(bytes(value.name))}
         address = ipaddress.ip_address(bytes(endpoint.address))
         address = str(address.ipv4_mapped or address)
+        return {'name': self._name(endpoint, value, address), 'address': address, 'port': endpoint.port,
+                'protocol': PROTOCOLS.get(endpoint.protocol, str(endpoint.protocol)), 'path': None}
+
+    def _record(self, endpoint, value, rule, mode):
         return {
             'rule': rule['id'], 'reason': rule['reason'], 'owner': rule['owner'], 'runbook': rule['runbook'],
-            'expected': rule['expected'],
-            'kind': KINDS[endpoint.kind], 'name': self._name(endpoint, value, address), 'address': address,
-            'port': endpoint.port, 'protocol': PROTOCOLS.get(endpoint.protocol, str(endpoint.protocol)),
+            'expected': rule['expected'], 'kind': KINDS[endpoint.kind], **self._what(endpoint, value),
             'count': value.count, 'first_seen': self._time(value.first_seen), 'last_seen': self._time(value.last_seen),
             'pid': value.pid, 'uid': value.uid, 'command': _command(value), 'ancestry': _ancestry(value), 'mode': mode,
         }
@@ -154,9 +160,17 @@ def _text(comm):
     return comm.decode('utf-8', 'replace')
 
 
+def _path(kept):
+    """The path that the kernel kept, on one line and fit for a terminal: what is not text stands as \\xff or \\u202e."""
+    text = kept.partition(b'\0')[0].decode('utf-8', 'backslashreplace')
+    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii') for char in text) or None
+
+
 def endpoint(record):
-    """An address as people write it: 192.0.2.10:443/tcp, [2001:db8::1]:53/udp, 192.0.2.10/icmp."""
+    """A path, or an address as people write it: 192.0.2.10:443/tcp, [2001:db8::1]:53/udp, 192.0.2.10/icmp."""
     address = record['address']
+    if not address:
+        return record['path'] or NO_PATH
     if record['port']:
         address = '%s:%d' % ('[%s]' % address if ':' in address else address, record['port'])
     return '%s/%s' % (address, record['protocol'])

@@ -13,6 +13,7 @@ import ctypes
 import ctypes.util
 import errno
 import os
+import re
 import resource
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
@@ -25,16 +26,27 @@ BTF = '/sys/kernel/btf/vmlinux'
 # <linux/bpf.h>
 BPF_LINK_TYPE_CGROUP = 3
 BPF_PROG_TYPE_CGROUP_SOCK_ADDR = 18
+BPF_TRACE_ITER = 28
 # In the order in which they are attached: the packets come last, so that none is met whose socket was not.
 ATTACH_TYPES = {'ebg_message': 7, 'ebg_established': 3, 'ebg_create': 2, 'ebg_connect4': 10, 'ebg_connect6': 11,
                 'ebg_sendmsg4': 14, 'ebg_sendmsg6': 15, 'ebg_connect_unix': 49, 'ebg_sendmsg_unix': 50,
                 'ebg_ingress': 0, 'ebg_egress': 1}
 MESSAGE, SOCKETS = 'ebg_message', 'ebg_sockets'  # this one is attached to that map; it has no link before 6.10
-UNIX = ('ebg_connect_unix', 'ebg_sendmsg_unix')  # where the kernel has them, and they are needed
-HOOKS = tuple(name for name in ATTACH_TYPES if name != MESSAGE and name not in UNIX)  # of the cgroup, each with a link
+UNIX_CGROUP = ('ebg_connect_unix', 'ebg_sendmsg_unix')  # where the kernel has them, and they are needed
+HOOKS = tuple(name for name in ATTACH_TYPES if name != MESSAGE and name not in UNIX_CGROUP)  # of the cgroup, with links
+# These stand before the kernel's security hooks, for all processes at once, and ask for the cgroup themselves.
+UNIX = ('ebg_unix_stream', 'ebg_unix_send')
+FILES = tuple('ebg_' + name for name in (
+    'file_open', 'path_truncate', 'path_mknod', 'path_mkdir', 'path_rmdir', 'path_unlink', 'path_symlink', 'path_link',
+    'path_rename'))
+EXEC = 'ebg_exec'  # a tracepoint's: beside those of files; alone where nothing can be denied
+EVERYWHERE = UNIX + FILES + (EXEC,)
+OPTIONAL = UNIX_CGROUP + EVERYWHERE  # which of these there are depends on the host and the rules
+IDENTIFY = 'ebg_identify'  # tells which inodes are open here
 # kept when the rules are exchanged
 LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_heard', 'ebg_asked', 'ebg_opened', 'ebg_refused', SOCKETS)
 RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names')
+CURRENT = 'ebg_current'  # says which rules record; kept as well, but no record is lost with it
 LIBBPF_ERRNO_START = 4000  # errors of libbpf's own, where the kernel was not asked
 KERNEL_ENOTSUPP = 524  # not in Python's errno: the kernel's own "this map type can't"
 
@@ -130,6 +142,13 @@ def _keep(level, form, arguments):
     return 0
 
 
+def check_btf():
+    """Raises GuardError where the kernel does not describe its types."""
+    if not os.path.exists(BTF):
+        raise GuardError('This kernel does not describe its types (%s is missing), and the guard needs that to '
+                         'read them. It needs a kernel built with CONFIG_DEBUG_INFO_BTF=y.' % BTF)
+
+
 class Library:
     """libbpf, loaded."""
 
@@ -154,6 +173,12 @@ class Library:
         except (OSError, ValueError):
             pass
 
+    def version(self, mapped='/proc/self/maps'):
+        """The version as the name of the library's file has it, such as '1.1.2'; None where that has none."""
+        with open(mapped) as lines:
+            found = re.search(r'/libbpf\.so\.(\d+\.\d+(?:\.\d+)*)', lines.read())
+        return found and found.group(1)
+
     def check(self, result, asked):
         """`result`, or a KernelError where it is negative."""
         if result >= 0:
@@ -175,9 +200,8 @@ class Object:
     def __init__(self, library, content):
         self.library, self.lib = library, library.lib
         self._content = content
-        if not os.path.exists(BTF):
-            raise GuardError('This kernel does not describe its types (%s is missing), and the guard needs that to '
-                             'read them. It needs a kernel built with CONFIG_DEBUG_INFO_BTF=y.' % BTF)
+        del _said[:]  # what it said of another object explains nothing here
+        check_btf()
         self._object = library.pointer(
             self.lib.bpf_object__open_mem(content, ctypes.c_size_t(len(content)), None), 'open the BPF object')
 
@@ -205,6 +229,9 @@ class Object:
     def _program(self, name):
         return self.library.pointer(self.lib.bpf_object__find_program_by_name(self._object, name.encode()),
                                     'find the program %s' % name)
+
+    def set_autoload(self, name, wanted):
+        self.lib.bpf_program__set_autoload(self._program(name), ctypes.c_bool(wanted))
 
     def set_attach_type(self, name):
         """For programs of socket addresses whose section libbpf does not know."""
@@ -283,6 +310,10 @@ class Kernel:
         return self.library.check(self.lib.bpf_link_create(program, cgroup, ATTACH_TYPES[name], None),
                                   'attach %s to the cgroup' % name)
 
+    def attach_hook(self, program, name):
+        """To the place in the kernel that the program itself names."""
+        return self.library.check(self.lib.bpf_raw_tracepoint_open(None, program), 'attach %s' % name)
+
     def exchange(self, link, program, name):
         """Puts another program behind an attached link, at one stroke."""
         self.library.check(self.lib.bpf_link_update(link, program, None), 'exchange the program of %s' % name)
@@ -308,6 +339,15 @@ class Kernel:
         options = RunOptions(size=ctypes.sizeof(RunOptions), data_in=packet, data_size_in=len(packet))
         self.library.check(self.lib.bpf_prog_test_run_opts(program, ctypes.byref(options)), 'run a program')
         return options.retval
+
+    def iterate(self, program):
+        """What an iterator writes, as bytes."""
+        link = self.library.check(self.lib.bpf_link_create(program, 0, BPF_TRACE_ITER, None), 'begin to iterate')
+        try:
+            with os.fdopen(self.library.check(self.lib.bpf_iter_create(link), 'iterate'), 'rb') as written:
+                return written.read()
+        finally:
+            os.close(link)
 
     def program(self, identity):
         """A new file descriptor of a loaded program."""

@@ -42,24 +42,27 @@ def ends(text):
     return found
 
 
+def mixed(state, word):
+    """One step of every hash: of names here, of paths in _files.py."""
+    state = ((state ^ word) * PRIME) & WORD
+    return state ^ state >> 32
+
+
 # Names come in families: most of their labels were hashed a moment ago.
 @functools.lru_cache(maxsize=4096)
 def label_hash(label):
     """Eight bytes at a time, the first one highest, because that is how the kernel gets through a name in time."""
     state = SEED
     for start in range(0, len(label), 8):
-        state = ((state ^ int.from_bytes(label[start:start + 8], 'big')) * PRIME) & WORD
-        state ^= state >> 32
-    state = ((state ^ len(label)) * PRIME) & WORD
-    return state ^ state >> 32
+        state = mixed(state, int.from_bytes(label[start:start + 8], 'big'))
+    return mixed(state, len(label))
 
 
 def name_hash(text):
     """From the last label to the first: so the kernel gets the hash of each of a name's ends on its way."""
     state = SEED
     for label in reversed(labels(text)):
-        state = ((state ^ label_hash(label)) * PRIME) & WORD
-        state ^= state >> 32
+        state = mixed(state, label_hash(label))
     return state
 
 

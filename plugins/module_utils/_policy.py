@@ -15,6 +15,7 @@ import difflib
 import hashlib
 import ipaddress
 import json
+import posixpath
 import re
 import typing
 import unicodedata
@@ -33,10 +34,6 @@ RULE_KEYS = ('id', 'reason', 'owner', 'runbook', 'ports') + MATCHERS
 # What the policy language has and this version lacks: what "this version" can't do, and what to do meanwhile.
 # When a version can, its entry goes, and what the key says gets a field in Policy or Rule.
 NOT_YET = {
-    'paths': ("can't enforce rules on files",
-              'take paths out; deny the server behind a mount under hosts or networks'),
-    'filesystems': ("can't enforce rules on file systems",
-                    'take filesystems out; deny the file servers under hosts or networks'),
     'sockets': ("can't enforce rules on unix sockets",
                 'take sockets out, and keep tools that use them out of the deployment'),
     'services': ("can't make rules from a service map",
@@ -47,8 +44,7 @@ NOT_YET = {
                    'write lock: false, and look through the tasks for systemd-run, at and cron'),
 }
 # How such values look: a wrong one is told as wrong, not as too early.
-LATER_MATCHERS = {'paths': (r'/.*', '/mnt/artifacts'), 'filesystems': (r'[a-z0-9][a-z0-9._-]*', 'nfs4'),
-                  'sockets': (r'[/@].+', '/run/docker.sock')}
+LATER_MATCHERS = {'sockets': (r'[/@].+', '/run/docker.sock')}
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
           'pids': r'[1-9][0-9]*'}
 TEXTS = {'reason': 'why nothing may reach it', 'owner': 'db-team', 'runbook': 'https://wiki.example/page'}
@@ -86,6 +82,13 @@ NORMAL_HOST = re.compile(r'(?:\*\.|\.)?(?:%s\.)*(?=[a-z])%s' % (_LABEL, _LABEL))
 NETWORK_HELP = 'Write an IPv4 or IPv6 network such as 192.0.2.0/24 or 2001:db8::/32.'
 PORT_HELP = 'Write a number from 0 to 65535 (443), a range ("8000-8080"), or one with a protocol ("udp/443").'
 TOO_LONG = '%s is too long. A name has at most 253 bytes, and 63 between two dots.'
+# What would make it another path than the one that is meant: wildcards, and what a shell or a template fills in.
+WILDCARD = re.compile(r'[*?]|\[[^/]+\]|\{[^/]*,[^/]*\}')
+FILLED_IN = re.compile(r'^~|\$[A-Za-z0-9_{(]|\{\{')
+PATH_SIZE, PART_SIZE = 4095, 255  # bytes that the kernel takes, of a path and between two slashes
+# A type as /proc/mounts shows it. FUSE alone has subtypes: the program behind the file system, in its own words.
+FILESYSTEM = re.compile(r'[a-z0-9][a-z0-9_+-]*|fuse(?:blk)?\.(?:[a-z0-9_.+-]+|\*)')
+TYPE_SIZE = 31  # bytes that the programs compare, of a type and of a subtype
 MAPPED = ipaddress.IPv6Network('::ffff:0:0/96')
 # The older and the newer IDNA encode these letters differently.
 AMBIGUOUS = re.compile('[\u00df\u03c2\u1e9e\u200c\u200d]')
@@ -112,11 +115,13 @@ class Rule:
     expected: bool
     hosts: tuple  # 'a.b' itself, '*.a.b' all below it, '.a.b' both; lower case, ASCII, no trailing dot
     networks: tuple  # ipaddress networks; an IPv4-mapped one in its IPv4 form
-    ports: tuple  # of Ports; empty: every port and protocol
+    ports: tuple  # of Ports; empty: every port and protocol; narrows hosts and networks alone
+    paths: tuple  # absolute, each for itself and all below it; no slash at the end, no '//', '.' or '..'
+    filesystems: tuple  # types: 'nfs4', 'fuse.sshfs'; 'fuse.*' is every subtype
 
     def as_mapping(self):
         mapping = {key: getattr(self, key) for key in ('id', 'reason', 'owner', 'runbook')}
-        for key in ('hosts', 'networks', 'ports'):
+        for key in ('hosts', 'networks', 'ports', 'paths', 'filesystems'):
             mapping[key] = [str(item) for item in getattr(self, key)]
         return {key: value for key, value in mapping.items() if value}
 
@@ -136,6 +141,11 @@ class Policy:
     def all_rules(self):
         """What a guard enforces: the rules of the file, and then the two that share the built-in id."""
         return self.rules + (_built_in(self.rules, self.expected) if self.encrypted_dns == 'deny' else ())
+
+    @property
+    def has_files(self):
+        """Whether any rule speaks of files, so that the guard has to judge them."""
+        return any(rule.paths or rule.filesystems for rule in self.rules)
 
     def as_mapping(self):
         """The canonical plain mapping: fit for JSON, and check() of it gives an equal Policy."""
@@ -267,7 +277,7 @@ def _usual_encrypted_dns(rules):
 def _built_in(rules, expected):
     """The rule in two parts, because ports narrow both hosts and networks."""
     part = Rule(id=BUILT_IN, action='deny', reason=BUILT_IN_REASON, owner=None, runbook=None,
-                expected=BUILT_IN in expected, hosts=(), networks=(), ports=())
+                expected=BUILT_IN in expected, hosts=(), networks=(), ports=(), paths=(), filesystems=())
     everywhere = (ipaddress.IPv4Network('0.0.0.0/0'), ipaddress.IPv6Network('::/0'))
     return (dataclasses.replace(part, networks=everywhere, ports=(Ports(None, DOT_PORT, DOT_PORT),)),
             dataclasses.replace(part, hosts=_doh_hosts(rules)))
@@ -321,6 +331,8 @@ def _rule(value, action, taken, place):
         hosts=_parsed(value, 'hosts', _host, '[github.com]', place),
         networks=_parsed(value, 'networks', _network, '[192.0.2.0/24]', place),
         ports=_parsed(value, 'ports', _ports, '[443]', place),
+        paths=_parsed(value, 'paths', _path, '[/mnt/artifacts]', place),
+        filesystems=_parsed(value, 'filesystems', _filesystem, '[nfs4]', place),
         **texts)
 
 
@@ -438,6 +450,58 @@ def _ports(value, place):
     return Ports(protocol, low, high)
 
 
+def _path(value, place):
+    """The path with single slashes, and none at its end. Spaces inside stay: names of files may have them."""
+    text = _printable(_string(value, '/mnt/artifacts', place), place)
+    if len(text.encode()) > PATH_SIZE:
+        raise place.error('%s is too long. A path has at most %d bytes.' % (_show(text), PATH_SIZE))
+    if text != text.strip():
+        raise place.error('%s begins or ends with a space. Take it out.' % _show(text))
+    if FILLED_IN.search(text):
+        raise place.error('%s is not filled in: ~, variables and templates mean nothing here. Write the whole path, '
+                          'such as /home/deploy/bin.' % _show(text))
+    if not text.startswith('/'):
+        more = ('Types of file systems go under filesystems.' if '/' not in text else
+                'The server of a mount goes under hosts or networks.' if ':/' in text else '')
+        raise place.error(('%s is not an absolute path. Write it from the root on, such as /mnt/artifacts. %s'
+                           % (_show(text), more)).rstrip())
+    parts = [part for part in text.split('/') if part]
+    if not parts:
+        raise place.error("%s means every file, also the shell that each task runs in. Name a directory, or types of "
+                          'file systems under filesystems.' % _show(text))
+    path = '/' + '/'.join(parts)
+    if '.' in parts or '..' in parts:
+        normal = posixpath.normpath(path)
+        raise place.error('%s has a "." or ".." between slashes. Write the path without it%s.' % (
+            _show(text), ': %s' % _show(normal) if normal != '/' else ''))
+    wildcard = WILDCARD.search(path)
+    if wildcard:
+        above = path[:wildcard.start()].rpartition('/')[0]
+        raise place.error('%s has a wildcard in it, and paths have none. A directory means all that is below it: '
+                          'write %seach path by itself.' % (_show(text), '%s, or ' % _show(above) if above else ''))
+    if max(len(part.encode()) for part in parts) > PART_SIZE:
+        raise place.error('%s is too long. There are at most %d bytes between two slashes.' % (_show(text), PART_SIZE))
+    return path
+
+
+def _filesystem(value, place):
+    text = _text(value, 'nfs4', place)
+    if '*' in text and not re.fullmatch(r'fuse(blk)?\.\*', text):
+        raise place.error('%s has a wildcard in a wrong place. A wildcard stands for every subtype of FUSE alone: '
+                          '"fuse.*". Write each other type by itself.' % _show(text))
+    if not FILESYSTEM.fullmatch(text):
+        bare = text.lower().partition('.')[0]
+        more = ('Paths go under paths.' if '/' in text else
+                'Did you mean %s?' % text.lower() if FILESYSTEM.fullmatch(text.lower()) else
+                'Only fuse has something behind a dot. Did you mean %s?' % bare if FILESYSTEM.fullmatch(bare) else '')
+        raise place.error(('%s is not a type of file systems. Write it as /proc/mounts shows it, such as nfs4 or '
+                           'fuse.sshfs. %s' % (_show(text), more)).rstrip())
+    if max(map(len, text.split('.', 1))) > TYPE_SIZE:
+        raise place.error('%s is too long. A type has at most %d bytes, and as many behind the dot.'
+                          % (_show(text), TYPE_SIZE))
+    return text
+
+
 # --- shapes that several keys share ---
 
 def _available(feature, place):
@@ -451,7 +515,8 @@ def _offered(keys):
 
 
 def _matchers():
-    return ' or '.join(_offered(MATCHERS))
+    *others, last = _offered(MATCHERS)
+    return '%s or %s' % (', '.join(others), last)
 
 
 def _check_keys(mapping, known, place):
@@ -484,12 +549,19 @@ def _items(mapping, key, example, place):
 
 def _text(value, example, place):
     """The text on one line, because reports print it in tables."""
+    return _printable(' '.join(_string(value, example, place).split()), place)
+
+
+def _string(value, example, place):
     if not isinstance(value, str):
         fix = 'Write %s' % example if value is None or isinstance(value, (dict, list)) else 'Put it in quotes'
         raise place.error('%s where text is needed. %s.' % (_show(value), fix))
-    text = ' '.join(value.split())
-    if not text:
+    if not value.strip():
         raise place.error('the text is empty. Write %s.' % example)
+    return value
+
+
+def _printable(text, place):
     if re.search('[\x00-\x1f\x7f-\x9f\ud800-\udfff]', text):
         raise place.error('%s has control characters in it. Take them out.' % _show(text))
     return text

@@ -12,7 +12,7 @@ import socket
 import struct
 import subprocess
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _learn, _services
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _files, _learn, _services
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import (
     CANARY4, CANARY6, CANARY_NAME, CANARY_PEER)
@@ -32,7 +32,18 @@ HOOKS = {
     'ebg_ingress': (_abi.HOOK_INGRESS, False),
     'ebg_message': (_abi.HOOK_MESSAGE, True),
     'ebg_create': (_abi.HOOK_CREATE, False),
+    'ebg_unix_stream': (_abi.HOOK_UNIX, True),
     'ebg_connect_unix': (_abi.HOOK_UNIX, True),
+    'ebg_file_open': (_abi.HOOK_OPEN, True),
+    'ebg_path_truncate': (_abi.HOOK_TRUNCATE, True),
+    'ebg_path_mknod': (_abi.HOOK_MKNOD, True),
+    'ebg_path_mkdir': (_abi.HOOK_MKDIR, True),
+    'ebg_path_rmdir': (_abi.HOOK_RMDIR, True),
+    'ebg_path_unlink': (_abi.HOOK_UNLINK, True),
+    'ebg_path_symlink': (_abi.HOOK_SYMLINK, True),
+    'ebg_path_link': (_abi.HOOK_LINK, True),
+    'ebg_path_rename': (_abi.HOOK_RENAME, True),
+    'ebg_exec': (_abi.HOOK_EXEC, False),
 }
 REFUSED = (errno.EACCES, errno.EPERM)
 
@@ -43,11 +54,16 @@ def prove(place, read_canaries, programs, refuses):
     `read_canaries()` gives how often each hook met the canary so far. `programs`: the names of those that are attached.
     `refuses`: the mode denies.
     """
+    attempts = dict(ATTEMPTS, **_services.attempts(), **_files.attempts(place))
+    wanted = {name: attempt for name, attempt in attempts.items() if name.partition(' ')[0] in programs}
+    if not wanted.keys().isdisjoint(_files.attempts(place)):
+        _files.make_canary(place)
     before = read_canaries()
-    results = _inside(place.cgroup, _attempts)
+    results = _inside(place.cgroup, wanted)
     after = read_canaries()
-    for name, (hook, denies) in HOOKS.items():
-        if results[name] is None or name.partition(' ')[0] not in programs:  # this host has no such sockets
+    for name in wanted:
+        hook, denies = HOOKS[name]
+        if results[name] is None:  # this host has no such sockets
             continue
         if after[hook] <= before[hook]:
             raise GuardError('The guard did not prove itself: its program %s was not run for a process inside '
@@ -67,13 +83,13 @@ def _word(code):
 
 
 def _inside(cgroup, attempts):
-    """What `attempts()` returns in a child process inside the cgroup."""
+    """{name: errno of what a child process inside the cgroup attempted, 0 for success, None without such sockets}."""
     receive, send = os.pipe()
     child = os.fork()
     if not child:
         try:
             _cgroup.enter(cgroup)
-            os.write(send, json.dumps(attempts()).encode())
+            os.write(send, json.dumps({name: _tried(attempt) for name, attempt in attempts.items()}).encode())
         except Exception as error:  # anything: the parent must hear of it, and the child must end here
             os.write(send, json.dumps(str(error)).encode())
         finally:
@@ -86,24 +102,6 @@ def _inside(cgroup, attempts):
     if isinstance(results, str):
         raise GuardError('The guard did not prove itself: the process that should try it out failed: %s.' % results)
     return results
-
-
-def _attempts():
-    """{program: errno of an access that only this program sees first, 0 for success, None without such sockets}."""
-    return {
-        'ebg_connect4': _attempt(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda s: s.connect((CANARY4, DISCARD))),
-        'ebg_connect6': _attempt(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda s: s.connect((CANARY6, DISCARD))),
-        'ebg_sendmsg4': _attempt(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda s: s.sendto(b'', (CANARY4, DISCARD))),
-        'ebg_sendmsg6': _attempt(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda s: s.sendto(b'', (CANARY6, DISCARD))),
-        'ebg_egress': _attempt(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP,
-                               lambda s: s.sendto(ECHO_REQUEST, (CANARY4, 0))),
-        'ebg_egress (DNS)': _attempt(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP,
-                                     lambda s: _send_udp(s, DISCARD, _learn.DNS_PORT)),
-        'ebg_ingress': _attempt(socket.AF_INET, socket.SOCK_DGRAM, 0, _receive_answer),
-        'ebg_message': _attempt(socket.AF_INET, socket.SOCK_STREAM, 0, _present_name),
-        'ebg_create': _attempt(socket.AF_INET, socket.SOCK_STREAM, MPTCP, lambda s: None),
-        'ebg_connect_unix': _attempt(socket.AF_UNIX, socket.SOCK_STREAM, 0, lambda s: s.connect(_services.CANARY)),
-    }
 
 
 def _send_udp(raw, source, target):
@@ -129,13 +127,34 @@ def _present_name(client):
         client.sendall(b'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' % CANARY_NAME.encode())
 
 
-def _attempt(family, kind, protocol, act):
+def _tried(attempt):
     try:
-        with socket.socket(family, kind, protocol) as canary:
-            # In monitor mode the access goes through; bound to the loopback device it can't leave the host.
-            if family != socket.AF_UNIX:
-                canary.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'lo\0')
-            act(canary)
+        attempt()
     except OSError as error:
         return None if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT) else error.errno or errno.ETIMEDOUT
     return 0
+
+
+def _by_socket(family, kind, protocol, act):
+    def attempt():
+        with socket.socket(family, kind, protocol) as canary:
+            # In monitor mode the access goes through; bound to the loopback device it can't leave the host.
+            canary.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'lo\0')
+            act(canary)
+    return attempt
+
+
+# {program: an access that only this program sees first}; _services.py and _files.py have more
+ATTEMPTS = {
+    'ebg_connect4': _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda s: s.connect((CANARY4, DISCARD))),
+    'ebg_connect6': _by_socket(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda s: s.connect((CANARY6, DISCARD))),
+    'ebg_sendmsg4': _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda s: s.sendto(b'', (CANARY4, DISCARD))),
+    'ebg_sendmsg6': _by_socket(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda s: s.sendto(b'', (CANARY6, DISCARD))),
+    'ebg_egress': _by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP,
+                             lambda s: s.sendto(ECHO_REQUEST, (CANARY4, 0))),
+    'ebg_egress (DNS)': _by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP,
+                                   lambda s: _send_udp(s, DISCARD, _learn.DNS_PORT)),
+    'ebg_ingress': _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, _receive_answer),
+    'ebg_message': _by_socket(socket.AF_INET, socket.SOCK_STREAM, 0, _present_name),
+    'ebg_create': _by_socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP, lambda s: None),
+}

@@ -10,12 +10,14 @@ module: ebpf_guard
 short_description: Keep a deployment's processes from reaching what they must not need
 version_added: 1.0.0
 description:
-  - Brings up a guard on the target. A guard is a cgroup with eBPF programs attached, which observe or deny the network
-    accesses of the processes inside it, and of no others.
+  - Brings up a guard on the target. A guard is a cgroup with eBPF programs, which observe or deny what the processes
+    inside it reach over the network and among files. No other process is touched.
   - A host that a rule names is denied in DNS questions, in TLS (SNI) and HTTP/1.x connections, at proxies, and by every
     address that is known for it. Addresses become known from DNS answers inside the guard. The exact names of the
     rules are also looked up on the target, at the start and then every C(resolve.interval) seconds of the policy. A
     name that the target's resolver has no answer for is a warning.
+  - A path that a rule names is denied with all that is below it, for opening, executing, creating, removing and
+    renaming, whatever other path leads to the same file. A type of file systems is denied wherever one is mounted.
   - Tasks enter through the launcher that the module returns. The role P(loopbreak.deploy.ebpf_guard#role) does all of
     this for a part of a play, so most playbooks use the role and not this module.
   - Before it returns, the module proves that the guard works. A process inside tries to reach an address and a
@@ -118,7 +120,12 @@ attributes:
 requirements:
   - Linux 5.10 or later with BTF (C(CONFIG_DEBUG_INFO_BTF)), socket maps (C(CONFIG_NET_SOCK_MSG)) and cgroup2 on the
     target.
-  - Linux 6.7 or later on the target, to refuse name service daemons. Without it C(guard.enforced.unix) tells what remains.
+  - Linux 6.7 or later, or what rules for files need, to refuse name service daemons. Without it C(guard.enforced.unix)
+    tells what remains.
+  - For rules with C(paths) or C(filesystems), BPF trampolines (x86_64; arm64 from Linux 6.4 on, where nothing has been
+    tested), C(CONFIG_BPF_JIT), C(CONFIG_FUNCTION_TRACER) and C(CONFIG_SECURITY_PATH) on the target. Where they are missing, a
+    policy with such rules is refused in the modes V(enforce) and V(drill). In V(monitor), C(guard.enforced.file) and
+    C(guard.enforced.exec) tell what is not seen.
   - C(CONFIG_INET_DIAG_DESTROY) on the target, to end at once what ignores that it was refused. Without it such a program
     waits for its own timeout.
   - libbpf 0.5 or later on the target.
@@ -153,6 +160,20 @@ EXAMPLES = r"""
           hosts: [mirror.github.com]
       expected: [encrypted_dns]
       resolve: {interval: 10}
+  become: true
+
+- name: Deny a mount by its path and by its type, but for one directory
+  loopbreak.deploy.ebpf_guard:
+    policy:
+      version: 1
+      deny:
+        - id: artifacts
+          reason: the artifact store runs on the database that this play deploys
+          paths: [/mnt/artifacts]
+          filesystems: [nfs4, fuse.*]
+      allow:
+        - id: tools
+          paths: [/mnt/artifacts/tools]
   become: true
 
 - name: Take the guard down and fail when it denied something
@@ -202,6 +223,7 @@ guard:
         - What is in force on this host. Each is V(true), or the reason why it is not.
         - C(dns) stands for DNS questions, C(payload) for the names that TLS and HTTP connections present, C(unix) for the
           sockets of name service daemons, which are refused where names are denied.
+        - C(file) stands for the files of rules with C(paths) or C(filesystems), C(exec) for their execution.
       type: dict
       sample:
         connect: true
@@ -209,14 +231,14 @@ guard:
         dns: true
         payload: true
         unix: true
-        file: this version of the collection has no programs for it
-        exec: this version of the collection has no programs for it
+        file: true
+        exec: true
     clock_offset:
       description: How many seconds the target's clock is ahead of the controller's, roughly.
       type: float
 denied:
   description:
-    - What was denied, or in monitor mode would have been. One record for each process, endpoint and name.
+    - What was denied, or in monitor mode would have been. One record for each process, endpoint and name or path.
     - Questions that the resolver library made up from the search list are not among them.
   returned: always
   type: list
@@ -244,21 +266,30 @@ denied:
         - V(connect) for a connection, V(send) for a datagram or another packet, V(dns) for a question, V(tls) and V(http)
           for what a connection presents with its first bytes.
         - A connection that is neither TLS nor HTTP, where only a name could have let it pass, is V(send).
+        - V(exec) for the execution of a file, V(file) for any other use of one. It was opened, created, cut, removed,
+          renamed or linked.
       type: str
     name:
       description:
         - The name that was asked for or presented. Where none was, the names that are known to lead to the address,
-          separated by commas. Null when none is known.
+          separated by commas. Null when none is known, and for V(file) and V(exec).
       type: str
     address:
-      description: The address. For V(dns) that of the DNS server.
+      description: The address. For V(dns) that of the DNS server. Null for V(file) and V(exec).
       type: str
     port:
       description: The port. V(0) for protocols without ports.
       type: int
     protocol:
-      description: V(tcp), V(udp), V(icmp), or a number.
+      description: V(tcp), V(udp), V(icmp), or a number. Null for V(file) and V(exec).
       type: str
+    path:
+      description:
+        - The path of the file, for V(file) and V(exec). Null for all others, and for a file that has no path any more.
+        - One of more than 255 bytes begins with C(...) and has its last ones. What is no printable character is written
+          as C(\xff) or C(\u202e).
+      type: str
+      sample: /mnt/artifacts/schema-tool
     count:
       description: How often.
       type: int
@@ -286,7 +317,8 @@ denied:
       type: str
 observed:
   description:
-    - What was allowed and recorded. One record for each endpoint and name, with the first process that was seen.
+    - What was allowed and recorded. One record for each endpoint and name, or path, with the first process that was
+      seen. Of files, those on network file systems and those that were executed.
   returned: always
   type: list
   elements: dict
@@ -318,16 +350,14 @@ faults:
   elements: str
 """
 
-import base64
 import json
 import os
 import pwd
 import re
 import time
-import zlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard, _ledger
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard, _ledger, _objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
 
@@ -335,7 +365,7 @@ NAME = r'[a-z0-9][a-z0-9_-]{0,30}\Z'
 
 
 SHOWN = 10  # things that a rule denied, in one message
-WAYS = {'tls': 'TLS', 'http': 'HTTP'}
+WAYS = {'tls': 'TLS to', 'http': 'HTTP to', 'file': 'access to', 'exec': 'execution of'}
 
 
 def check_options(params):
@@ -375,8 +405,7 @@ def request_of(params):
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
     return _guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
                           uids=joining_uids(params['join_users'], connecting), shell=params['_shell'],
-                          objects={name: zlib.decompress(base64.b64decode(packed))
-                                   for name, packed in params['_objects'].items()})
+                          objects=_objects.unpacked(params['_objects']))
 
 
 def bring_up(module):
@@ -435,7 +464,7 @@ def subject(record):
     """What an access was about, in words."""
     if record['kind'] == 'dns' and record['name']:
         return 'a DNS question for %s' % record['name']
-    return '%s to %s' % (WAYS.get(record['kind'], 'a connection'), record['name'] or _ledger.endpoint(record))
+    return '%s %s' % (WAYS.get(record['kind'], 'a connection to'), record['name'] or _ledger.endpoint(record))
 
 
 def verdict(result):

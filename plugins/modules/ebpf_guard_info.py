@@ -7,11 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ebpf_guard_info
-short_description: Look at the guards of a host
+short_description: Look at the guards of a host, and at what it is able to
 version_added: 1.0.0
 description:
   - Tells which guards are on the target, whether each is whole, and what it has recorded so far.
-  - Reads only. A guard that is up goes on as it was.
+  - What it has recorded of files, with their C(path), and whether rules for files are in force, is told as in
+    M(loopbreak.deploy.ebpf_guard).
+  - With O(capabilities=true) also tells what the host has, which capabilities a guard could have there, and what to
+    change to get the rest. The playbook C(loopbreak.deploy.doctor) asks every host.
+  - Changes nothing. A guard that is up goes on as it was.
 author:
   - The Loopbreak authors (@loopbreak)
 extends_documentation_fragment:
@@ -21,6 +25,17 @@ options:
     description:
       - Look at this guard alone. By default at all of them.
     type: str
+  capabilities:
+    description:
+      - Find out what a guard could enforce on this host.
+      - For that the BPF programs are sent along and loaded into the kernel. They are attached to nothing, and are gone
+        when the module ends.
+    type: bool
+    default: false
+  _objects:
+    description:
+      - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
+    type: dict
 attributes:
   check_mode:
     support: full
@@ -29,7 +44,7 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - libbpf 0.5 or later on the target, when a guard is there.
+  - libbpf 0.5 or later on the target, when a guard is there. O(capabilities) tells where it is missing.
   - root on the target.
 seealso:
   - module: loopbreak.deploy.ebpf_guard
@@ -40,6 +55,13 @@ EXAMPLES = r"""
   loopbreak.deploy.ebpf_guard_info:
   become: true
   register: info
+
+- name: Could a guard deny hosts by name here?
+  loopbreak.deploy.ebpf_guard_info:
+    capabilities: true
+  become: true
+  register: info
+  failed_when: info.capabilities.dns is not true
 """
 
 RETURN = r"""
@@ -73,12 +95,87 @@ guards:
     counters:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+capabilities:
+  description:
+    - What a guard could enforce here. V(connect), V(send), V(dns), V(payload), V(unix), V(file) and V(exec), as in
+      RV(loopbreak.deploy.ebpf_guard#module:guard).
+    - Each is V(true), or the reason why it can't be in force, and what to change.
+  returned: when O(capabilities=true)
+  type: dict
+  sample:
+    connect: true
+    send: true
+    dns: true
+    payload: true
+    unix: "this kernel can't deny unix sockets (Invalid argument), ..."
+    file: true
+    exec: true
+able:
+  description:
+    - V(fully) when all capabilities can be in force, V(partly) when some can't.
+    - V(not) when no guard can be brought up at all.
+  returned: when O(capabilities=true)
+  type: str
+  sample: partly
+summary:
+  description: The same for people. The first line is the verdict, the others are one for each thing that was looked at.
+  returned: when O(capabilities=true)
+  type: list
+  elements: str
+host:
+  description: What the host has. Null stands for what is not there, or can't be told.
+  returned: when O(capabilities=true)
+  type: dict
+  contains:
+    kernel:
+      description: The kernel's release.
+      type: str
+      sample: 6.1.0-18-amd64
+    architecture:
+      description: The machine's architecture, as C(uname -m) tells it.
+      type: str
+      sample: x86_64
+    python:
+      description: The version of the Python that ran the module.
+      type: str
+      sample: 3.11.2
+    btf:
+      description: Whether the kernel describes its types.
+      type: bool
+    lsm:
+      description: The active security modules in their order. Null where securityfs is not mounted.
+      type: list
+      elements: str
+      sample: [lockdown, capability, yama, apparmor]
+    lockdown:
+      description: V(none), V(integrity) or V(confidentiality). Null where securityfs is not mounted.
+      type: str
+    cgroup2:
+      description: Where cgroup2 is mounted. Null where it is not.
+      type: str
+      sample: /sys/fs/cgroup
+    cgroup_layout:
+      description: V(unified), or V(hybrid) where cgroup v1 is mounted, too.
+      type: str
+    bpffs:
+      description: Whether the BPF file system is mounted. A guard mounts it where it is not.
+      type: bool
+    libbpf:
+      description: The version of libbpf, or V(unknown) where its file has no usual name. Null where it is missing.
+      type: str
+      sample: 1.1.2
+    bcc:
+      description: Whether this Python could import C(bcc). A guard does without.
+      type: bool
+    kernel_headers:
+      description: Whether the headers of the running kernel are there, which C(bcc) compiles with.
+      type: bool
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard, _host, _objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 
@@ -89,12 +186,23 @@ def look(name):
 
 
 def main():
-    module = AnsibleModule(argument_spec={'name': {'type': 'str'}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            'name': {'type': 'str'},
+            'capabilities': {'type': 'bool', 'default': False},
+            '_objects': {'type': 'dict', 'no_log': True},  # what the action plugin sends along
+        },
+        supports_check_mode=True,
+    )
+    objects = module.params.pop('_objects')
     try:
         if os.geteuid() != 0:
             raise GuardError('Only root can look at a guard: run this with become: true.')
-        names = [name for name in _guard.names() if module.params['name'] in (None, name)]
-        module.exit_json(changed=False, guards=[look(name) for name in names])
+        result = _host.look(_objects.unpacked(objects)) if module.params['capabilities'] else {}
+        # a host that was asked what it has may have no cgroup2, and so no guards
+        found = _guard.names() if not result or result['host']['cgroup2'] else []
+        guards = [look(name) for name in found if module.params['name'] in (None, name)]
+        module.exit_json(changed=False, guards=guards, **result)
     except (GuardError, OSError) as error:
         module.fail_json(msg=str(error), **getattr(error, 'facts', {}))
 

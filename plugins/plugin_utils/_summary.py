@@ -29,7 +29,9 @@ UNKNOWN = 'unknown'
 SORTS = ('denied', 'drill', 'faulty', 'would deny', 'expected')  # outcomes of a guard, the worst first
 TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-[^/\s]+/')
 PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
+FILES = {'file': '', 'exec': ' (executed)'}  # what has a path in it, by kind
 ROOM = WIDTH - 13  # for the text of a detail, behind its label
+PATH_ROOM = 40  # for a path among other things in a line
 
 
 class Window(NamedTuple):
@@ -91,8 +93,18 @@ def asked_name(record):
     return clean(name) if record.get('kind') in PRESENTED and not unread else ''
 
 
-def endpoint(record):
-    """What an access was about: the name, where it said one, else the address."""
+def short_path(path):
+    """A long path without its front, from one of its slashes on if it can be: the end says more."""
+    if len(path) <= PATH_ROOM:
+        return path
+    end = path[1 - PATH_ROOM:]
+    return '…' + end[max(0, end.find('/')):]
+
+
+def endpoint(record, path=str):
+    """What an access was about: the path; the name, where it said one; else the address. `path` may shorten paths."""
+    if record.get('kind') in FILES:
+        return path(clean(record.get('path') or _ledger.NO_PATH)) + FILES[record['kind']]
     way, name, port = PRESENTED.get(record.get('kind')), asked_name(record), record.get('port')
     if not way:
         return address(record)
@@ -178,11 +190,13 @@ def known_name(record):
 
 def row_head(word, row):
     """The line that tells a row, and whether it had room for the names of the address."""
-    kind = row.get('kind') if row.get('kind') not in PRESENTED else None  # endpoint() says it
-    what = ' '.join(filter(None, (row.get('class'), kind)))
+    kind = row.get('kind')
+    said = kind in PRESENTED or FILES.get(kind)  # by endpoint()
+    what = ' '.join(filter(None, (row.get('class'), None if said else kind)))
+    where = endpoint(row, short_path) if kind in FILES else row['endpoints'][0]
 
     def line(name):
-        return '  '.join(filter(None, ('  ' + word, row['endpoints'][0], name, f'{row["count"]}x', what)))
+        return '  '.join(filter(None, ('  ' + word, where, name, f'{row["count"]}x', what)))
     head = line(known_name(row))
     return (head, True) if len(head) <= WIDTH or ', ' not in known_name(row) else (line(''), False)
 
@@ -201,6 +215,8 @@ def row_lines(row, report):
     lines = [(tone, f'{head}  (rule {rule})' if fits else head)]
     if rule and not fits:
         lines.append(detail('rule', rule))
+    if endpoint(row, short_path) != endpoint(row):
+        lines += wrapped('path', clean(row['path']))
     if not named:
         lines += wrapped('names', known_name(row))
     if asked_name(row) and row.get('kind') != 'dns':
@@ -256,6 +272,7 @@ def block(report, show_observed, max_rows):
     """Tell one guard on one host, as soon as it is down."""
     lines = [headline(report, totals(report))]
     denied, seen = merge(report['denied']), merge(report['observed']) if show_observed else []
+    seen.sort(key=lambda row: row.get('kind') == 'exec')  # every deployment executes a lot: that comes last
     lines += [line for row in denied[:max_rows] for line in row_lines(row, report)]
     lines += [seen_line(row) for row in seen[:max(0, max_rows - len(denied))]]
     lines += left_out(len(denied) + len(seen) - max_rows)
@@ -297,7 +314,7 @@ class Fleet:
 
     def __init__(self):
         self.guards = {}  # (host, name, mode) -> Counter of accesses by outcome
-        self.endpoints = {}  # (endpoint, rule, verdict) -> [name, hosts, accesses]
+        self.endpoints = {}  # (endpoint, rule, verdict) -> [name, hosts, accesses, the endpoint as it is shown]
         self.notes = {}  # (host, name, mode) -> outcome that no report tells
         self.missing = []  # (title, host, name, mode, details): guards whose report never came
 
@@ -310,7 +327,7 @@ class Fleet:
         told = [(record, verdict(record, report['mode'])[1]) for record in report['denied']]
         for record, word in told + [(record, 'seen') for record in report['observed'] if show_observed]:
             key = endpoint(record), record.get('rule') or '-', word
-            place = self.endpoints.setdefault(key, ['', set(), 0])
+            place = self.endpoints.setdefault(key, ['', set(), 0, endpoint(record, short_path)])
             place[0] = place[0] or known_name(record)
             place[1].add(report['host'])
             place[2] += record.get('count', 1)
@@ -352,11 +369,12 @@ class Fleet:
         lines = [('plain', 'GUARDS'), ('plain', '  ' + texts[0])]
         lines += [(tones.get(word, 'warn'), '  ' + text) for word, text in zip(outcomes.values(), texts[1:])]
         places = sorted(self.endpoints.items(),
-                        key=lambda item: (item[0][2] == 'seen', -len(item[1][1]), -item[1][2], item[0]))
+                        key=lambda item: (item[0][2] == 'seen' and 1 + item[0][0].endswith(FILES['exec']),
+                                          -len(item[1][1]), -item[1][2], item[0]))
         if places:
             lines += [('plain', ''), ('plain', 'ENDPOINTS')]
             rows = [[where, clip(name or '-', 32), rule, word, len(hosts), count]
-                    for (where, rule, word), (name, hosts, count) in places[:max_rows]]
+                    for (dummy, rule, word), (name, hosts, count, where) in places[:max_rows]]
             lines += [('plain', '  ' + text)
                       for text in table(['endpoint', 'name', 'rule', 'verdict', 'hosts', 'accesses'], rows)]
             lines += left_out(len(places) - max_rows)

@@ -17,14 +17,17 @@ from workbench import OBJECT, SYN, child, frame, indices, passes
 from test_rules import TCP, compiled, policy_of
 from wire import question_frame
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _files, _libbpf
 
 MAPS = {'ebg_config': (ctypes.c_uint32, _abi.Config), 'ebg_nets': (_abi.NetKey, _abi.Slice),
         'ebg_names': (ctypes.c_uint64, _abi.Name), 'ebg_ports': (ctypes.c_uint32, _abi.Port),
         'ebg_counters': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_denied': (_abi.Denial, _abi.Record),
         'ebg_observed': (_abi.Observation, _abi.Record), 'ebg_heard': (_abi.HeardKey, _abi.Heard),
         'ebg_asked': (_abi.Asked, ctypes.c_uint8), 'ebg_sockets': (ctypes.c_uint64, ctypes.c_uint64),
-        'ebg_blank': (ctypes.c_uint32, _abi.Record)}
+        'ebg_blank': (ctypes.c_uint32, _abi.Record), 'ebg_current': (ctypes.c_uint32, ctypes.c_uint32)}
+FILE_MAPS = {'ebg_filter': (ctypes.c_uint32, _abi.Filter), 'ebg_paths': (ctypes.c_uint64, _abi.FileRule),
+             'ebg_inodes': (_abi.Inode, _abi.FileRule), 'ebg_types': (_abi.Filesystem, _abi.FileRule),
+             'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32)}
 # What the programs keep for themselves, and a queue, which has neither keys nor values.
 PRIVATE = {'ebg_addresses', 'ebg_aliases', 'ebg_opened', 'ebg_scratch', 'ebg_claims', 'ebg_refused'}
 ENTRIES = {'ebg_counters': _abi.COUNTERS, 'ebg_denied': _abi.MAX_DENIED, 'ebg_observed': _abi.MAX_OBSERVED,
@@ -90,9 +93,9 @@ def python_layout(ctype):
     return ctypes.sizeof(ctype)
 
 
-def btf_maps():
-    """{map: {member of its definition: BTF type}} of the shipped object."""
-    types = {kind['id']: kind for kind in bpftool('btf', 'dump', 'file', str(OBJECT))['types']}
+def btf_maps(path):
+    """{map: {member of its definition: BTF type}} of a shipped object."""
+    types = {kind['id']: kind for kind in bpftool('btf', 'dump', 'file', str(path))['types']}
     section, = [kind for kind in types.values() if kind['kind'] == 'DATASEC' and kind['name'] == '.maps']
     for variable in (types[entry['type_id']] for entry in section['vars']):
         yield types, variable['name'], {member['name']: types[types[member['type_id']]['type_id']]['id']
@@ -109,13 +112,17 @@ def test_the_program_for_messages_is_attached_to_its_map(guards):
         guard.kernel.detach_from_map(message, sockets, _libbpf.MESSAGE)
 
 
-def test_the_object_describes_its_maps_as_python_does():
+@pytest.mark.parametrize('name, known, shared', (
+    ('ebpf_guard.bpf.o', MAPS, PRIVATE),
+    ('ebpf_guard_files.bpf.o', FILE_MAPS, {*_files.SHARED, 'ebg_blank'}),
+))
+def test_an_object_describes_its_maps_as_python_does(name, known, shared):
     described = {}
-    for types, name, members in btf_maps():
-        described[name] = [btf_layout(types, members[part]) for part in ('key', 'value') if part in members]
-    assert PRIVATE == set(described) - set(MAPS)
-    known = {name: tuple(described[name]) for name in MAPS}
-    assert known == {name: (python_layout(key), python_layout(value)) for name, (key, value) in MAPS.items()}
+    for types, map_name, members in btf_maps(OBJECT.with_name(name)):
+        described[map_name] = [btf_layout(types, members[part]) for part in ('key', 'value') if part in members]
+    assert shared == set(described) - set(known)
+    assert {map_name: tuple(described[map_name]) for map_name in known} == {
+        map_name: (python_layout(key), python_layout(value)) for map_name, (key, value) in known.items()}
 
 
 @pytest.mark.parametrize('name', MAPS)

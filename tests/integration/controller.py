@@ -85,6 +85,10 @@ class Controller:
     def playbook(self, plays, *arguments, timeout=300, **environment):
         return self._run([BIN / "ansible-playbook", self.write(plays), *arguments], environment, timeout)
 
+    def shipped(self, playbook, *arguments, timeout=300, **environment):
+        """A playbook of the collection, by its name."""
+        return self._run([BIN / "ansible-playbook", f"loopbreak.deploy.{playbook}", *arguments], environment, timeout)
+
     def guarded(self, tasks, *arguments, policy=None, hosts="web1", variables=None, play=None, after=(),
                 handlers=(), timeout=300, **environment):
         """A play that runs tasks through the role, as the README shows it."""

@@ -18,7 +18,7 @@ from tools import ROOT, WORK, must
 
 COLLECTIONS = ROOT / 'build' / 'collections'
 NAME = 'loopbreak.deploy.ebpf_guard'
-OBJECTS = ['plugins/ebpf_guard.bpf.o', 'plugins/ebpf_guard_unix.bpf.o']
+OBJECTS = sorted('plugins/' + path.name for path in (ROOT / 'plugins').glob('*.bpf.o'))
 # Users get what they run and its source. The tests, the benchmarks and the demo need the repository anyway.
 UNWANTED = {'bench', 'build', 'demo', 'molecule', 'tests', '.git', '.ci', '.ansible', '.cache', '__pycache__'}
 

@@ -6,36 +6,12 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 
-ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = Path(_abi.__file__).parents[2]
 STRUCTURES = [value for value in vars(_abi).values() if isinstance(value, type) and issubclass(value, ctypes.Structure)]
-
-
-@pytest.fixture(scope='module')
-def built(tmp_path_factory):
-    """What `make bpf` makes of the sources, in a directory of its own."""
-    directory = tmp_path_factory.mktemp('bpf')
-    build = os.path.relpath(directory, ROOT)
-    (directory / 'packages.stamp').touch()  # the packages are there, or these tests would not run
-    subprocess.run(['make', '-s', 'BUILD=' + build, build + '/bpf/_abi.py', build + '/bpf/ebpf_guard.bpf.o',
-                    build + '/bpf/ebpf_guard_unix.bpf.o'],
-                   cwd=ROOT, check=True)
-    return directory / 'bpf'
-
-
-@pytest.mark.parametrize('made, shipped', [('_abi.py', 'plugins/module_utils/_abi.py'),
-                                           ('ebpf_guard.bpf.o', 'plugins/ebpf_guard.bpf.o'),
-                                           ('ebpf_guard_unix.bpf.o', 'plugins/ebpf_guard_unix.bpf.o')])
-def test_what_is_shipped_is_what_the_sources_make(built, made, shipped):
-    assert (built / made).read_bytes() == (SHIPPED / shipped).read_bytes(), 'run `make bpf`, and `make dist`'
 
 
 @pytest.mark.parametrize('structure', STRUCTURES, ids=lambda structure: structure.__name__)

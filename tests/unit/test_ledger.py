@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _ledger, _names
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
+from ansible_collections.loopbreak.deploy.plugins.modules import ebpf_guard
 
 RULES = [_ledger.describe(rule) for rule in check({
     'version': 1, 'expected': ['github'],
@@ -56,7 +57,7 @@ def test_a_whole_denial():
     assert record == {
         'rule': 'github', 'reason': 'it runs on this', 'owner': 'db-team', 'runbook': 'https://wiki.example/x',
         'expected': True, 'kind': 'connect', 'name': 'github.com, www.github.com', 'address': '198.51.100.1',
-        'port': 443, 'protocol': 'tcp', 'count': 3, 'pid': 42, 'uid': 1000, 'command': 'curl https://github.com',
+        'port': 443, 'protocol': 'tcp', 'path': None, 'count': 3, 'pid': 42, 'uid': 1000, 'command': 'curl https://github.com',
         'ancestry': [{'pid': 7, 'command': 'sh'}, {'pid': 5, 'command': 'deploy.sh'}], 'mode': 'enforce'}
 
 
@@ -112,9 +113,52 @@ def test_counters():
     told = _ledger.counters(totals)
     assert told.pop('lost') == totals[_abi.COUNTER_LOST]
     assert told.pop('name_services') == totals[_abi.COUNTER_SERVICE]
-    assert list(told) == ['connect', 'send', 'dns', 'tls', 'http', 'unix']
+    assert list(told) == ['connect', 'send', 'dns', 'tls', 'http', 'unix', 'file', 'exec']
     assert [list(verdicts.items()) for verdicts in told.values()] == [
-        [('allowed', first), ('denied', first + 1), ('would_deny', first + 2)] for first in range(100, 118, 3)]
+        [('allowed', first), ('denied', first + 1), ('would_deny', first + 2)] for first in range(100, 124, 3)]
+
+
+# --- files ---
+
+def path_of(text):
+    return (_abi.ctypes.c_uint8 * _abi.NAME)(*text)
+
+
+FILE, EXEC = _abi.Endpoint(kind=_abi.KIND_FILE), _abi.Endpoint(kind=_abi.KIND_EXEC)
+
+
+@pytest.mark.parametrize('endpoint, kind', [(FILE, 'file'), (EXEC, 'exec')])
+def test_a_file_has_a_path_in_place_of_an_address(endpoint, kind):
+    record = denial(endpoint=endpoint, name=path_of(b'/mnt/artifacts/tool'))
+    assert {key: record[key] for key in ('kind', 'path', 'name', 'address', 'protocol', 'port', 'rule', 'count')} == {
+        'kind': kind, 'path': '/mnt/artifacts/tool', 'name': None, 'address': None, 'protocol': None, 'port': 0,
+        'rule': 'github', 'count': 3}
+    assert list(record) == list(denial()) and _ledger.endpoint(record) == '/mnt/artifacts/tool'
+
+
+@pytest.mark.parametrize('kept, told', [
+    (b'/mnt/gr\xc3\xb6\xc3\x9fe', '/mnt/gr\xf6\xdfe'), (b'/mnt/two  words', '/mnt/two  words'), (b'/a\0/left/over', '/a'),
+    (b'/mnt/\xff', r'/mnt/\xff'), (b'/a\nb\x1b[31m\x7f', r'/a\nb\x1b[31m\x7f'), (b'/\xe2\x80\xae', r'/\u202e'),
+    (b'...\xb6e/b', r'...\xb6e/b'), (b'/' * _abi.NAME, '/' * _abi.NAME), (b'', None)])
+def test_paths_are_one_harmless_line(kept, told):
+    record = denial(endpoint=FILE, name=path_of(kept))
+    assert record['path'] == told and _ledger.endpoint(record) == (told or _ledger.NO_PATH)
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_records_with_and_without_an_address_have_one_order():
+    entries = [(_abi.Denial(endpoint=endpoint, rule=GITHUB, mode=_abi.MODE_ENFORCE), record_of(name=path_of(path)))
+               for endpoint, path in ((FILE, b'/mnt/b'), (endpoint_of(), b''), (FILE, b''), (EXEC, b'/mnt/a'))]
+    found = _ledger.Reader(RULES, {}, 'enforce').denials(entries)
+    assert [record['path'] or record['address'] for record in found] == ['/mnt/a', '/mnt/b', '198.51.100.1', None]
+
+
+def test_why_a_host_fails_for_files():
+    names = [(FILE, b'/mnt/artifacts/list'), (EXEC, b'/mnt/artifacts/tool'), (FILE, b'/mnt/artifacts/list'), (FILE, b'')]
+    denied = [denial(endpoint=endpoint, name=path_of(name)) for endpoint, name in names]
+    assert list(ebpf_guard.told_by_rule(denied)) == [
+        'Access to /mnt/artifacts/list, 6 times; execution of /mnt/artifacts/tool, 3 times; '
+        "access to %s, 3 times, by rule 'github': it runs on this." % _ledger.NO_PATH]
 
 
 # --- names ---
@@ -174,9 +218,10 @@ def test_expansions_by_the_search_list(name, rule, asked, is_one, kind):
 
 @pytest.mark.parametrize('denied, search_list, details, untold', [
     (5, 0, [('enforce', 5)], 0), (5, 2, [('enforce', 3)], 0), (5, 0, [('drill', 2)], 3), (0, 0, [('monitor', 9)], 0)])
-def test_denials_whose_details_did_not_fit(denied, search_list, details, untold):
+@pytest.mark.parametrize('kind', ['dns', 'exec'])
+def test_denials_whose_details_did_not_fit(denied, search_list, details, untold, kind):
     counters = dict(_ledger.counters([0] * _abi.COUNTERS), search_list=search_list)
-    counters['dns']['denied'] = denied
+    counters[kind]['denied'] = denied
     assert _ledger.untold_denials({'counters': counters, 'denied': [
         {'mode': mode, 'count': count} for mode, count in details]}) == untold
 
@@ -195,9 +240,10 @@ def test_the_event_log(tmp_path):
     log = tmp_path / 'new' / 'deploy.jsonl'
     denied = [dict(denial(), mode=mode, command='tw\no "\xf6"') for mode in ('enforce', 'drill', 'monitor')]
     _ledger.append_log(str(log), 'deploy', report(denied=denied))
-    _ledger.append_log(str(log), 'deploy', report(observed=[denial()]))
+    _ledger.append_log(str(log), 'deploy', report(observed=[denial(endpoint=EXEC, name=path_of(b'/mnt/\xff'))]))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line['event'] for line in lines] == ['denied', 'denied', 'would_deny', 'down', 'observed', 'down']
+    assert (lines[4]['kind'], lines[4]['path'], lines[4]['address']) == ('exec', r'/mnt/\xff', None)
     assert {line['guard'] for line in lines} == {'deploy'} and lines[0]['command'] == 'tw\no "\xf6"'
     assert [os.stat(path).st_mode & 0o777 for path in (log, log.parent)] == [0o600, 0o700]
 

@@ -126,9 +126,72 @@ BAD_MATCHERS = [
     # ports
     ('only ports', 'ports: [443]', 'ports only narrows hosts and networks', ['"0.0.0.0/0", "::/0"']),
     ('port with path', 'paths: [/a]\n    ports: [1]', 'ports only narrows hosts and networks', []),
+    ('port with file system', 'filesystems: [nfs4]\n    ports: [1]', 'ports only narrows hosts and networks', []),
     ('port with socket', 'sockets: [/a]\n    ports: [1]', 'ports only narrows hosts and networks', []),
+    # paths
+    ('relative path', 'paths: [mnt/artifacts]', "paths: 'mnt/artifacts' is not an absolute path.",
+     ['from the root on, such as /mnt/artifacts.']),
+    ('word as path', 'paths: [nfs4]', "paths: 'nfs4' is not an absolute path.", ['Types of file systems go under filesystems.']),
+    ('export as path', 'paths: ["files.example:/export"]', 'paths: ', ['not an absolute', 'under hosts or networks']),
+    ('URL as path', 'paths: ["file:///mnt"]', 'paths: ', ['not an absolute', 'under hosts or networks']),
+    ('path is empty', 'paths: [""]', 'paths: the text is empty.', ['Write /mnt/artifacts']),
+    ('path is blank', 'paths: ["  "]', 'paths: the text is empty.', []),
+    ('path is a number', 'paths: [1]', 'paths: 1 where text is needed.', ['Put it in quotes']),
+    ('path is nothing', 'paths: [~]', 'paths: nothing where text is needed.', ['Write /mnt/artifacts']),
+    ('paths is text', 'paths: /mnt', "paths: '/mnt' where a list", ['["/mnt"]', 'leave paths out']),
+    ('paths is empty', 'paths: []', 'paths: an empty list where a list', ['[/mnt/artifacts]']),
+    ('path with NUL', r'paths: ["/mnt/a\0b"]', 'paths: ', ['control characters']),
+    ('path with a line feed', r'paths: ["/mnt/a\n"]', "paths: '/mnt/a\\n' has control characters", []),
+    ('path with an escape sequence', r'paths: ["/mnt/\e[2J"]', 'paths: ', ['control characters']),
+    ('path ends with a space', 'paths: ["/mnt/a "]', "paths: '/mnt/a ' begins or ends with a space.", []),
+    ('path begins with a space', 'paths: [" /mnt/a"]', "paths: ' /mnt/a' begins or ends with a space.", []),
+    ('path ends with a hidden space', r'paths: ["/mnt/a\u00a0"]', 'paths: ', ['begins or ends with a space']),
+    ('the root', 'paths: [/]', "paths: '/' means every file, also the shell", ['under filesystems']),
+    ('the root, twice', 'paths: [//]', "paths: '//' means every file", []),
+    ('dot', 'paths: [/mnt/./a]', "paths: '/mnt/./a' has a \".\" or \"..\"", ["without it: '/mnt/a'."]),
+    ('dot at the end', 'paths: [/mnt/.]', 'paths: ', ["without it: '/mnt'."]),
+    ('two dots', 'paths: [/mnt/a/../b]', "paths: '/mnt/a/../b' has", ["without it: '/mnt/b'."]),
+    ('up to the root', 'paths: [/mnt/..]', "paths: '/mnt/..' has", ['Write the path without it.']),
+    ('tilde', 'paths: [~/bin]', "paths: '~/bin' is not filled in", ['~', 'such as /home/deploy/bin']),
+    ("somebody's tilde", 'paths: [~deploy/bin]', "paths: '~deploy/bin' is not filled in", []),
+    ('variable', 'paths: [/home/$USER/bin]', "paths: '/home/$USER/bin' is not filled in", ['variables']),
+    ('variable first', 'paths: [$HOME]', "paths: '$HOME' is not filled in", []),
+    ('variable in braces', 'paths: ["/srv/app-${VERSION}"]', 'paths: ', ['is not filled in']),
+    ('template', 'paths: ["/mnt/{{ service }}"]', 'paths: ', ['is not filled in', 'templates']),
+    ('star', 'paths: ["/mnt/artifacts/*"]', "paths: '/mnt/artifacts/*' has a wildcard",
+     ['means all that is below it', "write '/mnt/artifacts', or each path by itself."]),
+    ('two stars', 'paths: ["/mnt/**/tool"]', 'paths: ', ["write '/mnt', or each"]),
+    ('star in a name', 'paths: [/mnt/tool-*]', 'paths: ', ["write '/mnt', or each"]),
+    ('star below the root', 'paths: [/*]', "paths: '/*' has a wildcard", ['write each path by itself.']),
+    ('question mark in a path', 'paths: ["/mnt/tool?"]', 'paths: ', ['has a wildcard']),
+    ('choice of letters', 'paths: ["/mnt/tool[12]"]', 'paths: ', ['has a wildcard']),
+    ('choice of words', 'paths: ["/mnt/{a,b}"]', 'paths: ', ['has a wildcard']),
+    ('long path', 'paths: [%s]' % ('/artifact' * 456), "paths: '/artifact/art", ['too long', 'at most 4095 bytes.']),
+    ('path of many bytes', 'paths: ["%s"]' % ('/ü' * 1366), "paths: '/ü/ü", ['at most 4095 bytes.']),
+    ('long name of a file', 'paths: [/mnt/%s]' % ('a' * 256), "paths: '/mnt/aaa", ['at most 255 bytes between']),
+    ('name of many bytes', 'paths: ["/%s/b"]' % ('ü' * 128), "paths: '/üüü", ['at most 255 bytes between']),
+    # file systems
+    ('filesystems is text', 'filesystems: nfs4', "filesystems: 'nfs4' where a list", ['["nfs4"]']),
+    ('filesystem is a number', 'filesystems: [9]', 'filesystems: 9 where text is needed.', []),
+    ('filesystem is empty', 'filesystems: [""]', 'filesystems: the text is empty.', ['Write nfs4']),
+    ('path as file system', 'filesystems: [/mnt]', "filesystems: '/mnt' is not a type of file systems.",
+     ['as /proc/mounts shows it', 'Paths go under paths.']),
+    ('capitals', 'filesystems: [NFS4]', "filesystems: 'NFS4' is not a type", ['Did you mean nfs4?']),
+    ('capitals of FUSE', 'filesystems: [FUSE.sshfs]', 'filesystems: ', ['Did you mean fuse.sshfs?']),
+    ('version of NFS', 'filesystems: [nfs4.1]', "filesystems: 'nfs4.1' is not a type",
+     ['Only fuse has something behind a dot.', 'Did you mean nfs4?']),
+    ('two words', 'filesystems: [nfs nfs4]', "filesystems: 'nfs nfs4' is not a type of file systems.", []),
+    ('nothing behind the dot', 'filesystems: [fuse.]', "filesystems: 'fuse.' is not a type", ['Did you mean fuse?']),
+    ('letters beyond ASCII', 'filesystems: [nfß]', "filesystems: 'nfß' is not a type", []),
+    ('every file system', 'filesystems: ["*"]', "filesystems: '*' has a wildcard in a wrong place.", ['"fuse.*"']),
+    ('start of a type', 'filesystems: ["nfs*"]', "filesystems: 'nfs*' has a wildcard", ['by itself']),
+    ('start of a subtype', 'filesystems: ["fuse.ssh*"]', "filesystems: 'fuse.ssh*' has a wildcard", []),
+    ('wildcard of what has no subtypes', 'filesystems: ["nfs4.*"]', "filesystems: 'nfs4.*' has a wildcard", []),
+    ('wildcard without a dot', 'filesystems: ["fuse*"]', "filesystems: 'fuse*' has a wildcard", []),
+    ('long type', 'filesystems: [%s]' % ('a' * 32), "filesystems: 'aaa", ['too long', '31 bytes']),
+    ('long subtype', 'filesystems: [fuse.%s]' % ('a' * 32), "filesystems: 'fuse.aaa", ['too long', '31 bytes']),
     # texts of the rule
-    ('empty rule', 'owner: db-team', 'it matches nothing.', ['Add hosts or networks.']),
+    ('empty rule', 'owner: db-team', 'it matches nothing.', ['Add hosts, networks, paths or filesystems.']),
     ('runbook is a word', 'runbook: wiki', "runbook: 'wiki' is not a web address.", ['https://']),
     ('runbook is a file', 'runbook: "file:///etc/x"', 'runbook: ', ['is not a web address']),
     ('runbook without a host', 'runbook: "https://"', 'runbook: ', ['is not a web address']),
@@ -137,7 +200,7 @@ BAD_MATCHERS = [
     ('owner is empty', 'owner: ""', 'owner: the text is empty.', []),
     # keys
     ('misspelt key', 'netwroks: [192.0.2.0/24]', "unknown key 'netwroks'. Did you mean networks?",
-     ['Allowed here: id, reason, owner, runbook, ports, hosts, networks.']),
+     ['Allowed here: id, reason, owner, runbook, ports, hosts, networks, paths, filesystems.']),
     ('far-off key', 'zzz: 1', "unknown key 'zzz'. Allowed here: id,", []),
     ('key is true', 'on: 1', 'unknown key true. Allowed here', []),
 ]
@@ -187,7 +250,7 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('deny is a mapping', 'version: 1\ndeny: {id: x}', 'p.yml:2: deny: a mapping where a list', ['[{id']),
     ('rule is a word', 'version: 1\ndeny:\n  - github.com',
      "p.yml:3: deny rule 1: 'github.com' is not a rule.",
-     ['id, reason and hosts or networks']),
+     ['id, reason and hosts, networks, paths or filesystems.']),
     ('no id', 'version: 1\nallow:\n  - hosts: [a]', 'p.yml:3: allow rule 1: id is missing.', ['id: github']),
     ('second rule without id', GITHUB + '  - reason: x', 'p.yml:6: deny rule 2: id is missing.', []),
     ('id is a number', 'version: 1\ndeny:\n  - id: 1', 'p.yml:3: deny rule 1: id: 1 where text', ['quotes']),
@@ -246,10 +309,6 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('limits cpus', 'version: 1\nlimits: {cpus: 0}', 'p.yml:2: limits: cpus: 0 is not a limit.', []),
     ('limits pids', 'version: 1\nlimits: {pids: 1.5}', 'p.yml:2: limits: pids: 1.5 is not a limit.', []),
     ('lock is a word', 'version: 1\nlock: maybe', "p.yml:2: lock: 'maybe' is neither true nor false.", []),
-    ('path not absolute', RULE + '    paths: [mnt]', IN_RULE + "paths: 'mnt' does not fit.",
-     ['/mnt/artifacts']),
-    ('paths is text', RULE + '    paths: /mnt', IN_RULE + "paths: '/mnt' where a list", ['["/mnt"]']),
-    ('filesystem with a slash', RULE + '    filesystems: [/nfs]', IN_RULE + 'filesystems: ', ['nfs4']),
     ('socket not absolute', RULE + '    sockets: [docker.sock]', IN_RULE + 'sockets: ', ['/run/docker.sock']),
     ('services is a number', 'version: 1\nservices: 1', 'p.yml:2: services: 1 where text', []),
     # the line is that of the item, also in the long form
@@ -258,8 +317,6 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
 ]
 
 LATER = [  # the entry of NOT_YET, text, how the error begins
-    ('paths', RULE + '    paths: [/mnt/artifacts]', IN_RULE + 'paths: '),
-    ('filesystems', RULE + '    filesystems: [nfs4, fuse.sshfs]', IN_RULE + 'filesystems: '),
     ('sockets', RULE + '    sockets: [/run/docker.sock, "@abstract"]', IN_RULE + 'sockets: '),
     ('services', 'version: 1\nservices: services.yml', 'p.yml:2: services: '),
     ('limits', 'version: 1\nlimits: {memory: 2G, cpus: 1.5, pids: 512}', 'p.yml:2: limits: '),
@@ -391,6 +448,46 @@ PORTS = [('443', Ports(None, 443, 443)), ('"443"', Ports(None, 443, 443)), ('0',
          ('udp/443', Ports('udp', 443, 443)),
          ('"0-65535"', Ports(None, 0, 65535)), ('"7-7"', Ports(None, 7, 7))]
 
+PATHS = [('/mnt/artifacts', '/mnt/artifacts'), ('/mnt/artifacts/', '/mnt/artifacts'), ('//mnt///a//', '/mnt/a'),
+         ('/a', '/a'), ('/proc/1/root', '/proc/1/root'), ('/dev', '/dev'), ('/mnt/two words', '/mnt/two words'),
+         ('"/mnt/two  spaces"', '/mnt/two  spaces'), ('/mnt/größe', '/mnt/größe'), ('/mnt/.hidden/..b', '/mnt/.hidden/..b'),
+         ('/mnt/...', '/mnt/...'), ('/mnt/a~', '/mnt/a~'), ('"/usr/bin/["', '/usr/bin/['), ('/mnt/$', '/mnt/$'),
+         ("/mnt/dev\\x2dsda1", "/mnt/dev\\x2dsda1"), ('"/mnt/{a}"', '/mnt/{a}'), ('/Mnt', '/Mnt'),
+         ('/' + 'a' * 255, '/' + 'a' * 255), ('/%s/b' % ('ü' * 127), '/%s/b' % ('ü' * 127)),
+         ('/artifact' * 455, '/artifact' * 455)]
+
+FILESYSTEMS = ['nfs4', 'nfs', 'cifs', '9p', 'fuse', 'fuse.sshfs', 'fuse.*', 'fuseblk.ntfs-3g', 'fuseblk.*', 'ext2+x',
+               'binfmt_misc', 'fuse.a.b', 'fuse.gvfsd-fuse', 'a' * 31, 'fuse.' + 'a' * 31]
+
+
+@pytest.mark.parametrize('written, meant', PATHS)
+def test_path(written, meant):
+    assert one_rule('paths: [%s]' % written).paths == (meant,)
+
+
+@pytest.mark.parametrize('written', FILESYSTEMS)
+def test_filesystem(written):
+    assert one_rule('filesystems: ["%s"]' % written).filesystems == (written,)
+
+
+@pytest.mark.parametrize('rule, has_files', [
+    ('hosts: [a]', False), ('networks: ["::1"]', False), ('paths: [/a]', True), ('filesystems: [nfs4]', True),
+    ('hosts: [a]\n    paths: [/a]\n    ports: [1]', True)])
+def test_which_policies_speak_of_files(rule, has_files):
+    policy = read(RULE + '    %s\n' % rule)
+    assert policy.has_files == has_files and check(policy.as_mapping()) == policy
+    assert read('version: 1\nallow:\n  - id: x\n    %s\n' % rule).has_files == has_files
+    assert not read('version: 1\ndefault: deny').has_files
+
+
+def test_half_a_character_is_no_part_of_a_path():
+    with pytest.raises(PolicyError, match='paths: .* has control characters'):  # Python's form of a byte that is not UTF-8
+        check({'version': 1, 'deny': [{'id': 'x', 'reason': 'r', 'paths': ['/mnt/\udcff']}]})
+
+
+def test_files_alone_bring_no_rule_against_encrypted_dns():
+    assert read(RULE + '    paths: [/a]\n').all_rules == read(RULE + '    paths: [/a]\n').rules
+
 
 @pytest.mark.parametrize('written, meant', HOSTS)
 def test_host(written, meant):
@@ -426,10 +523,13 @@ deny:
     hosts: [GitHub.com., api.github.com, github.com]
     networks: ["2001:db8::/32", 192.0.2.0/24]
     ports: [udp/443, 8000-8080, 443]
+    paths: [/mnt/tools/, /mnt/artifacts]
+    filesystems: [nfs4, fuse.sshfs]
   - {id: 2nd_rule, reason: é, networks: [10.0.0.1]}
 allow:
   - id: mirror
     hosts: [mirror.github.com]
+    paths: [/mnt/artifacts/public]
 expected: [github]
 resolve: {interval: 30}
 lock: false
@@ -447,7 +547,8 @@ def test_full_policy():
     assert github.reason == 'github.com runs on the database that this play deploys'
     assert (github.owner, github.runbook) == ('db-team', 'https://wiki.example/no-github-in-deploys')
     assert github.hosts == ('api.github.com', 'github.com')
-    assert policy.rules[2].reason is None
+    assert (github.paths, github.filesystems) == (('/mnt/artifacts', '/mnt/tools'), ('fuse.sshfs', 'nfs4'))
+    assert policy.rules[2].reason is None and policy.rules[2].paths == ('/mnt/artifacts/public',)
     assert (policy.interval, policy.encrypted_dns) == (30, 'deny')
     assert policy.as_mapping()['deny'][0]['ports'] == ['443', '8000-8080', 'udp/443']
     assert check(json.loads(json.dumps(policy.as_mapping()))) == policy
@@ -471,6 +572,8 @@ def test_another_mode():
 SAME = [('capitals', 'GitHub.com', 'github.COM'), ('last dot', 'GitHub.com., ', 'github.com, '),
         ('order in a rule', '[udp/443, 8000-8080, 443]', '["8000-8080", "443", "udp/443"]'),
         ('spelling of a network', '2001:db8::/32', '2001:0DB8:0::/32'),
+        ('order of paths', '[/mnt/tools/, /mnt/artifacts]', '[/mnt/artifacts, //mnt/tools, /mnt/tools]'),
+        ('order of types', '[nfs4, fuse.sshfs]', '[fuse.sshfs, nfs4, nfs4]'),
         ('mapped network', '192.0.2.0/24', '"::ffff:192.0.2.0/120"'),
         ('default written or not', 'lock: false\n', ''), ('no interval', 'resolve: {interval: 30}\n', ''),
         ('encrypted DNS by default', 'encrypted_dns: deny\n', '')]
@@ -480,6 +583,8 @@ OTHER = [('mode', 'drill', 'enforce'), ('reason', 'é', 'e'), ('owner', 'db-team
          ('built-in expected', 'expected: [github]', 'expected: [github, encrypted_dns]'),
          ('interval', 'interval: 30', 'interval: 0'), ('another interval', 'interval: 30', 'interval: 31'),
          ('encrypted DNS', 'encrypted_dns: deny', 'encrypted_dns: allow'),
+         ('path', '/mnt/tools/', '/mnt/tool'), ('capital in a path', '/mnt/tools/', '/mnt/Tools'),
+         ('exception', '    paths: [/mnt/artifacts/public]\n', ''), ('type', 'fuse.sshfs', 'fuse.*'),
          ('host form', 'hosts: [mirror.github.com]', 'hosts: [.mirror.github.com]')]
 
 
@@ -626,11 +731,15 @@ networks = st.one_of(st.ip_addresses().map(str),
 number = st.integers(0, 65535)
 ports = st.one_of(number, st.builds(lambda one, two, kind: '%s%d-%d' % (kind, min(one, two), max(one, two)),
                                     number, number, st.sampled_from(['', 'tcp/', 'udp/'])))
+paths = st.from_regex(r'(/{1,2}[A-Za-z0-9é"\\: ]*[a-z]){1,4}/?', fullmatch=True)
+filesystems = st.sampled_from(['nfs4', 'fuse.sshfs', 'fuse.*', 'overlay'])
 texts = st.from_regex(r'[a-z0-9é"{}:]+( [a-z]+)*', fullmatch=True)
 rules = st.fixed_dictionaries(
     {'reason': texts, 'hosts': st.lists(hosts, min_size=1, max_size=5)},
     optional={'networks': st.lists(networks, min_size=1, max_size=5),
               'ports': st.lists(ports, min_size=1, max_size=5),
+              'paths': st.lists(paths, min_size=1, max_size=5),
+              'filesystems': st.lists(filesystems, min_size=1, max_size=3),
               'owner': texts, 'runbook': st.just('https://wiki.example/a')})
 
 
@@ -709,8 +818,9 @@ def test_garbage_inside_a_policy_raises_policy_errors_only(top, inside):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(['hosts', 'networks', 'ports']), st.text(st.characters(), max_size=40))
+@given(st.sampled_from(['hosts', 'networks', 'ports', 'paths', 'filesystems']), st.text(st.characters(), max_size=40))
 def test_any_text_in_a_rule_is_refused_or_stable(key, text):
+    text = '/' + text if key == 'paths' else text
     rule = dict({'hosts': ['a'], 'id': 'x'}, **{key: [text]})
     policy = only_policy_errors(check, {'version': 1, 'allow': [rule]})
     if policy:

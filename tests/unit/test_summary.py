@@ -90,6 +90,10 @@ def test_task_at_without_tasks():
     ({'kind': 'http', 'port': 80, 'name': 'a.example, b.example'}, '192.0.2.10:80/tcp (HTTP)'),
     ({'kind': 'tls', 'rule': None, 'reason': 'it could not be read, so no rule could be asked'},
      '192.0.2.10:443/tcp (TLS)'),
+    ({'kind': 'file', 'address': None, 'name': None, 'path': '/mnt/tool'}, '/mnt/tool'),
+    ({'kind': 'exec', 'address': None, 'name': None, 'path': '/mnt/tool'}, '/mnt/tool (executed)'),
+    ({'kind': 'exec', 'address': None, 'name': None, 'path': None}, 'a file that has no path here (executed)'),
+    ({'kind': 'file', 'address': None, 'name': None, 'path': '/mnt/\x1b[31m'}, '/mnt/?[31m'),
     ({'kind': 'tls', 'reason': None, 'rule': None}, 'github.com:443/tcp (TLS)'),
 ])
 def test_endpoint(changes, shown):
@@ -149,6 +153,10 @@ def test_rows_fold_processes_but_not_commands():
     ]
 
 
+def used(path='/mnt/artifacts/tool', kind='file', **changes):
+    return record(name=None, address=None, port=0, protocol=None, path=path, kind=kind, **changes)
+
+
 def question(**changes):
     return record(**dict(dict(kind='dns', address='203.0.113.53', port=53, protocol='udp'), **changes))
 
@@ -170,6 +178,59 @@ def test_a_presented_name_is_told_with_the_addresses():
                           '    at       192.0.2.10:443/tcp, [2001:db8::1]:443/tcp']
     assert lines[7:9] == ['  DENIED  github.com:3128/tcp (HTTP)  1x  (rule github)',
                           '    at       203.0.113.70:3128/tcp']
+
+
+def test_files_are_told_by_their_path():
+    late = '1970-01-01T00:02:05.000000+00:00'
+    lines = told(used(count=2), used(pid=9, first_seen=late, last_seen=late), used(kind='exec', expected=True))
+    assert lines == [
+        'GUARD deploy on web1 [enforce]: 4 accesses denied, 1 of them expected',
+        '  DENIED  /mnt/artifacts/tool  3x  file  (rule github)',
+        *DETAILS[:2], '    until    later', *DETAILS[2:],
+        '  DENIED (expected)  /mnt/artifacts/tool (executed)  1x  (rule github)', *DETAILS]
+
+
+# the path, what is left of it in a line
+LONG_PATHS = [
+    ('fits', '/mnt/artifacts/linux-amd64/schema-tool-1', '/mnt/artifacts/linux-amd64/schema-tool-1'),
+    ('cut at a slash', '/mnt/artifacts/releases/linux-amd64/schema-tool', '…/releases/linux-amd64/schema-tool'),
+    ('a long name', '/mnt/' + 'x' * 250, '…' + 'x' * 39),
+    ('cut by the kernel', '...' + '/deep' * 50, '…' + '/deep' * 7),
+]
+
+
+@pytest.mark.parametrize('path, left', **table(LONG_PATHS))
+@pytest.mark.parametrize('kind', ['file', 'exec'])
+def test_long_paths_lose_their_front_and_are_told_whole_below(path, left, kind):
+    what = used(path, kind)
+    head, *details = told(what)[1:]
+    assert head.startswith('  DENIED  %s  1x' % (left + (' (executed)' if kind == 'exec' else ''))) and len(head) <= 80
+    whole = [line[13:] for line in details[:details.index(DETAILS[0])] if not line.startswith('    rule')]
+    assert ''.join(whole) == (path if path != left else '') and all(len(line) <= 80 for line in details)
+    seen = told(observed=[what], show=True)[1]
+    assert seen.startswith('  seen  ' + left) and len(seen) <= 80
+
+
+def test_what_was_executed_comes_after_what_was_reached():
+    seen = [used('/usr/bin/sh', 'exec', rule=None, count=9), used(rule=None), record(name=None, rule=None)]
+    lines = told(observed=seen, show=True, mode='monitor')[1:]
+    assert [line.split('  ')[2] for line in lines] == ['/mnt/artifacts/tool', '192.0.2.10:443/tcp', '/usr/bin/sh (executed)']
+    fleet = _summary.Fleet()
+    fleet.add(report(used(kind='exec', mode='monitor'), observed=seen, mode='monitor'), True)
+    assert [text for dummy, text in fleet.lines(20)][-5:] == [
+        '  endpoint                        name  rule    verdict     hosts  accesses',
+        '  /mnt/artifacts/tool (executed)  -     github  WOULD DENY      1         1',
+        '  /mnt/artifacts/tool             -     -       seen            1         1',
+        '  192.0.2.10:443/tcp              -     -       seen            1         1',
+        '  /usr/bin/sh (executed)          -     -       seen            1         9']
+
+
+def test_long_paths_with_one_end_stay_apart_in_the_fleet():
+    fleet = _summary.Fleet()
+    tools = [used('/mnt/%s/releases/linux-amd64/schema-tool' % disk) for disk in ('artifacts-a', 'artifacts-b')]
+    fleet.add(report(*tools), False)
+    assert [text for dummy, text in fleet.lines(20)][-2:] == [
+        '  …/releases/linux-amd64/schema-tool  -     github  DENIED       1         1'] * 2
 
 
 def test_many_names_of_an_address_get_lines_of_their_own():

@@ -1,0 +1,92 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What rules for files cost, in a virtual machine: not every kernel lets programs answer for its security hooks."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from report import Row
+from room import BUILT, HERE, INSTALLED, ROOT, _objects
+
+sys.path.insert(0, str(ROOT / "tests" / "vm"))
+from machines import Machines  # noqa: E402
+
+KERNEL = "6.12"
+ROUNDS = 5
+PATHS = 1_000
+OPENS = 100_000
+FILES, READ = 5_000, 20     # a tree of so many files, read so often: as many opens
+NONE, BESIDE, INSIDE = "no guard on the host", "outside of a guard", "enforce, 1,000 paths"
+
+THERE = "/root/loopbreak"
+GUARD = "bench-files"
+CGROUPS = {NONE: "/sys/fs/cgroup/bench", BESIDE: "/sys/fs/cgroup/bench", INSIDE: f"/sys/fs/cgroup/ebpf_guard/{GUARD}"}
+TREE = "/dev/shm/tree"
+PREPARE = f"""
+import os
+os.makedirs("{CGROUPS[NONE]}")
+for number in range({PATHS // 2}):
+    os.makedirs("/srv/denied/d%d" % number)
+for number in range({FILES}):
+    directory = "{TREE}/d%02d" % (number % 100)
+    os.makedirs(directory, exist_ok=True)
+    with open("%s/%d" % (directory, number), "w") as file:
+        file.write("x" * 1000)
+"""
+DEPLOY = 'echo $$ > "$1/cgroup.procs"; began=$(date +%s%N); for n in $(seq $2); do tar -cf - -C "$3" . | cat > /dev/null; ' \
+         'done; echo $(($(date +%s%N) - began))'
+
+
+def policy():
+    """Half of the paths are there, in rules of 100; and a type of file systems."""
+    paths = ["/srv/denied/d%d" % number for number in range(PATHS)]
+    return {"version": 1, "deny": [
+        {"id": "r%d" % start, "reason": "a benchmark", "paths": paths[start:start + 100]}
+        for start in range(0, PATHS, 100)] + [{"id": "nfs", "reason": "a benchmark", "filesystems": ["nfs", "nfs4"]}]}
+
+
+def rows():
+    with Machines(KERNEL) as machines:
+        machine = machines[KERNEL]
+        machine.put(HERE, to=THERE)
+        machine.put(INSTALLED.parents[2], to=f"{THERE}/build")
+        machine.put(BUILT / "opens")
+        machine.exec("python3", "-c", PREPARE)
+        plugins = f"{THERE}/{INSTALLED.relative_to(ROOT)}/plugins"
+        objects = {name: f"{plugins}/{file}" for name, file in _objects.FILES.items()}
+
+        def start():
+            machine.exec("python3", f"{THERE}/bench/start.py", timeout=300,
+                         input=json.dumps({"name": GUARD, "policy": policy(), "objects": objects}))
+
+        def end():
+            machine.exec("python3", "-c", f"import sys; sys.path.insert(0, '{THERE}/build/collections')\n"
+                         "from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard\n"
+                         f"_guard.absent('{GUARD}')")
+
+        def opens(way):
+            return int(machine.exec("/root/opens", CGROUPS[way], f"{TREE}/d00/0", str(OPENS)).stdout) / OPENS
+
+        def deployment(way):
+            return int(machine.exec("bash", "-c", DEPLOY, "bash", CGROUPS[way], str(READ), TREE, timeout=300).stdout) / 1e6
+
+        taken = {work: {way: [] for way in CGROUPS} for work in (opens, deployment)}
+
+        def measure(*ways):
+            for work in taken:
+                for way in ways:
+                    taken[work][way].append(work(way))
+
+        for _round in range(ROUNDS):
+            measure(NONE)
+            start()
+            measure(BESIDE, INSIDE)
+            end()
+    found = [Row(f"open(2) and close(2) of a file, Linux {KERNEL} in a virtual machine", "ns", taken[opens]),
+             Row(f"a deployment that reads {FILES * READ:,} files there", "ms", taken[deployment])]
+    for row in found:
+        row.target(INSIDE, "<=", 1.10)
+    return found

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/* What holds for all of a guard's programs. */
+#ifndef EBG_CONFIG_H
+#define EBG_CONFIG_H
+
+#include "abi.h"
+#include "kernel.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ebg_config);
+} ebg_config SEC(".maps");
+
+/*
+ * The generation of the rules that record. Where programs can't take each other's place at one stroke, those of
+ * the earlier rules and of the new ones are both attached for a moment, so that no access goes unjudged; but only one
+ * of them counts it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} ebg_current SEC(".maps");
+
+static __always_inline const struct ebg_config *configuration(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&ebg_config, &zero);
+}
+
+#endif

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
+/*
+ * Files. An object of its own: it needs kernel functions that programs may answer for, and is loaded only where rules
+ * speak of files, or where what is allowed is observed.
+ *
+ * The programs stand before the kernel's security hooks, whichever security modules the host runs, and are run for
+ * every process of the host: the first thing they ask is whether it is in the guard. What they return, if it is not 0,
+ * is the answer of the hook.
+ */
+#include "path.h"
+#include "record.h"
+#include "scope.h"
+
+#include <bpf/bpf_tracing.h>
+
+static __always_inline int records(const struct ebg_config *config)
+{
+	__u32 zero = 0;
+	const __u32 *current = bpf_map_lookup_elem(&ebg_current, &zero);
+
+	return current && *current == config->generation;
+}
+
+/* Keeps the end of the path that was spelled as the slot's name. */
+static __always_inline void keep_path(struct scratch *s)
+{
+	__u32 cursor = FORGET(s->cursor), length = EBG_MESSAGE - cursor, front = 0;
+
+	__builtin_memset(s->name, 0, sizeof(s->name));
+	if (length > EBG_NAME - 1) {
+		s->name[0] = s->name[1] = s->name[2] = '.';
+		front = 3;
+		length = EBG_NAME - 1 - front;
+		cursor = EBG_MESSAGE - length;
+	}
+	bpf_probe_read_kernel(s->name + front, BELOW(EBG_NAME, length), s->message + BELOW(EBG_MESSAGE, cursor));
+}
+
+/*
+ * Counts an access, records it where it is denied or worth to be observed, and answers for the hook. A global function:
+ * numbers alone.
+ */
+__noinline int conclude(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u64 mount)
+{
+	const struct ebg_config *config = configuration();
+	struct access access = { .hook = hook,
+				 .to.kind = kind,
+				 .it = { said >> SAID_RULE_SHIFT, !!(said & SAID_DENY) } };
+	struct scratch *s;
+	int answer;
+
+	if (!config)
+		return -EBG_EACCES;
+	answer = access.it.deny && config->mode != EBG_MODE_MONITOR ? -EBG_EACCES : 0;
+	if (!records(config))
+		return answer;
+	if (!access.it.deny && access.it.rule != EBG_RULE_CANARY &&
+	    !(config->observe && (kind == EBG_KIND_EXEC || said & SAID_REMOTE))) {
+		count(kind * EBG_VERDICTS + EBG_VERDICT_ALLOWED);
+		return 0;
+	}
+	s = claim();
+	if (s && spell(entry, mount, FORGET(s->slot)) == 0) {
+		access.name_hash = spelled_hash(FORGET(s->slot));
+		keep_path(s);
+		access.name = s->name;
+	}
+	settle(config, &access);
+	if (s)
+		release(s);
+	return answer;
+}
+
+static __always_inline int on_file(enum ebg_hook hook, const struct wanted *wanted)
+{
+	const struct ebg_filter *known = filter();
+
+	if (!known)
+		return -EBG_EACCES;
+	return conclude(hook, EBG_KIND_FILE, judge_file(known, wanted), wanted->entry, wanted->mount);
+}
+
+static __always_inline struct wanted wanted_file(struct file *file)
+{
+	return (struct wanted){ .dentry = file->f_path.dentry,
+				.mnt = file->f_path.mnt,
+				.entry = (__u64)BPF_CORE_READ(file, f_path.dentry),
+				.mount = mount_around((__u64)BPF_CORE_READ(file, f_path.mnt)) };
+}
+
+/* `argument`: where the program has the address of the entry. */
+static __always_inline int on_entry(enum ebg_hook hook, const struct path *directory, struct dentry *dentry,
+				    const __u64 *argument)
+{
+	struct wanted wanted = { .dentry = dentry,
+				 .mnt = directory->mnt,
+				 .mount = mount_around((__u64)BPF_CORE_READ(directory, mnt)) };
+
+	bpf_probe_read_kernel(&wanted.entry, sizeof(wanted.entry), argument);
+	return on_file(hook, &wanted);
+}
+
+SEC("fmod_ret/security_file_open")
+int BPF_PROG(ebg_file_open, struct file *file)
+{
+	const struct ebg_filter *known = filter();
+	struct wanted wanted;
+	__u64 said;
+
+	if (!is_inside())
+		return 0;
+	if (!known)
+		return -EBG_EACCES;
+	wanted = wanted_file(file);
+	said = judge_file(known, &wanted);
+	/* What is executed opens more than itself, its loader for one: ebg_exec counts what comes of it. */
+	if (file->f_flags & EBG_FOR_EXEC)
+		return said & SAID_DENY ? conclude(EBG_HOOK_OPEN, EBG_KIND_EXEC, said, wanted.entry, wanted.mount) : 0;
+	return conclude(EBG_HOOK_OPEN, EBG_KIND_FILE, said, wanted.entry, wanted.mount);
+}
+
+SEC("fmod_ret/security_path_truncate")
+int BPF_PROG(ebg_path_truncate, const struct path *path)
+{
+	struct wanted wanted = { .dentry = path->dentry, .mnt = path->mnt };
+
+	if (!is_inside())
+		return 0;
+	wanted.entry = (__u64)BPF_CORE_READ(path, dentry);
+	wanted.mount = mount_around((__u64)BPF_CORE_READ(path, mnt));
+	return on_file(EBG_HOOK_TRUNCATE, &wanted);
+}
+
+#define ON_ENTRY(name, HOOK)                                                                   \
+	SEC("fmod_ret/security_path_" #name)                                                   \
+	int BPF_PROG(ebg_path_##name, const struct path *directory, struct dentry *dentry)     \
+	{                                                                                      \
+		return is_inside() ? on_entry(EBG_HOOK_##HOOK, directory, dentry, ctx + 1) : 0; \
+	}
+
+ON_ENTRY(mknod, MKNOD)
+ON_ENTRY(mkdir, MKDIR)
+ON_ENTRY(rmdir, RMDIR)
+ON_ENTRY(unlink, UNLINK)
+ON_ENTRY(symlink, SYMLINK)
+
+/* A link stays on the file system where it is made, so the file itself is seen through the same mount. */
+SEC("fmod_ret/security_path_link")
+int BPF_PROG(ebg_path_link, struct dentry *old, const struct path *directory, struct dentry *dentry)
+{
+	if (!is_inside())
+		return 0;
+	return on_entry(EBG_HOOK_LINK, directory, old, ctx) ?: on_entry(EBG_HOOK_LINK, directory, dentry, ctx + 2);
+}
+
+SEC("fmod_ret/security_path_rename")
+int BPF_PROG(ebg_path_rename, const struct path *old_directory, struct dentry *old, const struct path *directory,
+	     struct dentry *dentry)
+{
+	if (!is_inside())
+		return 0;
+	return on_entry(EBG_HOOK_RENAME, old_directory, old, ctx + 1) ?:
+	       on_entry(EBG_HOOK_RENAME, directory, dentry, ctx + 3);
+}
+
+/* Sees what is being executed: of a script, its interpreter. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(ebg_exec, struct task_struct *task, int pid, struct linux_binprm *program)
+{
+	const struct ebg_filter *known = filter();
+	struct wanted wanted;
+	__u64 said;
+
+	if (!is_inside() || !known)
+		return 0;
+	wanted = wanted_file(program->file);
+	said = judge_file(known, &wanted);
+	/* what the rules deny has been recorded when it was opened, where that can be seen */
+	if (!(said & SAID_DENY) || known->traced)
+		conclude(EBG_HOOK_EXEC, EBG_KIND_EXEC, said, wanted.entry, wanted.mount);
+	return 0;
+}
+
+/* Tells the loader which inodes the files are that it has opened: as the kernel knows them, on every file system. */
+SEC("iter/task_file")
+int ebg_identify(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct task_struct *task = ctx->task;
+	struct ebg_open_file told = {};
+
+	if (!file || !task || task->tgid != (int)(bpf_get_current_pid_tgid() >> 32))
+		return 0;
+	told.fd = ctx->fd;
+	told.inode.number = BPF_CORE_READ(file, f_path.dentry, d_inode, i_ino);
+	told.inode.device = BPF_CORE_READ(file, f_path.dentry, d_sb, s_dev);
+	told.inode.generation = BPF_CORE_READ(file, f_path.dentry, d_inode, i_generation);
+	bpf_seq_write(ctx->meta->seq, &told, sizeof(told));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

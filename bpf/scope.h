@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/* For programs that are not attached to the cgroup: they are run for every process of the host. */
+#ifndef EBG_SCOPE_H
+#define EBG_SCOPE_H
+
+#include "abi.h"
+#include "kernel.h"
+
+/* Where the processes are that the rules are for: the deploy cgroup. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} ebg_scope SEC(".maps");
+
+static __always_inline int is_inside(void)
+{
+	return bpf_current_task_under_cgroup(&ebg_scope, 0) == 1;
+}
+
+#endif

@@ -1,0 +1,25 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's half of M(loopbreak.deploy.ebpf_guard_info): sends the BPF objects along where they are to be tried."""
+
+from __future__ import annotations
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _objects
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        arguments = {key: value for key, value in self._task.args.items() if key != '_objects'}
+        if boolean(arguments.get('capabilities'), strict=False):
+            arguments['_objects'] = _objects.packed()
+        result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments,
+                                           task_vars=task_vars, wrap_async=self._task.async_val))
+        return result

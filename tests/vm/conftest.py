@@ -1,0 +1,45 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One virtual machine for each kernel that is supported, for all tests here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
+
+from images import VmError, images  # noqa: E402
+from machines import Machines  # noqa: E402
+
+RELEASES, UNAVAILABLE = {}, []
+
+
+@pytest.fixture(scope="session")
+def machines():
+    """{kernel: Machine}, all up. Without QEMU or Debian's archive: skipped, and told at the end; in CI a failure."""
+    try:
+        images()
+    except VmError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        UNAVAILABLE.append(str(error))
+        pytest.skip(f"there are no virtual machines: {error}")
+    with Machines() as machines:
+        RELEASES.update({kernel: machine.image.release for kernel, machine in machines.items()})
+        yield machines
+
+
+def pytest_terminal_summary(terminalreporter):
+    if RELEASES:
+        terminalreporter.section("kernels")
+        for kernel, release in RELEASES.items():
+            terminalreporter.line(f"{kernel:<6} {release}")
+    if UNAVAILABLE:
+        terminalreporter.section("NO KERNEL BUT THIS MACHINE'S WAS TESTED", red=True)
+        terminalreporter.line(UNAVAILABLE[0])

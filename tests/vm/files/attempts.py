@@ -1,0 +1,132 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tries everything that a guard can deny, as real programs do, and looks around: attempts.py [ATTEMPT...]
+
+Prints {"attempts": {attempt: "ok" or the error's name}, "cgroup": its own, "programs": those in the kernel,
+"remains": what of any guard is on the host}. One program that does much: a task takes seconds on an emulated machine.
+"""
+
+import errno
+import glob
+import json
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+
+TIMEOUT = 60    # seconds; an emulated machine is slow, and nothing here is to run into it
+ECHO_REQUEST = b"\x08\x00\xf7\xfe\x00\x00\x00\x01"
+DENIED, DENIED6, OTHER = "192.0.2.10", "2001:db8:2::10", "198.51.100.10"
+SITE, SITE6, ALIAS_SITE = "203.0.113.10", "2001:db8:3::10", "203.0.113.30"
+NAME, RESOLVER, NAME_SERVICE = "api.github.com", ("127.0.0.1", 53), "/run/systemd/resolve/io.systemd.Resolve"
+
+
+def tcp(address, port=80, said=b"hello"):
+    with socket.create_connection((address, port), TIMEOUT) as connection:
+        connection.sendall(said)
+        return heard(connection.recv(4096))
+
+
+def udp(address, port=9000, connect=False):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(TIMEOUT)
+        if connect:
+            sender.connect((address, port))
+            sender.send(b"hello")
+        else:
+            sender.sendto(b"hello", (address, port))
+        return heard(sender.recv(4096))
+
+
+def icmp(kind):
+    with socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP) as sender:
+        sender.settimeout(TIMEOUT)
+        sender.sendto(ECHO_REQUEST, (DENIED, 0))
+        return heard(sender.recv(4096))
+
+
+def question(name):
+    labels = b"".join(struct.pack("B", len(label)) + label.encode() for label in name.split("."))
+    return struct.pack("!HHHHHH", 1, 0x100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", 1, 1)
+
+
+def dns_udp(name=NAME):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(TIMEOUT)
+        sender.sendto(question(name), RESOLVER)
+        return heard(sender.recv(4096))
+
+
+def dns_tcp():
+    return tcp(*RESOLVER, struct.pack("!H", len(question(NAME))) + question(NAME))
+
+
+def client_hello():
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=NAME).do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+
+
+def alias():
+    """The answer to an allowed question tells where a denied name is."""
+    dns_udp("alias.example")
+    return tcp(ALIAS_SITE)
+
+
+def unix():
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(TIMEOUT)
+        connection.connect(NAME_SERVICE)
+        connection.sendall(b"hello")
+        return heard(connection.recv(4096))
+
+
+def heard(answer):
+    if not answer:
+        raise OSError(errno.ECONNRESET, "no answer")
+
+
+ATTEMPTS = {
+    "tcp4": lambda: tcp(DENIED), "tcp6": lambda: tcp(DENIED6), "mapped": lambda: tcp("::ffff:" + DENIED, 443),
+    "udp_connect": lambda: udp(DENIED, 80, connect=True), "udp4": lambda: udp(DENIED), "udp6": lambda: udp(DENIED6),
+    "raw": lambda: icmp(socket.SOCK_RAW), "ping": lambda: icmp(socket.SOCK_DGRAM),
+    "dns_udp": dns_udp, "dns_tcp": dns_tcp, "alias": alias,
+    "tls": lambda: tcp(SITE, 443, client_hello()),
+    "http": lambda: tcp(SITE, 80, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % NAME.encode()),
+    "unix": unix,
+    "other": lambda: tcp(OTHER), "allowed4": lambda: tcp(SITE), "allowed6": lambda: tcp(SITE6),
+}
+
+
+def attempt(act):
+    try:
+        act()
+    except OSError as error:
+        return errno.errorcode.get(error.errno, repr(error))
+    return "ok"
+
+
+def programs():
+    shown = subprocess.run(["bpftool", "--json", "prog", "show"], stdout=subprocess.PIPE, check=False).stdout
+    return sorted(program.get("name", "") for program in json.loads(shown)) if os.geteuid() == 0 else []
+
+
+def remains():
+    found = glob.glob("/run/ebpf_guard*") + glob.glob("/sys/fs/bpf/ebpf_guard*")
+    return found + [top for top, _directories, _files in os.walk("/sys/fs/cgroup") if "ebpf_guard" in top]
+
+
+def main():
+    with open("/proc/self/cgroup") as cgroup:
+        print(json.dumps({
+            "attempts": {name: attempt(ATTEMPTS[name]) for name in sys.argv[1:] or ATTEMPTS},
+            "cgroup": cgroup.read().strip(), "programs": programs(), "remains": remains()}))
+
+
+if __name__ == "__main__":
+    main()

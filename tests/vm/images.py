@@ -1,0 +1,195 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the virtual machines boot: kernels and root file systems, made of Debian packages, kept below build/vm.
+
+Each is made once for what it is made of: its directory's name has a hash of the files in `guest/` and of this one.
+`python tests/vm/images.py` makes what is missing. To have newer packages: remove build/vm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parents[1] / "build" / "vm"
+KEY, HOST_KEY = BUILD / "id_ed25519", BUILD / "host_ed25519"
+MIRROR = "http://deb.debian.org"
+FLAVOUR = "cloud-amd64"
+KERNEL_PACKAGES = re.compile(r"^linux-(base|binary|image|modules)-\d\S*-%s$" % FLAVOUR, re.M)
+IN_INITRAMFS = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "ext4")
+DISK = "3G"     # sparse: it takes what is in it
+
+# The support promise: what is tested is what is supported. {name: (suite that has the kernel, userland)}
+KERNELS = {"5.10": ("bullseye", "bookworm"), "6.1": ("bookworm", "bookworm"), "6.12": ("trixie", "trixie"),
+           "sid": ("sid", "trixie")}
+TOOLS = ("qemu-system-x86_64", "mmdebstrap", "mke2fs", "busybox", "cpio", "depmod", "setpriv", "ssh-keygen")
+
+Image = namedtuple("Image", "release vmlinuz initramfs disk")    # release: what `uname -r` says
+
+
+class VmError(Exception):
+    """A whole sentence: what could not be done, why, and what to do."""
+
+
+def images(*names: str) -> dict[str, Image]:
+    """{kernel: Image} of these kernels, of all without names. Makes what is missing, which takes minutes."""
+    if platform.machine() != "x86_64":
+        raise VmError(f"The virtual machines are made of packages for x86-64; this machine is {platform.machine()}.")
+    missing = [tool for tool in TOOLS if not shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin")]
+    if missing:
+        raise VmError(f"This machine has no {', '.join(missing)}: run `tests/install-packages.sh tests/packages.txt`.")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    wanted = {name: KERNELS[name] for name in names or KERNELS}
+    with _lock(), ThreadPoolExecutor() as pool:
+        for key in (KEY, HOST_KEY):
+            if not key.exists():
+                _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "loopbreak-vm", "-f", key)
+        # a root file system has the modules of all kernels that it runs under
+        userlands = {userland for _suite, userland in wanted.values()}
+        suites = {suite for suite, userland in KERNELS.values() if userland in userlands}
+        kernels = dict(zip(suites, pool.map(_kernel, suites)))
+        disks = dict(zip(userlands, pool.map(lambda userland: _disk(userland, [
+            kernels[suite] for suite, its in KERNELS.values() if its == userland]), userlands)))
+        return {name: Image((kernels[suite] / "release").read_text(), kernels[suite] / "vmlinuz",
+                            kernels[suite] / "initramfs", disks[userland])
+                for name, (suite, userland) in wanted.items()}
+
+
+def _kernel(suite: str) -> Path:
+    """A directory with the suite's newest kernel: vmlinuz, initramfs, lib/modules/RELEASE, release."""
+    def make(draft):
+        for package in _packages(suite, draft / "apt"):
+            _run("dpkg-deb", "-x", package, draft / "files")
+        shutil.rmtree(draft / "apt")
+        modules = next((draft / "files").glob("**/lib/modules/*"))
+        vmlinuz = next((draft / "files").glob("**/vmlinuz*"))
+        vmlinuz.rename(draft / "vmlinuz")
+        (draft / "lib/modules").mkdir(parents=True)
+        modules = modules.rename(draft / "lib/modules" / modules.name)
+        shutil.rmtree(draft / "files")
+        _run("depmod", "-b", draft, modules.name)
+        _initramfs(draft, modules.name)
+        (draft / "release").write_text(modules.name)
+    return _made(f"kernel-{suite}", make, HERE / "images.py", HERE / "guest/init")
+
+
+def _packages(suite: str, directory: Path) -> list[Path]:
+    """The suite's kernel packages, downloaded by an apt that has lists of its own."""
+    for needed in ("lists/partial", "cache/archives/partial"):
+        (directory / needed).mkdir(parents=True)
+    (directory / "sources.list").write_text("".join(f"{line}\n" for line in _sources(suite)))
+    options = [f"-o={option}" for option in (
+        f"Dir::Etc::SourceList={directory}/sources.list", "Dir::Etc::SourceParts=/dev/null",
+        f"Dir::State::Lists={directory}/lists", f"Dir::Cache={directory}/cache", "Dir::State::Status=/dev/null",
+        "Acquire::Languages=none", "APT::Sandbox::User=root")]
+    _run("apt-get", *options, "-qq", "--error-on=any", "update")
+    needed = _run("apt-cache", *options, "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-enhances",
+                  "--no-conflicts", "--no-breaks", "--no-replaces", f"linux-image-{FLAVOUR}")
+    names = sorted({match.group() for match in KERNEL_PACKAGES.finditer(needed)})
+    _run("apt-get", *options, "-qq", "download", *names, cwd=directory)
+    return list(directory.glob("*.deb"))
+
+
+def _sources(suite: str) -> list[str]:
+    sources = [f"deb {MIRROR}/debian {suite} main"]
+    if suite != "sid":
+        sources.append(f"deb {MIRROR}/debian-security {suite}-security main")
+    return sources
+
+
+def _initramfs(kernel: Path, release: str) -> None:
+    """busybox and the modules for the disk and the network, in the order in which they are to be loaded."""
+    tree = kernel / "tree"
+    (tree / "bin").mkdir(parents=True)
+    for directory in ("dev", "proc", "sys", "new", "modules"):
+        (tree / directory).mkdir()
+    shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
+    (tree / "bin/sh").symlink_to("busybox")
+    shutil.copy(HERE / "guest/init", tree / "init")
+    order = []
+    for name in IN_INITRAMFS:
+        for line in _run("modprobe", "-d", kernel, "-S", release, "--show-depends", name).splitlines():
+            verb, path = line.split()[:2]
+            if verb == "insmod" and path not in order:
+                order.append(path)
+    for number, path in enumerate(order):
+        unpack = {".xz": ("xz", "-dc"), ".zst": ("zstd", "-dcq")}.get(Path(path).suffix, ("cat",))
+        with open(tree / "modules" / f"{number:02}-{Path(path).name.partition('.')[0]}.ko", "wb") as module:
+            subprocess.run([*unpack, path], stdout=module, check=True)
+    _run("sh", "-ec", 'cd "$0"; find . | cpio -o -H newc --quiet | gzip -1 > ../initramfs', tree)
+    shutil.rmtree(tree)
+
+
+def _disk(userland: str, kernels: list[Path]) -> Path:
+    """An ext4 file system with Debian, the users and the modules of these kernels."""
+    packages = re.sub(r"#.*", "", (HERE / "guest/packages.txt").read_text()).split()
+
+    def make(draft):
+        root = draft / "root"
+        _run("mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(packages),
+             *(f"--dpkgopt=path-exclude=/usr/share/{unread}/*" for unread in ("man", "doc", "locale", "info")),
+             '--aptopt=Apt::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
+             f'--customize-hook={HERE}/guest/customize.sh "$1" {KEY}.pub {HOST_KEY}', userland, root,
+             *_sources(userland))
+        (root / "usr/lib/modules").mkdir(exist_ok=True)
+        for kernel in kernels:
+            _run("cp", "-a", f"{kernel}/lib/modules/.", root / "usr/lib/modules")
+        _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-L", "root", "-d", root, draft / "disk", DISK)
+        shutil.rmtree(root)
+    return _made(f"disk-{userland}", make, HERE / "images.py", *sorted((HERE / "guest").iterdir()),
+                 KEY.with_suffix(".pub"), HOST_KEY, *(kernel / "release" for kernel in kernels)) / "disk"
+
+
+def _made(name: str, make, *sources: Path) -> Path:
+    """build/vm/NAME-HASH, made by `make(draft directory)` unless it is there; those of other hashes go."""
+    content = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    finished = BUILD / f"{name}-{content}"
+    if not finished.exists():
+        draft = BUILD / f"{name}.draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        began = time.monotonic()
+        make(draft)
+        for old in BUILD.glob(f"{name}-*"):
+            shutil.rmtree(old)
+        draft.rename(finished)
+        print(f"made {finished.name} in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return finished
+
+
+def _run(*command, cwd: Path | None = None) -> str:
+    """What a command prints."""
+    done = subprocess.run([str(part) for part in command], cwd=cwd, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise VmError(f"`{' '.join(map(str, command))[:200]}` failed ({done.returncode}): {said}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def _lock():
+    """One process at a time makes images; the others wait and find them made."""
+    with open(BUILD / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    try:
+        for kernel, image in images(*sys.argv[1:]).items():
+            print(kernel, image.release, image.disk)
+    except VmError as error:
+        sys.exit(str(error))

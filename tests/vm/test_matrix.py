@@ -1,0 +1,236 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a guard can do on each supported kernel: one play on all machines, and the table of docs/kernels.md from it.
+
+A capability holds on a kernel, or `guard.enforced` tells why it does not. Neither of both is a failure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from controller import Controller
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._libbpf import HOOKS, MESSAGE, UNIX
+
+FILES = Path(__file__).resolve().parent / "files"
+TABLE = Path(__file__).resolve().parents[2] / "docs" / "kernels.md"
+MARKERS = "<!-- what `make kernels` measured -->\n", "<!-- end -->\n"
+DENIED = ("EACCES", "EPERM")
+GITHUB, GITHUB6 = "192.0.2.10", "2001:db8:2::10"    # as in files/attempts.py
+NETWORKS = ("192.0.2.0/24", "2001:db8:2::/48")
+ALLOWED = ("allowed4", "allowed6", "other")
+
+# A row of the table: what is denied. `attempt`: its name in files/attempts.py; `enforced`: its word in guard.enforced;
+# `record`: what stands in its record of a denial, at least.
+Denial = namedtuple("Denial", "title attempt enforced record")
+DENIALS = (
+    Denial("connect, TCP over IPv4", "tcp4", "connect", {"kind": "connect", "address": GITHUB, "protocol": "tcp"}),
+    Denial("connect, TCP over IPv6", "tcp6", "connect", {"kind": "connect", "address": GITHUB6}),
+    Denial("connect, IPv4 address on an IPv6 socket", "mapped", "connect", {"kind": "connect", "port": 443}),
+    Denial("connect, UDP", "udp_connect", "connect", {"kind": "connect", "port": 80, "protocol": "udp"}),
+    Denial("datagram without a connection, IPv4", "udp4", "send", {"kind": "send", "address": GITHUB, "port": 9000}),
+    Denial("datagram without a connection, IPv6", "udp6", "send", {"kind": "send", "address": GITHUB6}),
+    Denial("ICMP, raw socket", "raw", "send", {"kind": "send", "protocol": "icmp"}),
+    Denial("ICMP, ping socket", "ping", "send", {"kind": "send", "protocol": "icmp"}),
+    Denial("DNS question, UDP", "dns_udp", "dns", {"kind": "dns", "name": "api.github.com", "protocol": "udp"}),
+    Denial("DNS question, TCP", "dns_tcp", "dns", {"kind": "dns", "name": "api.github.com", "protocol": "tcp"}),
+    Denial("address learned from a DNS answer", "alias", "dns", {"kind": "connect", "address": "203.0.113.30"}),
+    Denial("TLS server name", "tls", "payload", {"kind": "tls", "name": "api.github.com"}),
+    Denial("HTTP host", "http", "payload", {"kind": "http", "name": "api.github.com"}),
+    Denial("name service daemon's socket", "unix", "unix", None),   # counted, never a record
+)
+
+
+def policy(mode, networks=NETWORKS, hosts=("*.github.com",)):
+    rules = [{"id": "networks", "reason": "a test", "networks": list(networks)}]
+    if hosts:
+        rules.append({"id": "names", "reason": "a test", "hosts": list(hosts)})
+    return {"version": 1, "mode": mode, "deny": rules, "expected": [rule["id"] for rule in rules]}
+
+
+def attempts(mark, *arguments, **task):
+    """Two tasks: try everything, and tell how it went."""
+    script = {"cmd": " ".join([str(FILES / "attempts.py"), *arguments]), "executable": "/usr/bin/python3"}
+    return [{"name": f"Try ({mark})", "register": "tried", "changed_when": False, "ansible.builtin.script": script,
+             **task}, tell(mark, "tried.stdout | from_json")]
+
+
+def tell(mark, value):
+    return {"name": "Tell", "ansible.builtin.debug": {
+        "msg": f"{mark} {{{{ {{'host': inventory_hostname, 'told': {value}}} | to_json }}}}"}}
+
+
+def role(entry, **variables):
+    return {"name": entry.capitalize(), "vars": variables, "ansible.builtin.include_role": {
+        "name": "loopbreak.deploy.ebpf_guard", "tasks_from": entry}}
+
+
+def report(mark):
+    return [{"name": "Look", "loopbreak.deploy.ebpf_guard_info": {"name": "deploy"}, "become": True,
+             "register": "looked"}, tell(mark, "looked.guards[0]")]
+
+
+# Deployments log in as a user who is not root, and become root where they have to.
+PLAY = {"hosts": "all", "gather_facts": False, "remote_user": "deploy", "tasks": [
+    role("start", ebpf_guard_policy=policy("enforce")),
+    *attempts("ENFORCE", become=True), *attempts("DEPLOY", "tcp4", "dns_udp", "http", "allowed4"),
+    *report("ENFORCE_REPORT"),
+    role("start", ebpf_guard_policy=policy("enforce", ["198.51.100.0/24"], [])),
+    *attempts("EXCHANGE", "tcp4", "udp4", "dns_udp", "http", "other", become=True),
+    role("stop"), *attempts("ENFORCE_AFTER", "tcp4", become=True),
+    role("start", ebpf_guard_policy=policy("monitor")),
+    *attempts("MONITOR", become=True), *report("MONITOR_REPORT"),
+    role("stop"), *attempts("MONITOR_AFTER", "tcp4", become=True),
+]}
+
+
+class Measured:
+    """What the play told: `of[mark][kernel]`."""
+
+    def __init__(self, run):
+        self.run = run
+        self.of = {}
+        for mark in set(re.findall(r'"msg": "([A-Z_]+) ', run.output)):
+            self.of[mark] = {one["host"]: one["told"] for one in run.values(mark)}
+
+    def tried(self, mark, kernel):
+        return self.of[mark][kernel]["attempts"]
+
+    def enforced(self, kernel):
+        return self.of["ENFORCE_REPORT"][kernel]["guard"]["enforced"]
+
+
+@pytest.fixture(scope="module")
+def measured(machines, tmp_path_factory):
+    def start_servers(machine):
+        machine.put(FILES / "outside.py", to="/opt")
+        machine.exec("systemd-run", "--quiet", "--unit=outside", "--property=StandardOutput=file:/run/outside",
+                     "/usr/bin/python3", "/opt/outside.py")
+        machine.exec("sh", "-c", "until grep -q ready /run/outside; do sleep 1; done")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(start_servers, machines.values()))
+    controller = Controller(machines, tmp_path_factory.mktemp("matrix"))
+    run = controller.playbook([PLAY], timeout=1800, ANSIBLE_TIMEOUT="120")
+    run.ended(0)
+    print(f"the play took {run.seconds:.0f} s")
+    return Measured(run)
+
+
+# What holds on a kernel: each of these returns True, or what is wrong as a sentence.
+
+def denial(row, measured, kernel):
+    outcome = measured.tried("ENFORCE", kernel)[row.attempt]
+    if outcome not in DENIED:
+        return f"in enforce mode the attempt ended with {outcome}"
+    watched = measured.tried("MONITOR", kernel)[row.attempt]
+    if watched != "ok":
+        return f"in monitor mode the attempt ended with {watched}"
+    if row.record is None:
+        return counted(measured, kernel)
+    for mark in ("ENFORCE_REPORT", "MONITOR_REPORT"):
+        records = measured.of[mark][kernel]["denied"]
+        if not any(row.record.items() <= record.items() for record in records):
+            return f"no record of it in {mark}: {records}"
+    return True
+
+
+def counted(measured, kernel):
+    return measured.of["ENFORCE_REPORT"][kernel]["counters"]["name_services"] > 0 or "it was not counted"
+
+
+def programs(measured, kernel):
+    # some versions of bpftool show the 15 characters that the kernel keeps, some find more in BTF
+    wanted = {name[:15] for name in (MESSAGE, *HOOKS, *UNIX)}
+    missing = wanted - {name[:15] for name in measured.of["ENFORCE"][kernel]["programs"]}
+    return not missing or f"not in the kernel: {missing}"
+
+
+def others_pass(measured, kernel):
+    outcomes = {name: measured.tried("ENFORCE", kernel)[name] for name in ALLOWED}
+    return set(outcomes.values()) == {"ok"} or f"in enforce mode: {outcomes}"
+
+
+def observed(measured, kernel):
+    records = measured.of["MONITOR_REPORT"][kernel]["observed"]
+    return any(record["address"] == "2001:db8:3::10" for record in records) or f"observed: {records}"
+
+
+def exchange(measured, kernel):
+    outcomes = measured.tried("EXCHANGE", kernel)
+    passed = {name for name, outcome in outcomes.items() if outcome == "ok"}
+    return passed == set(outcomes) - {"other"} and outcomes["other"] in DENIED or f"after the exchange: {outcomes}"
+
+
+def nothing_remains(measured, kernel):
+    for mark in ("ENFORCE_AFTER", "MONITOR_AFTER"):
+        after = measured.of[mark][kernel]
+        programs = [name for name in after["programs"] if name.startswith("ebg_")]
+        if after["remains"] or programs or after["attempts"] != {"tcp4": "ok"}:
+            return f"{mark}: {after}"
+    return True
+
+
+def unprivileged(measured, kernel):
+    told = measured.of["DEPLOY"][kernel]
+    denied = {name for name, outcome in told["attempts"].items() if outcome in DENIED}
+    inside = told["cgroup"].endswith("/ebpf_guard/deploy")
+    return inside and denied == set(told["attempts"]) - {"allowed4"} and told["attempts"]["allowed4"] == "ok" or str(told)
+
+
+OTHERS = {"what no rule denies passes": others_pass, "every program is loaded": programs,
+          "monitor mode records, and denies nothing": observed, "rules are exchanged while the guard is up": exchange,
+          "tasks of a user who is not root are inside": unprivileged,
+          "a guard that is down has left nothing": nothing_remains}
+
+
+def cell(row, measured, kernel):
+    """('yes' or 'no', the reason that the guard reports or None). Raises AssertionError for what nobody reports."""
+    holds = denial(row, measured, kernel)
+    reason = measured.enforced(kernel)[row.enforced]
+    if holds is True and reason is True:
+        return "yes", None
+    assert reason is not True, f"{row.title}, Linux {kernel}: {holds}, and guard.enforced.{row.enforced} is true"
+    assert holds is not True, f"{row.title}, Linux {kernel}: it holds, but is said not to: {reason}"
+    return "no", reason
+
+
+def table(measured, kernels):
+    """The table and its reasons; raises AssertionError with all that does not hold and is not reported."""
+    wrong, lines, reasons = [], [], []
+    for row in DENIALS:
+        cells = []
+        for kernel in kernels:
+            try:
+                word, reason = cell(row, measured, kernel)
+            except AssertionError as error:
+                wrong.append(str(error))
+                continue
+            if reason and reason not in reasons:
+                reasons.append(reason)
+            cells.append(f"{word} ({reasons.index(reason) + 1})" if reason else word)
+        lines.append((row.title, *cells))
+    for title, check in OTHERS.items():
+        wrong += [f"{title}, Linux {kernel}: {said}" for kernel in kernels
+                  if (said := check(measured, kernel)) is not True]
+        lines.append((title, *("yes" for _kernel in kernels)))
+    lines.append(("error of a denied connection", *(measured.tried("ENFORCE", kernel)["tcp4"] for kernel in kernels)))
+    assert not wrong, "\n".join(wrong)
+    text = "".join(f"| {' | '.join(line)} |\n" for line in (("what", *kernels), ("---",) * (len(kernels) + 1), *lines))
+    return text + "".join(f"\n({number}) {reason}\n" for number, reason in enumerate(reasons, 1))
+
+
+def test_the_table_of_the_docs_is_what_the_kernels_do(machines, measured):
+    found = table(measured, list(machines))
+    before, _marker, rest = TABLE.read_text().partition(MARKERS[0])
+    stands, _marker, after = rest.partition(MARKERS[1])
+    if found != stands.partition("\nMeasured with ")[0]:
+        releases = ", ".join(machine.image.release for machine in machines.values())
+        TABLE.write_text(f"{before}{MARKERS[0]}{found}\nMeasured with {releases}.\n{MARKERS[1]}{after}")
+        pytest.fail(f"{TABLE} did not say what the kernels do. It does now: look at the difference, and commit it if "
+                    f"it is right.\n--- it said\n{stands}\n--- now\n{found}")
