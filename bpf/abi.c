@@ -11,6 +11,7 @@ struct {
 	enum ebg_counter counter;
 	enum ebg_rule rule;
 	enum ebg_hash hash;
+	enum ebg_both both;
 	enum ebg_protocol protocol;
 	struct ebg_config config;
 	struct ebg_net_key net_key;

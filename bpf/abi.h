@@ -103,6 +103,11 @@ enum ebg_hash {
 	EBG_HASH_PRIME_LOW = 0x7f4a7c15,
 };
 
+/* A flag of what ebg_current holds. */
+enum ebg_both {
+	EBG_BOTH = 0x40000000,
+};
+
 enum ebg_protocol {
 	EBG_PROTOCOL_ANY = 0,
 };

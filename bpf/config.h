@@ -14,9 +14,8 @@ struct {
 } ebg_config SEC(".maps");
 
 /*
- * The generation of the rules that record. Where programs can't take each other's place at one stroke, those of
- * the earlier rules and of the new ones are both attached for a moment, so that no access goes unjudged; but only one
- * of them counts it.
+ * The generation of the rules that are in force, for programs that can't take each other's place at one stroke: those of
+ * the earlier rules and of the new ones are both attached for a while. With EBG_BOTH, for a moment, both judge.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

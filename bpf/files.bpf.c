@@ -3,9 +3,9 @@
  * Files. An object of its own: it needs kernel functions that programs may answer for, and is loaded only where rules
  * speak of files, or where what is allowed is observed.
  *
- * The programs stand before the kernel's security hooks, whichever security modules the host runs, and are run for
- * every process of the host: the first thing they ask is whether it is in the guard. What they return, if it is not 0,
- * is the answer of the hook.
+ * The programs stand before the kernel's security hooks (fmod_ret), or are loaded as hooks of its BPF security module:
+ * _hooks.py chooses. They are run for every process of the host, so the first thing they ask is whether it is in the
+ * guard. What they return, if it is not 0, is the answer of the hook.
  */
 #include "path.h"
 #include "record.h"
@@ -13,12 +13,14 @@
 
 #include <bpf/bpf_tracing.h>
 
-static __always_inline int records(const struct ebg_config *config)
+/* Is the process in the guard, and are these the rules that are in force? */
+static __always_inline int is_concerned(void)
 {
 	__u32 zero = 0;
+	const struct ebg_config *config = configuration();
 	const __u32 *current = bpf_map_lookup_elem(&ebg_current, &zero);
 
-	return current && *current == config->generation;
+	return is_inside() && config && current && (*current & EBG_BOTH || *current == config->generation);
 }
 
 /* Keeps the end of the path that was spelled as the slot's name. */
@@ -52,8 +54,6 @@ __noinline int conclude(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u64 m
 	if (!config)
 		return -EBG_EACCES;
 	answer = access.it.deny && config->mode != EBG_MODE_MONITOR ? -EBG_EACCES : 0;
-	if (!records(config))
-		return answer;
 	if (!access.it.deny && access.it.rule != EBG_RULE_CANARY &&
 	    !(config->observe && (kind == EBG_KIND_EXEC || said & SAID_REMOTE))) {
 		count(kind * EBG_VERDICTS + EBG_VERDICT_ALLOWED);
@@ -107,7 +107,7 @@ int BPF_PROG(ebg_file_open, struct file *file)
 	struct wanted wanted;
 	__u64 said;
 
-	if (!is_inside())
+	if (!is_concerned())
 		return 0;
 	if (!known)
 		return -EBG_EACCES;
@@ -124,7 +124,7 @@ int BPF_PROG(ebg_path_truncate, const struct path *path)
 {
 	struct wanted wanted = { .dentry = path->dentry, .mnt = path->mnt };
 
-	if (!is_inside())
+	if (!is_concerned())
 		return 0;
 	wanted.entry = (__u64)BPF_CORE_READ(path, dentry);
 	wanted.mount = mount_around((__u64)BPF_CORE_READ(path, mnt));
@@ -135,7 +135,7 @@ int BPF_PROG(ebg_path_truncate, const struct path *path)
 	SEC("fmod_ret/security_path_" #name)                                                   \
 	int BPF_PROG(ebg_path_##name, const struct path *directory, struct dentry *dentry)     \
 	{                                                                                      \
-		return is_inside() ? on_entry(EBG_HOOK_##HOOK, directory, dentry, ctx + 1) : 0; \
+		return is_concerned() ? on_entry(EBG_HOOK_##HOOK, directory, dentry, ctx + 1) : 0; \
 	}
 
 ON_ENTRY(mknod, MKNOD)
@@ -148,7 +148,7 @@ ON_ENTRY(symlink, SYMLINK)
 SEC("fmod_ret/security_path_link")
 int BPF_PROG(ebg_path_link, struct dentry *old, const struct path *directory, struct dentry *dentry)
 {
-	if (!is_inside())
+	if (!is_concerned())
 		return 0;
 	return on_entry(EBG_HOOK_LINK, directory, old, ctx) ?: on_entry(EBG_HOOK_LINK, directory, dentry, ctx + 2);
 }
@@ -157,7 +157,7 @@ SEC("fmod_ret/security_path_rename")
 int BPF_PROG(ebg_path_rename, const struct path *old_directory, struct dentry *old, const struct path *directory,
 	     struct dentry *dentry)
 {
-	if (!is_inside())
+	if (!is_concerned())
 		return 0;
 	return on_entry(EBG_HOOK_RENAME, old_directory, old, ctx + 1) ?:
 	       on_entry(EBG_HOOK_RENAME, directory, dentry, ctx + 3);
@@ -171,7 +171,7 @@ int BPF_PROG(ebg_exec, struct task_struct *task, int pid, struct linux_binprm *p
 	struct wanted wanted;
 	__u64 said;
 
-	if (!is_inside() || !known)
+	if (!is_concerned() || !known)
 		return 0;
 	wanted = wanted_file(program->file);
 	said = judge_file(known, &wanted);

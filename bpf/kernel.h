@@ -76,6 +76,7 @@ struct inode {
 } EBG_CORE;
 
 struct dentry {
+	unsigned int d_flags;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode; /* NULL: nothing has this name yet */
@@ -180,6 +181,7 @@ struct bpf_sock_addr_kern {
 
 #define EBG_LAST_ERROR (-4095) /* an address from here on is an errno, and none that is negative is in user space */
 #define EBG_BYTE_OFFSET 0 /* of __builtin_preserve_field_info: where the field is */
+#define EBG_DISCONNECTED 0x20 /* in d_flags: of no tree, because it was found by its handle */
 #define EBG_FOR_EXEC 0x20 /* in f_flags: opened to be executed */
 
 #define EBG_PASS 1

@@ -196,18 +196,21 @@ static __always_inline __u64 judge_path(const struct ebg_filter *known, const st
 	return said;
 }
 
-/* What the rules say of this very file or directory. On a tie, deny. */
+/* On a tie, deny. */
+static __always_inline __u64 stricter(__u64 one, __u64 other)
+{
+	return one & SAID_DENY || !other ? one : other;
+}
+
+/* What the rules say of this very file or directory. */
 __noinline __u64 judge_step(__u64 dentry_address, __u64 mount)
 {
 	const struct dentry *dentry = (void *)dentry_address;
 	const struct ebg_filter *known = filter();
-	__u64 by_inode, by_path;
 
 	if (!known)
 		return SAID_UNREADABLE;
-	by_inode = judge_inode(dentry);
-	by_path = judge_path(known, dentry, mount);
-	return by_inode & SAID_DENY || !by_path ? by_inode : by_path;
+	return stricter(judge_inode(dentry), judge_path(known, dentry, mount));
 }
 
 static __always_inline int is_topmost(const struct mount *mount)
@@ -291,23 +294,29 @@ struct wanted {
 static __always_inline __u64 judge_file(const struct ebg_filter *known, const struct wanted *wanted)
 {
 	struct dentry *file = wanted->dentry, *dentry = file, *root = wanted->mnt->mnt_root, *below;
-	__u64 said = 0, type;
-	__u32 i;
+	__u64 said = 0, above = 0, type;
+	__u32 at_root = 0, i;
 
 	if (may_be_known(known, file->d_inode->i_ino, file->d_name.len))
 		said = judge_step(wanted->entry, wanted->mount);
-	for (i = 0; !said && dentry != root; i++) {
+	for (i = 0; !said; i++) {
+		if (dentry == root) {
+			at_root = 1;
+			above = judge_above(wanted->mount);
+		}
 		below = dentry;
 		dentry = dentry->d_parent;
-		if (dentry == below) /* of no tree: its parent is not known */
+		if (dentry == below)
 			break;
 		if (i == EBG_DEPTH)
 			return SAID_UNREADABLE;
+		/* beyond the root, where a part of a tree is mounted, there are no paths, but inodes */
 		if (may_be_known(known, dentry->d_inode->i_ino, dentry->d_name.len))
 			said = judge_step((__u64)BPF_CORE_READ(below, d_parent), wanted->mount);
 	}
-	if (!said)
-		said = judge_above(wanted->mount);
+	if (!said && !at_root && dentry->d_flags & EBG_DISCONNECTED)
+		return SAID_UNREADABLE; /* opened by its handle: the kernel does not know in which directory it is */
+	said = stricter(said, above);
 	if (!known->filesystems)
 		return said;
 	type = judge_type((__u64)BPF_CORE_READ(file, d_sb));

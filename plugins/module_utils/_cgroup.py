@@ -130,7 +130,7 @@ def remove(path):
     for directory, _below, _files in os.walk(path, topdown=False):
         _remove_empty(directory)
     parent = os.path.dirname(path)
-    if not next(os.walk(parent), ((), (), ()))[1]:
+    if parent != mount_point() and not next(os.walk(parent), ((), (), ()))[1]:
         _remove_empty(parent)
 
 

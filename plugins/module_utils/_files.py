@@ -19,7 +19,7 @@ import threading
 import time
 from collections import namedtuple
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _libbpf, _names
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _hooks, _libbpf, _names
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 # Their files come over a network: what is opened there is observed.
@@ -93,10 +93,14 @@ def probe(library, content):
 
 def _start(library, content, shared, sizes):
     """(the object in the kernel, None where not even a part of it can be; what is then enforced)."""
+    kind = _hooks.kind()
+
     def start(hooks):
         loaded = _libbpf.Object(library, content)
         for name in _libbpf.FILES:
             loaded.set_autoload(name, hooks)
+            if hooks and kind == _hooks.LSM:
+                loaded.set_lsm_hook(name)
         for name, fd in shared.items():
             loaded.reuse(name, fd)
         for name, entries in sizes.items():
@@ -104,10 +108,12 @@ def _start(library, content, shared, sizes):
         loaded.load()
         return loaded
 
-    try:
-        return start(hooks=True), {'file': True, 'exec': True}
-    except _libbpf.KernelError as error:
-        reason = (FORBIDDEN if error.errno == errno.EPERM else UNSUPPORTED) % os.strerror(error.errno)
+    reason = _hooks.PREEMPTED
+    if kind:
+        try:
+            return start(hooks=True), {'file': True, 'exec': True}
+        except _libbpf.KernelError as error:
+            reason = (FORBIDDEN if error.errno == errno.EPERM else UNSUPPORTED) % os.strerror(error.errno)
     try:
         return start(hooks=False), {'file': reason, 'exec': TRACED % reason}
     except _libbpf.KernelError:

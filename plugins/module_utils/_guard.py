@@ -18,6 +18,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils import (
     _services, _sockdiag, _state)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
+AT_ONCE = 0.02  # seconds that no program takes to run
 ENFORCED = dict.fromkeys(('connect', 'send', 'dns', 'payload'), True)  # with less than that there is no guard
 
 Request = namedtuple('Request', 'name policy observe ttl uids shell objects')
@@ -111,10 +112,14 @@ def refusals(place):
 
 
 def abandon(place):
-    """What a start has left that died half-way; a guard that is up since then is not touched."""
+    """What a start has left that died half-way. A guard that is up goes on with the rules that it remembers."""
     with _state.lock():
-        if place.read() is None:
+        state = place.read()
+        if state is None:
             sweep(place)
+            return
+        kernel = _libbpf.Kernel(_libbpf.Library())
+        _make_current(kernel, kernel.open(place.pin(_libbpf.CURRENT)), state['generation'])
 
 
 def names():
@@ -217,8 +222,9 @@ def _bring_up(place, request, addresses, breaches, old):
         services, files = _load_others(library, kernel, request, place, loaded, compiled.config, numbers)
         programs.update(services.programs, **files.programs)
         links = _attach(kernel, place, loaded, programs, old, undo)
-        _make_current(kernel, loaded, generation)
-        undo.callback(_make_current, kernel, loaded, generation - 1)
+        switch = loaded.map_fd(_libbpf.CURRENT)
+        undo.callback(_make_current, kernel, switch, generation - 1)
+        _make_current(kernel, switch, generation)
         if old:
             _learn_again(kernel, loaded)  # what was heard in the meantime
         load_ms = round((time.monotonic() - began) * 1000, 1)
@@ -344,9 +350,16 @@ def _load_others(library, kernel, request, place, loaded, config, numbers):
         os.close(directory)
 
 
-def _make_current(kernel, loaded, generation):
-    """From now on the programs with these rules record, and no others do."""
-    kernel.update(loaded.map_fd('ebg_current'), ctypes.c_uint32(0), ctypes.c_uint32(generation))
+def _make_current(kernel, switch, generation):
+    """From now on these rules are in force for the programs that can't take each other's place at one stroke.
+
+    For a moment both judge: else an access could meet the new ones when they are not yet in force, and the earlier ones
+    when they are no more.
+    """
+    if generation > 1:
+        kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(generation | _abi.BOTH))
+        time.sleep(AT_ONCE)
+    kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(generation))
 
 
 def _living_link(kernel, path, cgroup):

@@ -17,7 +17,7 @@ import os
 import platform
 import re
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _files, _libbpf, _services, _state
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _files, _hooks, _libbpf, _services, _state
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 CONNECTIONS = ('connect', 'send', 'dns', 'payload')  # one object: all of them, or no guard
@@ -62,11 +62,11 @@ def facts():
 
 def security(directory=SECURITYFS):
     """(the security modules in their order, the level of lockdown); (None, None) where securityfs is not mounted."""
-    modules = _read(os.path.join(directory, 'lsm'))
+    modules = _hooks.security_modules(os.path.join(directory, 'lsm'))
     if modules is None:
         return None, None
     levels = _read(os.path.join(directory, 'lockdown')) or '[none]'  # a kernel without lockdown
-    return modules.strip().split(','), levels.partition('[')[2].partition(']')[0]
+    return modules, levels.partition('[')[2].partition(']')[0]
 
 
 def _read(path, opener=open):

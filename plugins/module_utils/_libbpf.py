@@ -26,7 +26,8 @@ BTF = '/sys/kernel/btf/vmlinux'
 # <linux/bpf.h>
 BPF_LINK_TYPE_CGROUP = 3
 BPF_PROG_TYPE_CGROUP_SOCK_ADDR = 18
-BPF_TRACE_ITER = 28
+BPF_PROG_TYPE_LSM = 29
+BPF_LSM_MAC, BPF_TRACE_ITER = 27, 28
 # In the order in which they are attached: the packets come last, so that none is met whose socket was not.
 ATTACH_TYPES = {'ebg_message': 7, 'ebg_established': 3, 'ebg_create': 2, 'ebg_connect4': 10, 'ebg_connect6': 11,
                 'ebg_sendmsg4': 14, 'ebg_sendmsg6': 15, 'ebg_connect_unix': 49, 'ebg_sendmsg_unix': 50,
@@ -39,6 +40,8 @@ UNIX = ('ebg_unix_stream', 'ebg_unix_send')
 FILES = tuple('ebg_' + name for name in (
     'file_open', 'path_truncate', 'path_mknod', 'path_mkdir', 'path_rmdir', 'path_unlink', 'path_symlink', 'path_link',
     'path_rename'))
+SECURITY_HOOKS = dict(zip(UNIX, ('unix_stream_connect', 'unix_may_send')),
+                      **{name: name[len('ebg_'):] for name in FILES})
 EXEC = 'ebg_exec'  # a tracepoint's: beside those of files; alone where nothing can be denied
 EVERYWHERE = UNIX + FILES + (EXEC,)
 OPTIONAL = UNIX_CGROUP + EVERYWHERE  # which of these there are depends on the host and the rules
@@ -232,6 +235,14 @@ class Object:
 
     def set_autoload(self, name, wanted):
         self.lib.bpf_program__set_autoload(self._program(name), ctypes.c_bool(wanted))
+
+    def set_lsm_hook(self, name):
+        """For a program that is written to stand before security_HOOK: as the HOOK of the BPF security module."""
+        program, hook = self._program(name), SECURITY_HOOKS[name]
+        self.lib.bpf_program__set_type(program, BPF_PROG_TYPE_LSM)
+        self.lib.bpf_program__set_expected_attach_type(program, BPF_LSM_MAC)
+        self.library.check(self.lib.bpf_program__set_attach_target(program, 0, hook.encode()),
+                           'find the security hook %s' % hook)
 
     def set_attach_type(self, name):
         """For programs of socket addresses whose section libbpf does not know."""

@@ -15,7 +15,7 @@ import os
 import socket
 from collections import namedtuple
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _hooks, _libbpf
 
 RESOLVED = '/run/systemd/resolve'
 VARLINK = RESOLVED + '/io.systemd.Resolve'  # what nss-resolve asks
@@ -70,14 +70,19 @@ def _start(library, objects, shared):
         loaded.load()
         return loaded
 
+    kind = _hooks.kind()
+
+    def know_hooks(loaded):
+        for name in _libbpf.UNIX if kind == _hooks.LSM else ():
+            loaded.set_lsm_hook(name)
+
     def know_types(loaded):
         for name in _libbpf.UNIX_CGROUP:
             loaded.set_attach_type(name)
 
-    try:
-        return start('unix', lambda loaded: None), _libbpf.UNIX
-    except _libbpf.KernelError:
-        pass  # the other object needs less of a kernel that is new enough
+    with contextlib.suppress(_libbpf.KernelError):  # the other object needs less of a kernel that is new enough
+        if kind:
+            return start('unix', know_hooks), _libbpf.UNIX
     try:
         return start('unix_cgroup', know_types), _libbpf.UNIX_CGROUP
     except _libbpf.KernelError as error:

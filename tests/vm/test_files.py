@@ -1,0 +1,229 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for files on each supported kernel: one play on all machines tries every way of ways.py in and outside a guard.
+
+docs/files.md has the table of the ways and of what becomes of them, and is compared with what the kernels do.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import ways
+from controller import Controller
+from images import KERNELS
+from ways import WAYS
+
+HERE = Path(__file__).resolve().parent
+DOCUMENT = HERE.parents[1] / "docs" / "files.md"
+MARKERS = "<!-- what `make kernels` measured -->\n", "<!-- end -->\n"
+LAUNCHER = "/run/ebpf_guard/deploy/launcher"
+EXCHANGES = 2
+
+
+def policy(mode="enforce", **more):
+    return {"version": 1, "mode": mode,
+            "deny": [{"id": "files", "reason": "a test", "paths": ways.DENIED},
+                     {"id": "images", "reason": "a test", "filesystems": ways.FILESYSTEMS}, *more.get("deny", ())],
+            "allow": [{"id": "ok", "paths": ways.ALLOWED}], "expected": ["files", "images"]}
+
+
+OTHER = policy(deny=[{"id": "more", "reason": "a test", "paths": ["/srv/plain", "/opt/absent"]}])
+
+
+# The play. `tell` prints what a task has found, for `Run.values`.
+
+def tell(mark, value):
+    return {"name": "Tell", "ansible.builtin.debug": {
+        "msg": f"{mark} {{{{ {{'host': inventory_hostname, 'told': {value}}} | to_json }}}}"}}
+
+
+def act(name, mark=None, **task):
+    done = {"name": f"ways.py {name}", "ansible.builtin.command": f"/usr/bin/python3 /opt/ways.py {name}",
+            "changed_when": False, "register": "said", **task}
+    return [done, tell(mark, "said.stdout | from_json")] if mark else [done]
+
+
+def guard(mark, **arguments):
+    return [{"name": "Guard", "loopbreak.deploy.ebpf_guard": {"fail_on_denied": False, **arguments},
+             "register": "guard"}, tell(mark, "guard")]
+
+
+def tried(mode):
+    mark = mode.upper()
+    return [*act("prepare"), *guard(f"{mark}_UP", policy=policy(mode)), *guard(f"{mark}_AGAIN", policy=policy(mode)),
+            *act("outside", f"{mark}_OUTSIDE"),
+            *act("inside", f"{mark}_INSIDE", vars={"ansible_shell_executable": LAUNCHER}),
+            *guard(f"{mark}_DOWN", state="absent")]
+
+
+def exchanged():
+    """A process opens a denied file all the time, while the rules are exchanged."""
+    shell = {"name": "Loop", "changed_when": False, "ansible.builtin.shell":
+             f"setsid {LAUNCHER} -c 'exec /usr/bin/python3 /opt/ways.py loop' > /run/ways.loop 2>&1 < /dev/null &"}
+    wait = {"name": "Wait", "ansible.builtin.wait_for": {"path": ways.LOOPING, "timeout": 120}}
+    stop = {"name": "Stop", "changed_when": False, "ansible.builtin.shell":
+            f"touch {ways.STOP}; for i in $(seq 600); do test -s /run/ways.loop && break; sleep 0.1; done; "
+            "cat /run/ways.loop", "register": "said"}
+    return [*act("prepare"), *guard("EXCHANGE_UP", policy=policy()), shell, wait,
+            *(task for number in range(EXCHANGES)
+              for task in guard(f"EXCHANGE_{'AB'[number % 2]}", policy=(OTHER, policy())[number % 2])),
+            stop, tell("LOOP", "said.stdout | from_json"), *guard("EXCHANGE_DOWN", state="absent")]
+
+
+PLAY = {"hosts": "all", "gather_facts": False,
+        "tasks": [*act("programs", "BEFORE"), *tried("enforce"), *tried("monitor"), *exchanged(),
+                  *act("programs", "AFTER", until="'ebg_' not in said.stdout", retries=20, delay=1, failed_when=False)]}
+
+
+def measure(machines, directory):
+    """{mark: {kernel: what was told}}"""
+    controller = Controller(machines, directory)
+    # what is denied is looked at below, each by itself
+    run = controller.playbook([PLAY], timeout=3000, ANSIBLE_TIMEOUT="120", EBPF_GUARD_FAIL="false")
+    if run.status:
+        pytest.fail(f"the play failed: {run.output[-4000:]}", pytrace=False)
+    print(f"the play took {run.seconds:.0f} s")
+    return {mark: {one["host"]: one["told"] for one in run.values(mark)}
+            for mark in set(re.findall(r'"msg": "([A-Z_]+) ', run.output))}
+
+
+@pytest.fixture(scope="module")
+def measured(machines, tmp_path_factory):
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda machine: machine.put(HERE / "ways.py", to="/opt"), machines.values()))
+    return measure(machines, tmp_path_factory.mktemp("files"))
+
+
+# A way on one kernel: what was expected of it, and what it did.
+
+def expected(name, kernel, mode):
+    """(outcome, {"kind path"})"""
+    its = WAYS[name]
+    records = its.differs.get(kernel, its.records)
+    if mode == "monitor":
+        return "passes", {*records, *its.in_monitor} if records else set()
+    return "EACCES" if records else "passes", set(records)
+
+
+def found(measured, name, kernel, mode):
+    result = measured[f"{mode.upper()}_INSIDE"][kernel][name]
+    return result["outcome"], {f"{record['kind']} {plain(record['path'])}"
+                               for record in measured[f"{mode.upper()}_DOWN"][kernel]["denied"]
+                               if result["pid"] in (record["pid"], *(one["pid"] for one in record["ancestry"]))}
+
+
+def plain(path):
+    """A path that is the same in each run: `-` for none, `#N` for a file that has no name yet."""
+    path = re.sub(r"/#\d+$", "/#N", path or "-")
+    return "...tail" if path == "..." + (("/" + ways.PART) * 2 + "/file")[-252:] else path
+
+
+@pytest.mark.parametrize("mode", ("enforce", "monitor"))
+@pytest.mark.parametrize("name", WAYS)
+def test_way(name, mode, measured):
+    wrong = [f"Linux {kernel}: expected {expected(name, kernel, mode)}, found {found(measured, name, kernel, mode)}"
+             for kernel in measured["BEFORE"] if found(measured, name, kernel, mode) != expected(name, kernel, mode)]
+    assert not wrong, f"{WAYS[name].title}, in {mode} mode:\n" + "\n".join(wrong)
+
+
+# What holds besides
+
+def down(measured, kernel, mode="enforce"):
+    return measured[f"{mode.upper()}_DOWN"][kernel]
+
+
+def kernels(check):
+    """A test for each kernel, each by its own id."""
+    return pytest.mark.parametrize("kernel", KERNELS)(check)
+
+
+@kernels
+def test_a_process_outside_reaches_everything(kernel, measured):
+    for mode in ("ENFORCE", "MONITOR"):
+        outcomes = measured[f"{mode}_OUTSIDE"][kernel]
+        assert len(outcomes) == 11 and set(outcomes.values()) == {"passes"}, f"{mode}: {outcomes}"
+
+
+@kernels
+@pytest.mark.parametrize("mode", ("enforce", "monitor"))
+def test_totals_are_exact(mode, kernel, measured):
+    report = down(measured, kernel, mode)
+    verdict = "denied" if mode == "enforce" else "would_deny"
+    assert report["counters"]["lost"] == 0
+    for kind in ("file", "exec"):
+        told = sum(record["count"] for record in report["denied"] if record["kind"] == kind)
+        assert report["counters"][kind][verdict] == told > 0, kind
+    counted = [record for record in report["denied"] if record["path"] == "/srv/denied/counted"]
+    assert len({record["pid"] for record in counted}) == ways.PROCESSES
+    assert {record["count"] for record in counted} == {ways.OPENS}
+
+
+@kernels
+def test_all_denials_are_those_of_the_ways(kernel, measured):
+    tried = {result["pid"] for result in measured["ENFORCE_INSIDE"][kernel].values()}
+    strangers = [record for record in down(measured, kernel)["denied"]
+                 if not tried & {record["pid"], *(one["pid"] for one in record["ancestry"])}]
+    assert not strangers
+
+
+@kernels
+def test_monitor_mode_observes_what_is_executed_and_no_ordinary_file(kernel, measured):
+    observed = down(measured, kernel, "monitor")["observed"]
+    executed = {record["path"] for record in observed if record["kind"] == "exec"}
+    assert "/usr/bin/dash" in executed and "/srv/plain/script" not in executed, executed    # of a script, its interpreter
+    assert [record for record in observed if record["kind"] == "file"] == []
+
+
+@kernels
+def test_the_same_policy_again_is_no_change(kernel, measured):
+    for mode in ("ENFORCE", "MONITOR"):
+        assert measured[f"{mode}_UP"][kernel]["changed"] is True
+        assert measured[f"{mode}_AGAIN"][kernel]["changed"] is False
+
+
+@kernels
+def test_no_open_passes_while_rules_are_exchanged(kernel, measured):
+    loop, report = measured["LOOP"][kernel], measured["EXCHANGE_DOWN"][kernel]
+    assert set(loop["outcomes"]) == {"EACCES"}
+    assert [record["pid"] for record in report["denied"]] == [loop["pid"]]
+    assert report["denied"][0]["count"] == report["counters"]["file"]["denied"] == loop["outcomes"]["EACCES"]
+
+
+@kernels
+def test_a_guard_that_is_down_has_left_nothing(kernel, measured):
+    for kind, before in measured["BEFORE"][kernel].items():
+        assert set(measured["AFTER"][kernel][kind]) <= set(before), kind
+    for mark in ("ENFORCE_DOWN", "MONITOR_DOWN", "EXCHANGE_DOWN"):
+        assert measured[mark][kernel]["faults"] == []
+
+
+# The table of the documentation
+
+def verdict(name, measured, kernel):
+    outcome = found(measured, name, kernel, "enforce")[0]
+    return {"EACCES": "denied"}.get(outcome, outcome)
+
+
+def row(name, measured):
+    its = WAYS[name]
+    verdicts = {kernel: verdict(name, measured, kernel) for kernel in measured["BEFORE"]}
+    usual = max(verdicts.values(), key=list(verdicts.values()).count)
+    others = [f"{word} on {', '.join(kernel for kernel in verdicts if verdicts[kernel] == word)}"
+              for word in sorted({*verdicts.values()} - {usual})]
+    because = [f"({why})" for why in (its.limit, its.because if others else None) if why]
+    return f"| {its.title} | {' '.join(['; '.join([usual, *others]), *because])} |\n"
+
+
+def test_the_table_of_the_docs_is_what_the_kernels_do(measured):
+    table = "| way | verdict |\n|---|---|\n" + "".join(row(name, measured) for name in WAYS)
+    before, _marker, rest = DOCUMENT.read_text().partition(MARKERS[0])
+    stands, _marker, after = rest.partition(MARKERS[1])
+    if stands != table:
+        DOCUMENT.write_text(f"{before}{MARKERS[0]}{table}{MARKERS[1]}{after}")
+        pytest.fail(f"{DOCUMENT} did not say what the kernels do. It does now: look at the difference, and commit it if "
+                    f"it is right.\n--- it said\n{stands}\n--- now\n{table}")
