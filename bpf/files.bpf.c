@@ -42,7 +42,7 @@ static __always_inline void keep_path(struct scratch *s)
  * Counts an access, records it where it is denied or worth to be observed, and answers for the hook. A global function:
  * numbers alone.
  */
-__noinline int conclude(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u64 mount)
+__noinline int settle_file(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u64 mount)
 {
 	const struct ebg_config *config = configuration();
 	struct access access = { .hook = hook,
@@ -71,13 +71,19 @@ __noinline int conclude(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u64 m
 	return answer;
 }
 
+/* The same, as an answer that the verifier knows the range of. */
+static __always_inline int conclude(enum ebg_hook hook, enum ebg_kind kind, __u64 said, const struct wanted *wanted)
+{
+	return settle_file(hook, kind, said, wanted->entry, wanted->mount) ? -EBG_EACCES : 0;
+}
+
 static __always_inline int on_file(enum ebg_hook hook, const struct wanted *wanted)
 {
 	const struct ebg_filter *known = filter();
 
 	if (!known)
 		return -EBG_EACCES;
-	return conclude(hook, EBG_KIND_FILE, judge_file(known, wanted), wanted->entry, wanted->mount);
+	return conclude(hook, EBG_KIND_FILE, judge_file(known, wanted), wanted);
 }
 
 static __always_inline struct wanted wanted_file(struct file *file)
@@ -115,8 +121,8 @@ int BPF_PROG(ebg_file_open, struct file *file)
 	said = judge_file(known, &wanted);
 	/* What is executed opens more than itself, its loader for one: ebg_exec counts what comes of it. */
 	if (file->f_flags & EBG_FOR_EXEC)
-		return said & SAID_DENY ? conclude(EBG_HOOK_OPEN, EBG_KIND_EXEC, said, wanted.entry, wanted.mount) : 0;
-	return conclude(EBG_HOOK_OPEN, EBG_KIND_FILE, said, wanted.entry, wanted.mount);
+		return said & SAID_DENY ? conclude(EBG_HOOK_OPEN, EBG_KIND_EXEC, said, &wanted) : 0;
+	return conclude(EBG_HOOK_OPEN, EBG_KIND_FILE, said, &wanted);
 }
 
 SEC("fmod_ret/security_path_truncate")
@@ -177,7 +183,7 @@ int BPF_PROG(ebg_exec, struct task_struct *task, int pid, struct linux_binprm *p
 	said = judge_file(known, &wanted);
 	/* what the rules deny has been recorded when it was opened, where that can be seen */
 	if (!(said & SAID_DENY) || known->traced)
-		conclude(EBG_HOOK_EXEC, EBG_KIND_EXEC, said, wanted.entry, wanted.mount);
+		conclude(EBG_HOOK_EXEC, EBG_KIND_EXEC, said, &wanted);
 	return 0;
 }
 

@@ -290,6 +290,11 @@ struct wanted {
 	__u64 mount;
 };
 
+static __always_inline __u64 number_of(const struct inode *inode)
+{
+	return inode ? inode->i_ino : 0; /* nothing has this name yet */
+}
+
 /* What the rules say of a file: of itself, of the directories above it, and of its file system. */
 static __always_inline __u64 judge_file(const struct ebg_filter *known, const struct wanted *wanted)
 {
@@ -297,7 +302,7 @@ static __always_inline __u64 judge_file(const struct ebg_filter *known, const st
 	__u64 said = 0, above = 0, type;
 	__u32 at_root = 0, i;
 
-	if (may_be_known(known, file->d_inode->i_ino, file->d_name.len))
+	if (may_be_known(known, number_of(file->d_inode), file->d_name.len))
 		said = judge_step(wanted->entry, wanted->mount);
 	for (i = 0; !said; i++) {
 		if (dentry == root) {
@@ -311,7 +316,7 @@ static __always_inline __u64 judge_file(const struct ebg_filter *known, const st
 		if (i == EBG_DEPTH)
 			return SAID_UNREADABLE;
 		/* beyond the root, where a part of a tree is mounted, there are no paths, but inodes */
-		if (may_be_known(known, dentry->d_inode->i_ino, dentry->d_name.len))
+		if (may_be_known(known, number_of(dentry->d_inode), dentry->d_name.len))
 			said = judge_step((__u64)BPF_CORE_READ(below, d_parent), wanted->mount);
 	}
 	if (!said && !at_root && dentry->d_flags & EBG_DISCONNECTED)
