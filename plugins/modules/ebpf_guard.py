@@ -123,7 +123,8 @@ requirements:
   - Linux 6.7 or later, or what rules for files need, to refuse name service daemons. Without it C(guard.enforced.unix)
     tells what remains.
   - For rules with C(paths) or C(filesystems), BPF trampolines (x86_64; arm64 from Linux 6.4 on, where nothing has been
-    tested), C(CONFIG_BPF_JIT), C(CONFIG_FUNCTION_TRACER) and C(CONFIG_SECURITY_PATH) on the target. Where they are missing, a
+    tested), C(CONFIG_BPF_JIT), C(CONFIG_FUNCTION_TRACER) and C(CONFIG_SECURITY_PATH) on the target. From Linux 5.12 on also
+    C(bpf) among the security modules (Linux 6.2), or a kernel that does not preempt itself. Where they are missing, a
     policy with such rules is refused in the modes V(enforce) and V(drill). In V(monitor), C(guard.enforced.file) and
     C(guard.enforced.exec) tell what is not seen.
   - C(CONFIG_INET_DIAG_DESTROY) on the target, to end at once what ignores that it was refused. Without it such a program

@@ -506,7 +506,7 @@ def try_open_tree_2_a_mount_that_hangs_nowhere():
     read("file", dir_fd=tree)
 
 
-@way("open_tree(2) of a directory in the tree", "file -")
+@way("open_tree(2) of a directory in the tree", "file /file")
 def try_open_tree_2_of_a_directory_in_the_tree():
     tree = call(OPEN_TREE, AT_FDCWD, "/srv/denied/sub", 1)
     read("file", dir_fd=tree)
