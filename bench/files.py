@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests" / "vm"))
 from machines import Machines  # noqa: E402
 
 KERNEL = "6.12"
-ROUNDS = 5
+ROUNDS = 3
 PATHS = 1_000
 OPENS = 100_000
 FILES, READ = 5_000, 20     # a tree of so many files, read so often: as many opens
@@ -61,6 +61,7 @@ def rows():
         def start():
             machine.exec("python3", f"{THERE}/bench/start.py", timeout=300,
                          input=json.dumps({"name": GUARD, "policy": policy(), "objects": objects}))
+            machine.exec("sleep", "10")     # until the agent has nothing left to begin with
 
         def end():
             machine.exec("python3", "-c", f"import sys; sys.path.insert(0, '{THERE}/build/collections')\n"
