@@ -32,6 +32,7 @@ UNSUPPORTED = ("this kernel can't have BPF programs answer for its security hook
 FORBIDDEN = ("something keeps root from loading programs for the kernel's security hooks (%s): look for a container, a seccomp "
              'filter, a security module, and lockdown=confidentiality')
 PARALLEL = 8
+SHOWN = 5  # paths in one warning
 PATIENCE = 2  # seconds for a file server to say what a path is
 SHARED = ('ebg_config', 'ebg_current', 'ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_scratch', 'ebg_claims')
 CANARY, ALLOWED = 'canary', 'true'  # a directory below the guard's own, and a program in it
@@ -40,17 +41,13 @@ Found = namedtuple('Found', 'forms fd')  # how the kernel spells a path, and an 
 Loaded = namedtuple('Loaded', 'programs enforced warnings')
 
 
-def needed(policy, observe):
-    return policy.has_files or observe
-
-
 def load(library, kernel, content, shared, policy, numbers, observe, place, cgroup):
     """Loaded: `programs` {name: file descriptor}, attached to nothing; `enforced` of files and executions; `warnings`.
 
     `shared`: {name: file descriptor} of the maps that all of a guard's programs have. `numbers`: {rule id: the rule's
     number in the kernel}. `cgroup`: a file descriptor of the deploy cgroup.
     """
-    if not needed(policy, observe):
+    if not policy.has_files and not observe:
         return Loaded({}, {'file': NOT_NEEDED, 'exec': NOT_NEEDED}, [])
     make_canary(place)
     wanted = _rules_by_path(policy, numbers)
@@ -78,9 +75,9 @@ def load(library, kernel, content, shared, policy, numbers, observe, place, cgro
     _fill(kernel, loaded, spelled, inodes, types, traced=enforced['file'] is not True)
     kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(cgroup))
     programs = (_libbpf.FILES if enforced['file'] is True else ()) + (_libbpf.EXEC,)
-    return Loaded({name: loaded.program_fd(name) for name in programs}, enforced,
-                  ['%s did not answer within %d seconds, so the rules know it by its path alone.' % (path, PATIENCE)
-                   for path in late])
+    warnings = ['Within %d seconds there was no answer to what is at %s%s. The rules know that by its path alone.' % (
+        PATIENCE, ', '.join(late[:SHOWN]), ' and %d more' % (len(late) - SHOWN) if late[SHOWN:] else '')] if late else []
+    return Loaded({name: loaded.program_fd(name) for name in programs}, enforced, warnings)
 
 
 def probe(library, content):
@@ -101,11 +98,9 @@ def _start(library, content, shared, sizes):
             loaded.set_autoload(name, hooks)
             if hooks and kind == _hooks.LSM:
                 loaded.set_lsm_hook(name)
-        for name, fd in shared.items():
-            loaded.reuse(name, fd)
         for name, entries in sizes.items():
             loaded.set_size(name, max(1, entries))
-        loaded.load()
+        loaded.load(shared)
         return loaded
 
     reason = _hooks.PREEMPTED

@@ -18,7 +18,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils import (
     _services, _sockdiag, _state)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
-AT_ONCE = 0.02  # seconds that no program takes to run
+MOMENT = 0.02  # seconds; no program takes so long to run
 ENFORCED = dict.fromkeys(('connect', 'send', 'dns', 'payload'), True)  # with less than that there is no guard
 
 Request = namedtuple('Request', 'name policy observe ttl uids shell objects')
@@ -112,14 +112,15 @@ def refusals(place):
 
 
 def abandon(place):
-    """What a start has left that died half-way. A guard that is up goes on with the rules that it remembers."""
+    """What a start has left that died half-way. Of a guard that is up all programs judge that it has left attached."""
     with _state.lock():
         state = place.read()
         if state is None:
             sweep(place)
             return
         kernel = _libbpf.Kernel(_libbpf.Library())
-        _make_current(kernel, kernel.open(place.pin(_libbpf.CURRENT)), state['generation'])
+        kernel.update(kernel.open(place.pin(_libbpf.CURRENT)), ctypes.c_uint32(0),
+                      ctypes.c_uint32(state['generation'] | _abi.BOTH))
 
 
 def names():
@@ -277,9 +278,7 @@ def _load(library, kernel, content, compiled, kept):
     loaded.set_size('ebg_nets', len(compiled.keys))
     loaded.set_size('ebg_ports', len(compiled.ports))
     loaded.set_size('ebg_names', len(compiled.names))
-    for name, fd in kept.items():
-        loaded.reuse(name, fd)
-    loaded.load()
+    loaded.load(kept)
     _libbpf.close(kept.values())
     kernel.update(loaded.map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
     kernel.update_many(loaded.map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(
@@ -332,10 +331,18 @@ def _attach(kernel, place, loaded, programs, old, undo):
     finally:
         os.close(directory)
     for name in _libbpf.EVERYWHERE:  # no link of theirs can be exchanged: those of earlier rules stay beside
+        with contextlib.suppress(_libbpf.KernelError):  # until this call ends, so that they can be put back
+            undo.callback(_put_back, kernel, kernel.open(place.pin(name)), place.pin(name))
         if name in programs:
             links[name] = kernel.attach_hook(programs[name], name)
             undo.callback(os.close, links[name])
     return links
+
+
+def _put_back(kernel, link, path):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    kernel.pin(link, path)
 
 
 def _load_others(library, kernel, request, place, loaded, config, numbers):
@@ -358,7 +365,7 @@ def _make_current(kernel, switch, generation):
     """
     if generation > 1:
         kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(generation | _abi.BOTH))
-        time.sleep(AT_ONCE)
+        time.sleep(MOMENT)
     kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(generation))
 
 

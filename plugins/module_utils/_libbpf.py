@@ -220,7 +220,10 @@ class Object:
         """Load with this existing map in place of a new one."""
         self.library.check(self.lib.bpf_map__reuse_fd(self._map(name), fd), 'go on with the map %s' % name)
 
-    def load(self):
+    def load(self, shared=None):
+        """`shared`: {name: file descriptor} of maps to be used in place of new ones."""
+        for name, fd in (shared or {}).items():
+            self.reuse(name, fd)
         result = self.lib.bpf_object__load(self._object)
         if result < 0:
             code = ctypes.get_errno() or -result

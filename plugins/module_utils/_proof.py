@@ -54,9 +54,10 @@ def prove(place, read_canaries, programs, refuses):
     `read_canaries()` gives how often each hook met the canary so far. `programs`: the names of those that are attached.
     `refuses`: the mode denies.
     """
-    attempts = dict(ATTEMPTS, **_services.attempts(), **_files.attempts(place))
-    wanted = {name: attempt for name, attempt in attempts.items() if name.partition(' ')[0] in programs}
-    if not wanted.keys().isdisjoint(_files.attempts(place)):
+    of_files = _files.attempts(place)
+    wanted = {name: attempt for name, attempt in dict(ATTEMPTS, **_services.attempts(), **of_files).items()
+              if name.partition(' ')[0] in programs}
+    if not wanted.keys().isdisjoint(of_files):
         _files.make_canary(place)
     before = read_canaries()
     results = _inside(place.cgroup, wanted)

@@ -65,9 +65,7 @@ def _start(library, objects, shared):
     def start(name, set_up):
         loaded = _libbpf.Object(library, objects[name])
         set_up(loaded)
-        for shared_name, fd in shared.items():
-            loaded.reuse(shared_name, fd)
-        loaded.load()
+        loaded.load(shared)
         return loaded
 
     kind = _hooks.kind()
