@@ -18,6 +18,7 @@ LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 # A few lines of aliases of aliases can mean more than any memory holds; no policy comes near these.
 MAX_PARTS = 2_000_000
 MAX_DEPTH = 50
+TOO_DEEP = 'nested more than %d levels deep.' % MAX_DEPTH
 
 STANDARD_TAG = 'tag:yaml.org,2002:'
 MERGE = STANDARD_TAG + 'merge'
@@ -70,7 +71,7 @@ class _Reader:
         for event in yaml.parse(text, Loader=LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
-                raise self._error(event.start_mark.line, 'nested more than %d levels deep.' % MAX_DEPTH)
+                raise self._error(event.start_mark.line, TOO_DEEP)
 
     def _measure(self, node):
         """(parts, depth) of a node with its aliases written out; on the way each node is checked, once."""
@@ -139,6 +140,8 @@ class _Reader:
     def _yaml_error(self, error):
         mark, context = getattr(error, 'problem_mark', None), getattr(error, 'context_mark', None)
         what = str(getattr(error, 'problem', None) or error)
+        if 'nesting depth' in what:  # libyaml reads ahead, and from 0.2.6 on has a limit of its own
+            return self._error(mark.line, TOO_DEEP)
         if context and mark and context.line != mark.line:
             what += ', %s that began in line %d' % (error.context, context.line + 1)
         hints = [hint for sign, hint in HINTS if sign in str(error)]
