@@ -22,7 +22,8 @@ enum ebg_limit {
 	EBG_MAX_ASKED = 16384,    /* questions that are remembered, the latest ones */
 	EBG_REFUSALS = 65536,     /* bytes of the ring that the agent reads */
 	EBG_LENGTHS = 4,          /* words of 64 bits, one for each length of a file's name */
-	EBG_FILTER = 512,         /* words of 64 bits in each half of the filter of file rules */
+	EBG_FILTER = 512,         /* words of 64 bits in each part of the filter of file rules */
+	EBG_ABOVE = 256,          /* mounts for which it is remembered what the rules say above them */
 	EBG_RESOLVERS = 3,        /* DNS servers that the resolver library asks */
 	EBG_NAME = 256,           /* bytes of a name; DNS allows 255 */
 	EBG_ARGS = 256,           /* bytes of a command line that are kept */
@@ -260,6 +261,9 @@ struct ebg_filter {
 	__u64 lengths[EBG_LENGTHS]; /* of the last parts of paths */
 	__u64 names[EBG_FILTER];
 	__u64 inodes[EBG_FILTER];
+	__u64 types[EBG_FILTER];
+	__u64 rename_lock; /* where the kernel has these two; 0: not known */
+	__u64 mount_lock;
 	__u32 filesystems; /* 1: types of file systems matter */
 	__u32 traced;      /* 1: what is executed is seen by the tracepoint alone */
 };

@@ -39,8 +39,7 @@ static __always_inline void keep_path(struct scratch *s)
 }
 
 /*
- * Counts an access, records it where it is denied or worth to be observed, and answers for the hook. A global function:
- * numbers alone.
+ * Records an access that is denied or worth to be observed, and answers for the hook. A global function: numbers alone.
  */
 __noinline int settle_file(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u64 mount)
 {
@@ -54,11 +53,6 @@ __noinline int settle_file(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u6
 	if (!config)
 		return -EBG_EACCES;
 	answer = access.it.deny && config->mode != EBG_MODE_MONITOR ? -EBG_EACCES : 0;
-	if (!access.it.deny && access.it.rule != EBG_RULE_CANARY &&
-	    !(config->observe && (kind == EBG_KIND_EXEC || said & SAID_REMOTE))) {
-		count(kind * EBG_VERDICTS + EBG_VERDICT_ALLOWED);
-		return 0;
-	}
 	s = claim();
 	if (s && spell(entry, mount, FORGET(s->slot)) == 0) {
 		access.name_hash = spelled_hash(FORGET(s->slot));
@@ -71,10 +65,18 @@ __noinline int settle_file(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u6
 	return answer;
 }
 
-/* The same, as an answer that the verifier knows the range of. */
+/* Counts an access, and settles the few that are more than that; an answer that the verifier knows the range of. */
 static __always_inline int conclude(enum ebg_hook hook, enum ebg_kind kind, __u64 said, const struct wanted *wanted)
 {
-	return settle_file(hook, kind, said, wanted->entry, wanted->mount) ? -EBG_EACCES : 0;
+	const struct ebg_config *config = configuration();
+
+	if (!config)
+		return -EBG_EACCES;
+	if (said & SAID_DENY || said >> SAID_RULE_SHIFT == EBG_RULE_CANARY ||
+	    (config->observe && (kind == EBG_KIND_EXEC || said & SAID_REMOTE)))
+		return settle_file(hook, kind, said, entry_of(wanted), mount_of(wanted)) ? -EBG_EACCES : 0;
+	count(kind * EBG_VERDICTS + EBG_VERDICT_ALLOWED);
+	return 0;
 }
 
 static __always_inline int on_file(enum ebg_hook hook, const struct wanted *wanted)
@@ -90,8 +92,8 @@ static __always_inline struct wanted wanted_file(struct file *file)
 {
 	return (struct wanted){ .dentry = file->f_path.dentry,
 				.mnt = file->f_path.mnt,
-				.entry = (__u64)BPF_CORE_READ(file, f_path.dentry),
-				.mount = mount_around((__u64)BPF_CORE_READ(file, f_path.mnt)) };
+				.entry_at = &file->f_path.dentry,
+				.mount_at = &file->f_path.mnt };
 }
 
 /* `argument`: where the program has the address of the entry. */
@@ -100,9 +102,9 @@ static __always_inline int on_entry(enum ebg_hook hook, const struct path *direc
 {
 	struct wanted wanted = { .dentry = dentry,
 				 .mnt = directory->mnt,
-				 .mount = mount_around((__u64)BPF_CORE_READ(directory, mnt)) };
+				 .entry_at = argument,
+				 .mount_at = &directory->mnt };
 
-	bpf_probe_read_kernel(&wanted.entry, sizeof(wanted.entry), argument);
 	return on_file(hook, &wanted);
 }
 
@@ -128,12 +130,13 @@ int BPF_PROG(ebg_file_open, struct file *file)
 SEC("fmod_ret/security_path_truncate")
 int BPF_PROG(ebg_path_truncate, const struct path *path)
 {
-	struct wanted wanted = { .dentry = path->dentry, .mnt = path->mnt };
+	struct wanted wanted = { .dentry = path->dentry,
+				 .mnt = path->mnt,
+				 .entry_at = &path->dentry,
+				 .mount_at = &path->mnt };
 
 	if (!is_concerned())
 		return 0;
-	wanted.entry = (__u64)BPF_CORE_READ(path, dentry);
-	wanted.mount = mount_around((__u64)BPF_CORE_READ(path, mnt));
 	return on_file(EBG_HOOK_TRUNCATE, &wanted);
 }
 

@@ -16,6 +16,7 @@
 #include "scratch.h"
 
 #define EBG_DEPTH 64  /* directories that are followed; what lies deeper can't be judged */
+#define EBG_EACH_BYTE 0x0101010101010101ULL
 #define EBG_TEXT 256  /* bytes of a part of a path; file systems allow 255 */
 
 /* The rules, filled before a program attaches, as those in maps.h; the loader sets the sizes. */
@@ -49,6 +50,19 @@ struct {
 	__type(key, struct ebg_filesystem);
 	__type(value, struct ebg_file_rule);
 } ebg_types SEC(".maps");
+
+/* What judge_above() has found out. */
+struct remembered {
+	__u64 said;
+	__u64 check; /* of that, of the mount, and of when it was */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EBG_ABOVE);
+	__type(key, __u32);
+	__type(value, struct remembered);
+} ebg_above SEC(".maps");
 
 /* What the rules say, in one number: 0 for nothing. */
 enum said {
@@ -157,12 +171,27 @@ __noinline __u64 spelled_hash(__u32 slot)
 	return mixed(FORGET(s->hash), EBG_MESSAGE - cursor);
 }
 
-/* May the rules know a file by its inode's number, or one whose last part of the path has this length? */
-static __always_inline int may_be_known(const struct ebg_filter *known, __u64 number, __u32 length)
+/* May the rules know a file by its inode's number, or is the last part of some path as long as its name? */
+static __always_inline int is_suspect(const struct ebg_filter *known, __u64 number, __u32 length)
 {
 	/* no branch: the verifier would follow both, at each step */
 	return is_set(known->inodes, mixed(EBG_HASH_SEED, number)) |
 	       (known->lengths[BELOW(EBG_LENGTHS, length >> 6)] >> (length & 63) & 1);
+}
+
+/* The same, by the name's first bytes as well. */
+__noinline int may_be_known(__u64 number, __u64 name, __u32 length)
+{
+	const struct ebg_filter *known = filter();
+	__u64 start = 0;
+
+	if (!known || is_set(known->inodes, mixed(EBG_HASH_SEED, number)))
+		return 1;
+	if (bpf_probe_read_kernel(&start, sizeof(start), (void *)name) < 0)
+		return 1;
+	if (length < sizeof(start)) /* what is behind a short name is left from an earlier one */
+		start &= (1ULL << 8 * length) - 1;
+	return is_set(known->names, mixed(EBG_HASH_SEED, start));
 }
 
 static __always_inline __u64 judge_inode(const struct dentry *dentry)
@@ -174,21 +203,14 @@ static __always_inline __u64 judge_inode(const struct dentry *dentry)
 	return said_by(bpf_map_lookup_elem(&ebg_inodes, &key));
 }
 
-static __always_inline __u64 judge_path(const struct ebg_filter *known, const struct dentry *dentry, __u64 mount)
+static __always_inline __u64 judge_path(__u64 dentry, __u64 mount)
 {
-	__u32 length = BPF_CORE_READ(dentry, d_name.len);
-	__u64 start = 0, hash, said = 0;
-	struct scratch *s;
+	struct scratch *s = claim();
+	__u64 hash, said = 0;
 
-	if (length > sizeof(start))
-		length = sizeof(start);
-	bpf_probe_read_kernel(&start, BELOW(16, length), BPF_CORE_READ(dentry, d_name.name));
-	if (!is_set(known->names, mixed(EBG_HASH_SEED, start)))
-		return 0;
-	s = claim();
 	if (!s)
 		return SAID_UNREADABLE;
-	if (spell((__u64)dentry, mount, FORGET(s->slot)) == 0) {
+	if (spell(dentry, mount, FORGET(s->slot)) == 0) {
 		hash = spelled_hash(FORGET(s->slot));
 		said = said_by(bpf_map_lookup_elem(&ebg_paths, &hash));
 	}
@@ -203,14 +225,9 @@ static __always_inline __u64 stricter(__u64 one, __u64 other)
 }
 
 /* What the rules say of this very file or directory. */
-__noinline __u64 judge_step(__u64 dentry_address, __u64 mount)
+__noinline __u64 judge_step(__u64 dentry, __u64 mount)
 {
-	const struct dentry *dentry = (void *)dentry_address;
-	const struct ebg_filter *known = filter();
-
-	if (!known)
-		return SAID_UNREADABLE;
-	return stricter(judge_inode(dentry), judge_path(known, dentry, mount));
+	return stricter(judge_inode((void *)dentry), judge_path(dentry, mount));
 }
 
 static __always_inline int is_topmost(const struct mount *mount)
@@ -219,13 +236,13 @@ static __always_inline int is_topmost(const struct mount *mount)
 }
 
 /* From the place where a mount hangs upwards. */
-__noinline __u64 judge_above(__u64 mount_address)
+__noinline __u64 walk_above(__u64 mount_address)
 {
 	struct mount *mount = (void *)mount_address, *above = BPF_CORE_READ(mount, mnt_parent);
 	const struct ebg_filter *known = filter();
 	struct dentry *dentry, *parent;
-	__u64 said;
-	__u32 i;
+	__u64 said, number;
+	__u32 length, i;
 
 	if (!known)
 		return SAID_UNREADABLE;
@@ -238,7 +255,10 @@ __noinline __u64 judge_above(__u64 mount_address)
 
 		if (at_root && is_topmost(mount))
 			return 0; /* no rule names the root of everything */
-		if (may_be_known(known, BPF_CORE_READ(dentry, d_inode, i_ino), BPF_CORE_READ(dentry, d_name.len))) {
+		number = BPF_CORE_READ(dentry, d_inode, i_ino);
+		length = BPF_CORE_READ(dentry, d_name.len);
+		if (is_suspect(known, number, length) &&
+		    may_be_known(number, (__u64)BPF_CORE_READ(dentry, d_name.name), length)) {
 			said = judge_step((__u64)dentry, (__u64)mount);
 			if (said)
 				return said;
@@ -254,6 +274,45 @@ __noinline __u64 judge_above(__u64 mount_address)
 		dentry = parent;
 	}
 	return SAID_UNREADABLE;
+}
+
+/*
+ * How often anything was renamed or mounted on this host, in one word: the kernel counts both for its own walks. 0
+ * while that happens, and where it can't be told.
+ */
+static __always_inline __u64 tree_version(const struct ebg_filter *known)
+{
+	__u32 renamed = 1, mounted = 1; /* odd: somebody is at it */
+
+	bpf_probe_read_kernel(&renamed, sizeof(renamed), (void *)known->rename_lock);
+	bpf_probe_read_kernel(&mounted, sizeof(mounted), (void *)known->mount_lock);
+	return (renamed | mounted) & 1 ? 0 : (__u64)renamed << 32 | mounted;
+}
+
+/*
+ * The same from memory, as long as nothing was renamed or mounted. What it says is as good as the walk: a mount holds
+ * what it hangs on, and all above that. The two words are not written at one stroke, but only together they fit.
+ */
+__noinline __u64 judge_above(__u64 mount)
+{
+	const struct ebg_filter *known = filter();
+	__u64 start = mixed(EBG_HASH_SEED, mount), version, said;
+	__u32 place = BELOW(EBG_ABOVE, start >> 32);
+	struct remembered *remembered = bpf_map_lookup_elem(&ebg_above, &place);
+
+	if (!known || !remembered)
+		return SAID_UNREADABLE;
+	version = tree_version(known);
+	said = FORGET(remembered->said);
+	if (version && FORGET(remembered->check) == mixed(mixed(start, version), said))
+		return said;
+	said = walk_above(mount);
+	/* a scratch slot that was not free is nothing to be remembered */
+	if (said != SAID_UNREADABLE && version && version == tree_version(known)) {
+		FORGET(remembered->said) = said;
+		FORGET(remembered->check) = mixed(mixed(start, version), said);
+	}
+	return said;
 }
 
 /* What the rules for types of file systems say. */
@@ -276,23 +335,54 @@ __noinline __u64 judge_type(__u64 super_block)
 	return said_by(rule);
 }
 
+/* May the rules, or what is observed, know this type of file systems? */
+static __always_inline int may_be_of_type(const struct ebg_filter *known, const struct super_block *sb)
+{
+	__u64 start, end;
+
+	if (bpf_probe_read_kernel(&start, sizeof(start), sb->s_type->name) < 0)
+		return 1; /* a short name can end with what is readable */
+	end = (start - EBG_EACH_BYTE) & ~start & EBG_EACH_BYTE << 7; /* in its lowest bit: the name's first 0 */
+	return is_set(known->types, mixed(EBG_HASH_SEED, start & ((end & -end) - 1)));
+}
+
 /* The mount around what a path knows of it; a number, because the verifier lets nobody leave a structure by its front. */
 static __always_inline __u64 mount_around(__u64 vfsmount)
 {
 	return vfsmount - __builtin_preserve_field_info(((struct mount *)0)->mnt, EBG_BYTE_OFFSET);
 }
 
-/* A file that somebody wants. Where the kernel has its entry and mount is kept as numbers, for the global functions. */
+/* A file that somebody wants. The global functions take numbers, which are read from where its entry and mount stand. */
 struct wanted {
 	struct dentry *dentry;
 	struct vfsmount *mnt;
-	__u64 entry;
-	__u64 mount;
+	const void *entry_at;
+	const void *mount_at;
 };
 
-static __always_inline __u64 number_of(const struct inode *inode)
+static __always_inline __u64 entry_of(const struct wanted *wanted)
 {
-	return inode ? inode->i_ino : 0; /* nothing has this name yet */
+	__u64 entry = 0;
+
+	bpf_probe_read_kernel(&entry, sizeof(entry), wanted->entry_at);
+	return entry;
+}
+
+static __always_inline __u64 mount_of(const struct wanted *wanted)
+{
+	__u64 vfsmount = 0;
+
+	bpf_probe_read_kernel(&vfsmount, sizeof(vfsmount), wanted->mount_at);
+	return mount_around(vfsmount);
+}
+
+static __always_inline int may_be_known_entry(const struct ebg_filter *known, const struct dentry *dentry)
+{
+	const struct inode *inode = dentry->d_inode; /* NULL: nothing has this name yet */
+	__u64 number = inode ? inode->i_ino : 0;
+	__u32 length = dentry->d_name.len;
+
+	return is_suspect(known, number, length) && may_be_known(number, (__u64)dentry->d_name.name, length);
 }
 
 /* What the rules say of a file: of itself, of the directories above it, and of its file system. */
@@ -302,12 +392,12 @@ static __always_inline __u64 judge_file(const struct ebg_filter *known, const st
 	__u64 said = 0, above = 0, type;
 	__u32 at_root = 0, i;
 
-	if (may_be_known(known, number_of(file->d_inode), file->d_name.len))
-		said = judge_step(wanted->entry, wanted->mount);
+	if (may_be_known_entry(known, file))
+		said = judge_step(entry_of(wanted), mount_of(wanted));
 	for (i = 0; !said; i++) {
 		if (dentry == root) {
 			at_root = 1;
-			above = judge_above(wanted->mount);
+			above = judge_above(mount_of(wanted));
 		}
 		below = dentry;
 		dentry = dentry->d_parent;
@@ -316,13 +406,13 @@ static __always_inline __u64 judge_file(const struct ebg_filter *known, const st
 		if (i == EBG_DEPTH)
 			return SAID_UNREADABLE;
 		/* beyond the root, where a part of a tree is mounted, there are no paths, but inodes */
-		if (may_be_known(known, number_of(dentry->d_inode), dentry->d_name.len))
-			said = judge_step((__u64)BPF_CORE_READ(below, d_parent), wanted->mount);
+		if (may_be_known_entry(known, dentry))
+			said = judge_step((__u64)BPF_CORE_READ(below, d_parent), mount_of(wanted));
 	}
 	if (!said && !at_root && dentry->d_flags & EBG_DISCONNECTED)
 		return SAID_UNREADABLE; /* opened by its handle: the kernel does not know in which directory it is */
 	said = stricter(said, above);
-	if (!known->filesystems)
+	if (!known->filesystems || !may_be_of_type(known, file->d_sb))
 		return said;
 	type = judge_type((__u64)BPF_CORE_READ(file, d_sb));
 	return said ? said | (type & SAID_REMOTE) : type;

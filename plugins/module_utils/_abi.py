@@ -18,6 +18,7 @@ MAX_ASKED = 16384
 REFUSALS = 65536
 LENGTHS = 4
 FILTER = 512
+ABOVE = 256
 RESOLVERS = 3
 NAME = 256
 ARGS = 256
@@ -276,6 +277,9 @@ class Filter(ctypes.Structure):
         ('lengths', ctypes.c_uint64 * 4),
         ('names', ctypes.c_uint64 * 512),
         ('inodes', ctypes.c_uint64 * 512),
+        ('types', ctypes.c_uint64 * 512),
+        ('rename_lock', ctypes.c_uint64),
+        ('mount_lock', ctypes.c_uint64),
         ('filesystems', ctypes.c_uint32),
         ('traced', ctypes.c_uint32),
     ]
