@@ -37,9 +37,10 @@ class Machine:
     Start it in the main thread: the kernel ends it with the thread that did. It reaches nothing but itself.
     """
 
-    def __init__(self, kernel: str, image: Image, directory: Path, memory: int = 512) -> None:
-        """directory: where known_hosts is; memory: in MB."""
+    def __init__(self, kernel: str, image: Image, directory: Path, memory: int = 512, counting: bool = False) -> None:
+        """directory: where known_hosts is; memory: in MB; counting: its clock counts instructions, 2 ns each."""
         self.kernel, self.image, self.directory, self.memory, self.key = kernel, image, directory, memory, KEY
+        self.clock = ["-icount", "shift=1,sleep=off"] if counting else []
         self.port = _free_port()
         self.console = BUILD / f"console-{kernel}-{self.port}.log"    # of a machine that has ended: without the port
         self.process = self._start()
@@ -47,7 +48,8 @@ class Machine:
     def _start(self) -> subprocess.Popen:
         return subprocess.Popen(
             ["setpriv", "--pdeathsig=KILL", "qemu-system-x86_64",
-             "-accel", "tcg,thread=single", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", str(self.memory),
+             "-accel", "tcg,thread=single", *self.clock, "-machine", "q35", "-cpu", "max", "-smp", "2",
+             "-m", str(self.memory),
              "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{self.console}",
              "-kernel", str(self.image.vmlinuz), "-initrd", str(self.image.initramfs),
              "-append", KERNEL_ARGUMENTS,
@@ -137,9 +139,10 @@ class Machine:
 class Machines(dict):
     """{kernel: Machine} of several that boot side by side, with an inventory for Ansible; ended on exit."""
 
-    def __init__(self, *kernels: str, memory: int = 512) -> None:
+    def __init__(self, *kernels: str, **options: int) -> None:
+        """options: as of Machine."""
         super().__init__()
-        self.kernels, self.memory = kernels or tuple(KERNELS), memory
+        self.kernels, self.options = kernels or tuple(KERNELS), options
         unknown = [kernel for kernel in self.kernels if kernel not in KERNELS]
         if unknown:
             raise VmError(f"There is no kernel {', '.join(unknown)}; there are {', '.join(KERNELS)}.")
@@ -151,7 +154,7 @@ class Machines(dict):
         (self.directory / "known_hosts").write_text(f"{ALIAS} {public}\n")
         try:
             for kernel in self.kernels:
-                self[kernel] = Machine(kernel, found[kernel], self.directory, self.memory)
+                self[kernel] = Machine(kernel, found[kernel], self.directory, **self.options)
             for machine in self.values():
                 machine.wait()
         except BaseException:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from controller import Controller
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._libbpf import HOOKS, MESSAGE, UNIX
+from ansible_collections.loopbreak.deploy.plugins.module_utils._libbpf import EXEC, HOOKS, MESSAGE, UNIX
+from ansible_collections.loopbreak.deploy.plugins.module_utils._libbpf import FILES as FILE_HOOKS
 
 FILES = Path(__file__).resolve().parent / "files"
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "kernels.md"
@@ -24,6 +25,7 @@ MARKERS = "<!-- what `make kernels` measured -->\n", "<!-- end -->\n"
 DENIED = ("EACCES", "EPERM")
 GITHUB, GITHUB6 = "192.0.2.10", "2001:db8:2::10"    # as in files/attempts.py
 NETWORKS = ("192.0.2.0/24", "2001:db8:2::/48")
+TREE = "/srv/matrix"
 ALLOWED = ("allowed4", "allowed6", "other")
 
 # A row of the table: what is denied. `attempt`: its name in files/attempts.py; `enforced`: its word in guard.enforced;
@@ -43,14 +45,15 @@ DENIALS = (
     Denial("address learned from a DNS answer", "alias", "dns", {"kind": "connect", "address": "203.0.113.30"}),
     Denial("TLS server name", "tls", "payload", {"kind": "tls", "name": "api.github.com"}),
     Denial("HTTP host", "http", "payload", {"kind": "http", "name": "api.github.com"}),
+    Denial("file", "file", "file", {"kind": "file", "path": f"{TREE}/file"}),
+    Denial("execution of a file", "exec", "exec", {"kind": "exec", "path": f"{TREE}/program"}),
     Denial("name service daemon's socket", "unix", "unix", None),   # counted, never a record
 )
 
 
-def policy(mode, networks=NETWORKS, hosts=("*.github.com",)):
-    rules = [{"id": "networks", "reason": "a test", "networks": list(networks)}]
-    if hosts:
-        rules.append({"id": "names", "reason": "a test", "hosts": list(hosts)})
+def policy(mode, networks=NETWORKS, hosts=("*.github.com",), paths=(TREE,)):
+    matchers = {"networks": networks, "hosts": hosts, "paths": paths}
+    rules = [{"id": key, "reason": "a test", key: list(values)} for key, values in matchers.items() if values]
     return {"version": 1, "mode": mode, "deny": rules, "expected": [rule["id"] for rule in rules]}
 
 
@@ -81,8 +84,8 @@ PLAY = {"hosts": "all", "gather_facts": False, "remote_user": "deploy", "tasks":
     role("start", ebpf_guard_policy=policy("enforce")),
     *attempts("ENFORCE", become=True), *attempts("DEPLOY", "tcp4", "dns_udp", "http", "allowed4"),
     *report("ENFORCE_REPORT"),
-    role("start", ebpf_guard_policy=policy("enforce", ["198.51.100.0/24"], [])),
-    *attempts("EXCHANGE", "tcp4", "udp4", "dns_udp", "http", "other", become=True),
+    role("start", ebpf_guard_policy=policy("enforce", ["198.51.100.0/24"], [], [])),
+    *attempts("EXCHANGE", "tcp4", "udp4", "dns_udp", "http", "file", "other", become=True),
     role("stop"), *attempts("ENFORCE_AFTER", "tcp4", become=True),
     role("start", ebpf_guard_policy=policy("monitor")),
     *attempts("MONITOR", become=True), *report("MONITOR_REPORT"),
@@ -112,7 +115,8 @@ def measured(machines, tmp_path_factory):
         machine.put(FILES / "outside.py", to="/opt")
         machine.exec("systemd-run", "--quiet", "--unit=outside", "--property=StandardOutput=file:/run/outside",
                      "/usr/bin/python3", "/opt/outside.py")
-        machine.exec("sh", "-c", "until grep -q ready /run/outside; do sleep 1; done")
+        machine.exec("sh", "-c", f"mkdir {TREE}; cp /bin/true {TREE}/program; touch {TREE}/file; "
+                     "until grep -q ready /run/outside; do sleep 1; done")
     with ThreadPoolExecutor() as pool:
         list(pool.map(start_servers, machines.values()))
     controller = Controller(machines, tmp_path_factory.mktemp("matrix"))
@@ -146,7 +150,7 @@ def counted(measured, kernel):
 
 def programs(measured, kernel):
     # some versions of bpftool show the 15 characters that the kernel keeps, some find more in BTF
-    wanted = {name[:15] for name in (MESSAGE, *HOOKS, *UNIX)}
+    wanted = {name[:15] for name in (MESSAGE, *HOOKS, *UNIX, *FILE_HOOKS, EXEC)}
     missing = wanted - {name[:15] for name in measured.of["ENFORCE"][kernel]["programs"]}
     return not missing or f"not in the kernel: {missing}"
 

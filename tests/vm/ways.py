@@ -28,9 +28,13 @@ import threading
 import time
 from collections import namedtuple
 
-DENIED = ["/srv/denied", "/srv/single", "/srv/alias", "/srv/replaced", "/srv/moved", "/srv/mounted", "/opt/none/yet"]
-ALLOWED = ["/srv/denied/ok"]
-FILESYSTEMS = ["squashfs"]
+DENIED = ["/srv/denied", "/srv/single", "/srv/alias", "/srv/replaced", "/srv/moved", "/srv/mounted", "/opt/none/yet",
+          "/opt/late"]
+# one tree, over NFS and over SFTP: the servers run on the machine itself
+SHARED, NFS, FUSE = "/var/ways", "/mnt/nfs", "/mnt/fuse"
+ALLOWED = ["/srv/denied/ok", NFS + "/open", FUSE + "/open"]
+FILESYSTEMS = ["squashfs", "nfs4", "fuse.*"]
+REMOTE = [NFS + "/open/file", FUSE + "/open/file"]      # what is allowed, and comes over a network
 PROCESSES, OPENS = 200, 50      # of the way that counts
 STOP, LOOPING = "/run/ways.stop", "/run/ways.looping"
 PID = "/run/ways.pid"
@@ -61,7 +65,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 OPENAT2, OPEN_TREE, IO_URING_SETUP, IO_URING_ENTER, EXECVEAT, RENAMEAT2 = 437, 428, 425, 426, 322, 316
 AT_FDCWD, AT_EMPTY_PATH = -100, 0x1000
-MS_BIND, MS_REC, MS_PRIVATE, CLONE_NEWNS = 0x1000, 0x4000, 1 << 18, 0x20000
+MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE, CLONE_NEWNS = 0x1000, 0x2000, 0x4000, 1 << 18, 0x20000
 
 
 def call(number, *arguments):
@@ -186,6 +190,14 @@ def from_outside(path):
     return array.array("i", told[0][2])[0]
 
 
+def rename_outside(old, new):
+    """By another process, outside the guard."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(SERVER)
+        client.sendall(f"{old} {new}".encode())
+        client.recv(1)
+
+
 def missing(path):
     if os.path.lexists(path):
         raise ValueError(f"{path} is there all the same")
@@ -197,8 +209,29 @@ OWN = ("unlinked", "renamed-out", "renamed-within", "exchanged", "linked-out", "
        "counted", "handle", "forgotten", "chmod", "passed", "mapped")
 
 
+def share():
+    """Once on a machine: a tree that comes over a network, in two ways."""
+    for path in (SHARED + "/file", SHARED + "/open/file"):
+        touch(path)
+    touch("/etc/nfs.conf.d/ways.conf", "[nfsd]\nvers3=n\ngrace-time=10\nthreads=1\n")
+    subprocess.run(["systemctl", "start", "nfs-server"], check=True)
+    subprocess.run(["exportfs", "-o", "rw,no_root_squash,insecure,fsid=0,no_subtree_check", "127.0.0.1:" + SHARED],
+                   check=True)
+    for place in (NFS, FUSE):
+        os.makedirs(place)
+    subprocess.run(["mount", "-t", "nfs4", "127.0.0.1:/", NFS], check=True)
+    server, client = socket.socketpair()
+    for end, command in ((server, ["/usr/lib/openssh/sftp-server"]),
+                         (client, ["sshfs", ":" + SHARED, FUSE, "-o", "passive"])):
+        subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not os.path.ismount(FUSE):
+        time.sleep(0.1)
+
+
 def prepare():
     clear()
+    if not os.path.ismount(FUSE):
+        share()
     for name in ("file", "sub/file", "sub/deeper/file", "ok/file", "ok/deeper/file", "removed-directory/", *OWN):
         path = os.path.join("/srv/denied", name)
         if name.endswith("/"):
@@ -291,7 +324,7 @@ def clear():
     for place in reversed(mounted):
         if place.startswith(("/srv/", "/opt/", "/run/ways/")):
             subprocess.run(["umount", "-l", place], check=True)
-    for place in ("/srv", "/opt/none", "/opt/parent", "/opt/renamed", "/run/ways", PID, STOP, LOOPING):
+    for place in ("/srv", "/opt/none", "/opt/parent", "/opt/renamed", "/opt/early", "/opt/late", "/run/ways", PID, STOP, LOOPING):
         subprocess.run(["rm", "-rf", place], check=True)
     os.makedirs("/srv")
 
@@ -330,7 +363,10 @@ def outside():
     while True:
         client, _address = server.accept()
         with client:
-            asked = client.recv(4096).decode()
+            asked, _space, new = client.recv(4096).decode().partition(" ")
+            if new:
+                os.rename(asked, new)
+                continue
             fd = os.open(asked, os.O_RDONLY)
             client.sendmsg([b"f"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
             os.close(fd)
@@ -846,6 +882,26 @@ def try_a_mount_above_a_denied_directory_made_outside():
     read("/srv/mounted/file")
 
 
+@way("a mount whose directory is renamed outside, after it was read", "file /opt/late/mount/file")
+def try_a_mount_whose_directory_is_renamed_outside_after_it_was_read():
+    os.makedirs("/opt/early/mount")
+    mount("none", "/opt/early/mount", "tmpfs")
+    touch("/opt/early/mount/file")
+    read("/opt/early/mount/file")
+    rename_outside("/opt/early", "/opt/late")
+    read("/opt/late/mount/file")
+
+
+@way("a mount that is moved into the tree, after it was read", "file /srv/denied/sub/file")
+def try_a_mount_that_is_moved_into_the_tree_after_it_was_read():
+    own_mounts()
+    mount("none", "/srv/jail", "tmpfs")
+    touch("/srv/jail/file")
+    read("/srv/jail/file")
+    mount("/srv/jail", "/srv/denied/sub", flags=MS_MOVE)
+    read("/srv/denied/sub/file")
+
+
 @way("a file that was made in the tree, outside", "file /srv/denied/later")
 def try_a_file_that_was_made_in_the_tree_outside():
     read("/srv/denied/later")
@@ -897,6 +953,22 @@ def try_a_file_on_a_denied_type_of_file_system():
 @way("list a directory on a denied type of file system", "file /srv/squashed")
 def try_list_a_directory_on_a_denied_type_of_file_system():
     os.listdir("/srv/squashed")
+
+
+@way("a file on NFS, which is a denied type of file system", f"file {NFS}/file")
+def try_a_file_on_nfs_which_is_a_denied_type_of_file_system():
+    read(NFS + "/file")
+
+
+@way("a file on a FUSE file system, of which every type is denied", f"file {FUSE}/file")
+def try_a_file_on_a_fuse_file_system_of_which_every_type_is_denied():
+    read(FUSE + "/file")
+
+
+@way("below an allow rule, on a denied type of file system")
+def try_below_an_allow_rule_on_a_denied_type_of_file_system():
+    for path in REMOTE:
+        read(path)
 
 
 @way("below 60 directories")

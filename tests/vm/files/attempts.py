@@ -22,6 +22,7 @@ ECHO_REQUEST = b"\x08\x00\xf7\xfe\x00\x00\x00\x01"
 DENIED, DENIED6, OTHER = "192.0.2.10", "2001:db8:2::10", "198.51.100.10"
 SITE, SITE6, ALIAS_SITE = "203.0.113.10", "2001:db8:3::10", "203.0.113.30"
 NAME, RESOLVER, NAME_SERVICE = "api.github.com", ("127.0.0.1", 53), "/run/systemd/resolve/io.systemd.Resolve"
+TREE = "/srv/matrix"
 
 
 def tcp(address, port=80, said=b"hello"):
@@ -99,6 +100,7 @@ ATTEMPTS = {
     "tls": lambda: tcp(SITE, 443, client_hello()),
     "http": lambda: tcp(SITE, 80, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % NAME.encode()),
     "unix": unix,
+    "file": lambda: open(TREE + "/file").close(), "exec": lambda: subprocess.run([TREE + "/program"], check=True),
     "other": lambda: tcp(OTHER), "allowed4": lambda: tcp(SITE), "allowed6": lambda: tcp(SITE6),
 }
 
