@@ -31,7 +31,7 @@ os.makedirs("{CGROUPS[NONE]}")
 for number in range({PATHS // 2}):
     os.makedirs("/srv/denied/d%d" % number)
 for number in range({FILES}):
-    directory = "{TREE}/d%02d" % (number % 100)
+    directory = "{TREE}/t%02d" % (number % 100)
     os.makedirs(directory, exist_ok=True)
     with open("%s/%d" % (directory, number), "w") as file:
         file.write("x" * 1000)
@@ -49,7 +49,7 @@ def policy():
 
 
 def rows():
-    with Machines(KERNEL) as machines:
+    with Machines(KERNEL, counting=True) as machines:
         machine = machines[KERNEL]
         machine.put(HERE, to=THERE)
         machine.put(INSTALLED.parents[2], to=f"{THERE}/build")
@@ -69,7 +69,7 @@ def rows():
                          f"_guard.absent('{GUARD}')")
 
         def opens(way):
-            return int(machine.exec("/root/opens", CGROUPS[way], f"{TREE}/d00/0", str(OPENS)).stdout) / OPENS
+            return int(machine.exec("/root/opens", CGROUPS[way], f"{TREE}/t00/0", str(OPENS)).stdout) / OPENS
 
         def deployment(way):
             return int(machine.exec("bash", "-c", DEPLOY, "bash", CGROUPS[way], str(READ), TREE, timeout=300).stdout) / 1e6
