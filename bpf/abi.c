@@ -11,6 +11,7 @@ struct {
 	enum ebg_counter counter;
 	enum ebg_rule rule;
 	enum ebg_hash hash;
+	enum ebg_clone clone;
 	enum ebg_both both;
 	enum ebg_protocol protocol;
 	struct ebg_config config;
@@ -26,7 +27,6 @@ struct {
 	struct ebg_record record;
 	struct ebg_heard_key heard_key;
 	struct ebg_heard heard;
-	struct ebg_path path;
 	struct ebg_refusal refusal;
 	struct ebg_asked asked;
 	struct ebg_inode inode;

@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 enum ebg_limit {
-	EBG_ABI_VERSION = 3,      /* of the maps that outlive a loader; a guard of another version is not touched */
+	EBG_ABI_VERSION = 4,      /* of the maps that outlive a loader; a guard of another version is not touched */
 	EBG_SLICE = 64,           /* port matchers that can apply to one network or name, wider ones' included */
 	EBG_MAX_DENIED = 16384,   /* details of denials: endpoint, name and process */
 	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint and name */
@@ -43,7 +43,7 @@ enum ebg_kind {
 	EBG_KIND_DNS,     /* a question for a name, over UDP or TCP port 53 */
 	EBG_KIND_TLS,     /* a name presented as TLS SNI */
 	EBG_KIND_HTTP,    /* a name presented as HTTP Host, request target, or CONNECT */
-	EBG_KIND_UNIX,    /* a unix socket */
+	EBG_KIND_UNIX,    /* a way out: a unix socket, a file that cron or at reads, another cgroup */
 	EBG_KIND_FILE,    /* a file opened, made, removed, renamed, linked or truncated */
 	EBG_KIND_EXEC,    /* a file executed */
 	EBG_KINDS,
@@ -66,7 +66,10 @@ enum ebg_hook {
 	EBG_HOOK_INGRESS,
 	EBG_HOOK_MESSAGE, /* sk_msg, which sees only what sockops gave it */
 	EBG_HOOK_CREATE,
-	EBG_HOOK_UNIX, /* an object of its own, for kernels from 6.7 on */
+	EBG_HOOK_UNIX, /* this one and the next three: the object of the ways out */
+	EBG_HOOK_UNIX_SEND,
+	EBG_HOOK_WAY_OPEN,
+	EBG_HOOK_WAY_CLONE,
 	EBG_HOOK_OPEN, /* this one and the next: the object of the file rules */
 	EBG_HOOK_TRUNCATE,
 	EBG_HOOK_MKNOD,
@@ -93,6 +96,10 @@ enum ebg_rule {
 	EBG_RULE_DEFAULT, /* no rule matched: the policy's default spoke */
 	EBG_RULE_CANARY,  /* the address with which a guard proves itself */
 	EBG_RULE_UNREADABLE, /* a packet, or a DNS or TLS message, that can't be read safely */
+	EBG_RULE_LOCK,    /* the policy says that nothing leaves the guard */
+	EBG_RULE_OUTWARD, /* no rule matched, but who acts then stands outside: recorded in every mode */
+	EBG_RULE_SERVICE, /* the socket of a name service daemon: refused and counted, never recorded */
+	EBG_RULE_INSIDE,  /* the deploy cgroup's own directory: what is below it leads nowhere else */
 	EBG_RULE_FIRST,
 };
 
@@ -102,6 +109,11 @@ enum ebg_hash {
 	EBG_HASH_SEED_LOW = 0x84222325,
 	EBG_HASH_PRIME_HIGH = 0x9e3779b9,
 	EBG_HASH_PRIME_LOW = 0x7f4a7c15,
+};
+
+/* Flags of clone(2) that contradict each other, so that a guard alone asks for both: its canary. */
+enum ebg_clone {
+	EBG_CLONE_CANARY = 0x00802000, /* CLONE_PTRACE | CLONE_UNTRACED */
 };
 
 /* A flag of what ebg_current holds. */
@@ -119,7 +131,7 @@ struct ebg_config {
 	__u32 observe;      /* 1: record what is allowed, too */
 	__u32 judges_names; /* 1: some names are denied, so what could carry a name must be readable */
 	__u32 generation;   /* of the rules, never 0; a socket that was judged under another one is judged again */
-	__u32 padding;
+	__u32 lock;         /* 1: no process leaves the cgroup */
 	__u64 resolvers[EBG_RESOLVERS][2]; /* addresses of the host's DNS servers, as they stand in packets; 0: none */
 };
 
@@ -213,11 +225,6 @@ struct ebg_heard {
 	__u8 target[EBG_NAME]; /* the name that decided, where the answer led on to others; all 0: the same */
 };
 
-/* A name service daemon's socket, as a process gives it to connect(2): the rest is 0. */
-struct ebg_path {
-	__u8 bytes[108];
-};
-
 /* A connection, or a connected datagram socket, that had data refused: the agent ends it, for who ignores errors. */
 struct ebg_refusal {
 	__u64 cookie; /* of the socket */
@@ -249,7 +256,7 @@ struct ebg_filesystem {
 	__u8 subtype[32];
 };
 
-/* What holds for a file, all below a directory, or a type of file systems. */
+/* What holds for a file, all below a directory, a type of file systems, or a unix socket. */
 struct ebg_file_rule {
 	__u32 rule;
 	__u16 deny;

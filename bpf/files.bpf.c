@@ -7,36 +7,12 @@
  * _hooks.py chooses. They are run for every process of the host, so the first thing they ask is whether it is in the
  * guard. What they return, if it is not 0, is the answer of the hook.
  */
-#include "path.h"
+#include "identify.h"
 #include "record.h"
 #include "scope.h"
+#include "tree.h"
 
 #include <bpf/bpf_tracing.h>
-
-/* Is the process in the guard, and are these the rules that are in force? */
-static __always_inline int is_concerned(void)
-{
-	__u32 zero = 0;
-	const struct ebg_config *config = configuration();
-	const __u32 *current = bpf_map_lookup_elem(&ebg_current, &zero);
-
-	return is_inside() && config && current && (*current & EBG_BOTH || *current == config->generation);
-}
-
-/* Keeps the end of the path that was spelled as the slot's name. */
-static __always_inline void keep_path(struct scratch *s)
-{
-	__u32 cursor = FORGET(s->cursor), length = EBG_MESSAGE - cursor, front = 0;
-
-	__builtin_memset(s->name, 0, sizeof(s->name));
-	if (length > EBG_NAME - 1) {
-		s->name[0] = s->name[1] = s->name[2] = '.';
-		front = 3;
-		length = EBG_NAME - 1 - front;
-		cursor = EBG_MESSAGE - length;
-	}
-	bpf_probe_read_kernel(s->name + front, BELOW(EBG_NAME, length), s->message + BELOW(EBG_MESSAGE, cursor));
-}
 
 /*
  * Records an access that is denied or worth to be observed, and answers for the hook. A global function: numbers alone.
@@ -54,6 +30,8 @@ __noinline int settle_file(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u6
 		return -EBG_EACCES;
 	answer = access.it.deny && config->mode != EBG_MODE_MONITOR ? -EBG_EACCES : 0;
 	s = claim();
+	if (s)
+		begin(s);
 	if (s && spell(entry, mount, FORGET(s->slot)) == 0) {
 		access.name_hash = spelled_hash(FORGET(s->slot));
 		keep_path(s);
@@ -187,24 +165,6 @@ int BPF_PROG(ebg_exec, struct task_struct *task, int pid, struct linux_binprm *p
 	/* what the rules deny has been recorded when it was opened, where that can be seen */
 	if (!(said & SAID_DENY) || known->traced)
 		conclude(EBG_HOOK_EXEC, EBG_KIND_EXEC, said, &wanted);
-	return 0;
-}
-
-/* Tells the loader which inodes the files are that it has opened: as the kernel knows them, on every file system. */
-SEC("iter/task_file")
-int ebg_identify(struct bpf_iter__task_file *ctx)
-{
-	struct file *file = ctx->file;
-	struct task_struct *task = ctx->task;
-	struct ebg_open_file told = {};
-
-	if (!file || !task || task->tgid != (int)(bpf_get_current_pid_tgid() >> 32))
-		return 0;
-	told.fd = ctx->fd;
-	told.inode.number = BPF_CORE_READ(file, f_path.dentry, d_inode, i_ino);
-	told.inode.device = BPF_CORE_READ(file, f_path.dentry, d_sb, s_dev);
-	told.inode.generation = BPF_CORE_READ(file, f_path.dentry, d_inode, i_generation);
-	bpf_seq_write(ctx->meta->seq, &told, sizeof(told));
 	return 0;
 }
 

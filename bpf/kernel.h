@@ -35,6 +35,8 @@ struct mm_struct {
 	unsigned long arg_end;
 } EBG_CORE;
 
+struct fs_struct;
+
 struct task_struct {
 	int tgid;
 	char comm[16];
@@ -45,6 +47,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct css_set *cgroups;
 	const struct cred *cred;
+	struct fs_struct *fs;
 } EBG_CORE;
 
 /* Of TCP Fast Open: the data that goes with connect(2), and the socket option that has the first write connect. */
@@ -65,6 +68,7 @@ struct file_system_type {
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_magic;
 	struct file_system_type *s_type;
 	char *s_subtype; /* behind the dot: sshfs in fuse.sshfs */
 } EBG_CORE;
@@ -106,6 +110,11 @@ struct file {
 	unsigned int f_flags;
 } EBG_CORE;
 
+/* Where a process stands. */
+struct fs_struct {
+	struct path pwd;
+} EBG_CORE;
+
 struct linux_binprm {
 	struct file *file;
 } EBG_CORE;
@@ -132,11 +141,13 @@ struct sockaddr_un {
 } EBG_CORE;
 
 struct unix_address {
+	int len; /* of what follows, with the family in front */
 	struct sockaddr_un name[0];
 } EBG_CORE;
 
 struct unix_sock {
 	struct unix_address *addr; /* NULL: it has none */
+	struct path path;          /* the file that it is; none where it has a name without one */
 } EBG_CORE;
 
 struct sock;
@@ -183,6 +194,9 @@ struct bpf_sock_addr_kern {
 #define EBG_BYTE_OFFSET 0 /* of __builtin_preserve_field_info: where the field is */
 #define EBG_DISCONNECTED 0x20 /* in d_flags: of no tree, because it was found by its handle */
 #define EBG_FOR_EXEC 0x20 /* in f_flags: opened to be executed */
+#define EBG_FOR_WRITING 0x3 /* in f_flags: O_WRONLY | O_RDWR */
+#define EBG_CGROUP2 0x63677270 /* in s_magic */
+#define EBG_INTO_CGROUP 0x200000000ULL /* of clone3(2): the child begins in another cgroup */
 
 #define EBG_PASS 1
 #define EBG_REFUSE 0

@@ -115,6 +115,7 @@ struct access {
 	enum ebg_hook hook;
 	struct ebg_endpoint to;
 	struct judgement it;
+	__u32 outward; /* 1: recorded in every mode */
 	__u64 socket_cgroup;
 	__u64 name_hash;
 	const __u8 *name; /* EBG_NAME bytes; NULL: none was asked for or presented */
@@ -156,7 +157,7 @@ static __always_inline int settle(const struct ebg_config *config, const struct 
 	count(access->to.kind * EBG_VERDICTS + verdict);
 	if (access->it.deny)
 		note_denial(config, access);
-	else if (config->observe)
+	else if (config->observe || access->outward)
 		note_observation(access);
 	return refuse ? EBG_REFUSE : EBG_PASS;
 }

@@ -3,8 +3,7 @@
 #ifndef EBG_SCOPE_H
 #define EBG_SCOPE_H
 
-#include "abi.h"
-#include "kernel.h"
+#include "config.h"
 
 /* Where the processes are that the rules are for: the deploy cgroup. */
 struct {
@@ -17,6 +16,16 @@ struct {
 static __always_inline int is_inside(void)
 {
 	return bpf_current_task_under_cgroup(&ebg_scope, 0) == 1;
+}
+
+/* Is the process in the guard, and are these the rules that are in force? */
+static __always_inline int is_concerned(void)
+{
+	__u32 zero = 0;
+	const struct ebg_config *config = configuration();
+	const __u32 *current = bpf_map_lookup_elem(&ebg_current, &zero);
+
+	return is_inside() && config && current && (*current & EBG_BOTH || *current == config->generation);
 }
 
 #endif

@@ -1,33 +1,157 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
 /*
- * Refuses the sockets of name service daemons, so that the C library asks a DNS server by itself. Loaded only where
- * names are denied. By the path that the daemon has given its socket; the programs stand before the kernel's security
- * hooks, as those of files.bpf.c.
+ * Ways out, as the kernel itself knows them: a unix socket by the file that it is, or by its name where it has no
+ * file; a file that cron or at reads; a process that goes to another cgroup, or begins in one. The programs stand
+ * before the kernel's security hooks, as those of files.bpf.c.
  */
+#include "identify.h"
 #include "scope.h"
-#include "service.h"
+#include "way.h"
 
 #include <bpf/bpf_tracing.h>
 
-static __always_inline int answer(const struct sock *socket)
+/* The same answer, in the range that the verifier allows. */
+static __always_inline int answer(int settled)
 {
-	const struct unix_sock *daemon = (const void *)socket;
-	struct ebg_path path = {};
+	return settled ? -EBG_EACCES : 0;
+}
 
-	BPF_CORE_READ_STR_INTO(&path.bytes, daemon, addr, name[0].sun_path);
-	return is_service(&path) ? -EBG_EACCES : 0;
+static __always_inline int on_socket(enum ebg_hook hook, const struct sock *listener)
+{
+	const struct unix_sock *to = (const void *)listener;
+	const struct unix_address *address = BPF_CORE_READ(to, addr);
+	const struct dentry *file = BPF_CORE_READ(to, path.dentry);
+	struct scratch *s;
+	__u64 said = 0;
+	int settled;
+
+	if (!address)
+		return 0; /* one of a pair, or it answers somebody */
+	s = claim();
+	if (!s)
+		return answer(settle_unread(hook));
+	begin(s);
+	if (file) {
+		said = judge_inode(file);
+		if (spell((__u64)file, mount_around((__u64)BPF_CORE_READ(to, path.mnt)), FORGET(s->slot)))
+			begin(s);
+	} else {
+		__u8 first = take_address(s, &address->name[0].sun_path, BPF_CORE_READ(address, len) - sizeof(__u16));
+
+		spell_text(s, first == '@' ? '@' : 0);
+	}
+	settled = settle_way(hook, FORGET(s->slot), said);
+	release(s);
+	return answer(settled);
 }
 
 SEC("fmod_ret/security_unix_stream_connect")
 int BPF_PROG(ebg_unix_stream, struct sock *from, struct sock *to)
 {
-	return is_inside() ? answer(to) : 0;
+	return is_concerned() ? on_socket(EBG_HOOK_UNIX, to) : 0;
 }
 
 SEC("fmod_ret/security_unix_may_send")
 int BPF_PROG(ebg_unix_send, struct socket *from, struct socket *to)
 {
-	return is_inside() ? answer(BPF_CORE_READ(to, sk)) : 0;
+	return is_concerned() ? on_socket(EBG_HOOK_UNIX_SEND, BPF_CORE_READ(to, sk)) : 0;
+}
+
+/* Who writes a process's number there moves it, and with another thread's number that thread. */
+static __always_inline int moves_processes(const struct dentry *file)
+{
+	__u64 name[2] = {}, processes[2] = {}, threads[2] = {};
+
+	__builtin_memcpy(processes, "cgroup.procs", sizeof("cgroup.procs"));
+	__builtin_memcpy(threads, "cgroup.threads", sizeof("cgroup.threads"));
+	bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(file, d_name.name));
+	return (name[0] == processes[0] && name[1] == processes[1]) ||
+	       (name[0] == threads[0] && name[1] == threads[1]);
+}
+
+static __always_inline int is_below_guard(const struct dentry *file)
+{
+	int i;
+
+	for (i = 0; i < EBG_DEPTH; i++) {
+		const struct dentry *directory = BPF_CORE_READ(file, d_parent);
+
+		if (judge_inode(directory) >> SAID_RULE_SHIFT == EBG_RULE_INSIDE)
+			return 1;
+		if (directory == file)
+			break;
+		file = directory;
+	}
+	return 0;
+}
+
+static __always_inline __u64 leaving(void)
+{
+	const struct ebg_config *config = configuration();
+
+	return config && !config->lock ? SAID_OUTWARD : SAID_LOCK;
+}
+
+/* What opening a file for writing is, as a way out. */
+static __always_inline __u64 judge_writing(const struct dentry *file)
+{
+	__u64 said;
+
+	if (BPF_CORE_READ(file, d_sb, s_magic) == EBG_CGROUP2)
+		return moves_processes(file) && !is_below_guard(file) ? leaving() : 0;
+	said = judge_inode(file) ?: judge_inode(BPF_CORE_READ(file, d_parent));
+	/* the table has sockets, too: who opens one as a file gets nowhere */
+	return said >> SAID_RULE_SHIFT < EBG_RULE_FIRST ? said : 0;
+}
+
+SEC("fmod_ret/security_file_open")
+int BPF_PROG(ebg_way_open, struct file *file)
+{
+	const struct dentry *dentry;
+	struct scratch *s;
+	__u64 said;
+	int settled;
+
+	if (!(file->f_flags & EBG_FOR_WRITING) || !is_concerned())
+		return 0;
+	dentry = BPF_CORE_READ(file, f_path.dentry);
+	said = judge_writing(dentry);
+	if (!said)
+		return 0;
+	s = claim();
+	if (!s)
+		return answer(settle_unread(EBG_HOOK_WAY_OPEN));
+	begin(s);
+	if (spell((__u64)dentry, mount_around((__u64)BPF_CORE_READ(file, f_path.mnt)), FORGET(s->slot)))
+		begin(s);
+	settled = settle_way(EBG_HOOK_WAY_OPEN, FORGET(s->slot), said);
+	release(s);
+	return answer(settled);
+}
+
+/* A child that begins in another cgroup. Which one is not known here. */
+SEC("fmod_ret/security_task_alloc")
+int BPF_PROG(ebg_way_clone, struct task_struct *child, unsigned long flags)
+{
+	struct scratch *s;
+	__u64 said;
+	int settled;
+
+	if (!(flags & EBG_INTO_CGROUP) || !is_concerned())
+		return 0;
+	said = (flags & EBG_CLONE_CANARY) == EBG_CLONE_CANARY ?
+		       (__u64)EBG_RULE_CANARY << SAID_RULE_SHIFT | SAID_DENY | SAID : leaving();
+	s = claim();
+	if (!s)
+		return answer(settle_unread(EBG_HOOK_WAY_CLONE));
+	__builtin_memset(s->name, 0, sizeof(s->name));
+	__builtin_memcpy(s->name, "clone3(2", 8); /* in words: the object has no other place for text */
+	__builtin_memcpy(s->name + 8, ") into a", 8);
+	__builtin_memcpy(s->name + 16, " cgroup", 8);
+	spell_text(s, 0);
+	settled = settle_way(EBG_HOOK_WAY_CLONE, FORGET(s->slot), said);
+	release(s);
+	return answer(settled);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,38 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
 /*
- * The same as unix.bpf.c, where programs can't stand before security hooks: by programs of the cgroup, which need Linux
- * 6.7, and see the path that a process gives. An object of its own, because it needs the bpf_cast_to_kern_ctx that older
+ * Unix sockets, where programs can't stand before security hooks: by programs of the cgroup, which need Linux 6.7, and
+ * see the path that a process gives. An object of its own, because it needs the bpf_cast_to_kern_ctx that older
  * libraries do not know.
  */
-#include "service.h"
+#include "way.h"
 
 extern void *bpf_cast_to_kern_ctx(void *) __ksym;
 
-static __always_inline int on_unix(struct bpf_sock_addr *ctx)
+/* Spells the directory in which the process stands before the path that it gave. */
+static __always_inline void spell_directory(struct scratch *s)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (spell((__u64)BPF_CORE_READ(task, fs, pwd.dentry), mount_around((__u64)BPF_CORE_READ(task, fs, pwd.mnt)),
+		  FORGET(s->slot)))
+		begin(s);
+}
+
+static __always_inline int on_unix(enum ebg_hook hook, struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock_addr_kern *kern = bpf_cast_to_kern_ctx(ctx);
-	__u32 length = kern->uaddrlen - sizeof(__u16); /* without the family */
-	const void *address = kern->uaddr;
-	struct ebg_path path = {};
-	__u8 given[128] = {};
+	/* what follows is of an earlier call */
+	__u32 length = kern->uaddrlen - sizeof(__u16);
+	struct scratch *s = claim();
+	__u8 first;
+	int settled;
 
-	/* first as long as it was given: what follows is of an earlier call; then up to a 0 in it */
-	if (length > sizeof(path) || bpf_probe_read_kernel(given, BELOW(sizeof(given), length), address + sizeof(__u16)) < 0 ||
-	    bpf_probe_read_kernel_str(path.bytes, sizeof(path.bytes), given) < 0)
-		return EBG_PASS;
-	return is_service(&path) ? refuse_with(EBG_EACCES) : EBG_PASS;
+	if (!s) {
+		settled = settle_unread(hook);
+	} else {
+		first = take_address(s, (const void *)kern->uaddr + sizeof(__u16), length);
+		spell_text(s, !first || first == '/' ? 0 : first == '@' ? '@' : '/');
+		if (first && first != '/' && first != '@')
+			spell_directory(s);
+		settled = settle_way(hook, FORGET(s->slot), 0);
+		release(s);
+	}
+	return settled ? refuse_with(EBG_EACCES) : EBG_PASS;
 }
 
 SEC("unix/connect")
 int ebg_connect_unix(struct bpf_sock_addr *ctx)
 {
-	return on_unix(ctx);
+	return on_unix(EBG_HOOK_UNIX, ctx);
 }
 
 SEC("unix/sendmsg")
 int ebg_sendmsg_unix(struct bpf_sock_addr *ctx)
 {
-	return on_unix(ctx);
+	return on_unix(EBG_HOOK_UNIX_SEND, ctx);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 
 # enum ebg_limit
-ABI_VERSION = 3
+ABI_VERSION = 4
 SLICE = 64
 MAX_DENIED = 16384
 MAX_OBSERVED = 16384
@@ -58,35 +58,45 @@ HOOK_INGRESS = 6
 HOOK_MESSAGE = 7
 HOOK_CREATE = 8
 HOOK_UNIX = 9
-HOOK_OPEN = 10
-HOOK_TRUNCATE = 11
-HOOK_MKNOD = 12
-HOOK_MKDIR = 13
-HOOK_RMDIR = 14
-HOOK_UNLINK = 15
-HOOK_SYMLINK = 16
-HOOK_LINK = 17
-HOOK_RENAME = 18
-HOOK_EXEC = 19
-HOOKS = 20
+HOOK_UNIX_SEND = 10
+HOOK_WAY_OPEN = 11
+HOOK_WAY_CLONE = 12
+HOOK_OPEN = 13
+HOOK_TRUNCATE = 14
+HOOK_MKNOD = 15
+HOOK_MKDIR = 16
+HOOK_RMDIR = 17
+HOOK_UNLINK = 18
+HOOK_SYMLINK = 19
+HOOK_LINK = 20
+HOOK_RENAME = 21
+HOOK_EXEC = 22
+HOOKS = 23
 
 # enum ebg_counter
 COUNTER_LOST = 24
 COUNTER_SERVICE = 25
 COUNTER_CANARY = 26
-COUNTERS = 46
+COUNTERS = 49
 
 # enum ebg_rule
 RULE_DEFAULT = 0
 RULE_CANARY = 1
 RULE_UNREADABLE = 2
-RULE_FIRST = 3
+RULE_LOCK = 3
+RULE_OUTWARD = 4
+RULE_SERVICE = 5
+RULE_INSIDE = 6
+RULE_FIRST = 7
 
 # enum ebg_hash
 HASH_SEED_HIGH = 3421674724
 HASH_SEED_LOW = 2216829733
 HASH_PRIME_HIGH = 2654435769
 HASH_PRIME_LOW = 2135587861
+
+# enum ebg_clone
+CLONE_CANARY = 8396800
 
 # enum ebg_both
 BOTH = 1073741824
@@ -102,7 +112,7 @@ class Config(ctypes.Structure):
         ('observe', ctypes.c_uint32),
         ('judges_names', ctypes.c_uint32),
         ('generation', ctypes.c_uint32),
-        ('padding', ctypes.c_uint32),
+        ('lock', ctypes.c_uint32),
         ('resolvers', ctypes.c_uint64 * 2 * 3),
     ]
 
@@ -212,12 +222,6 @@ class Heard(ctypes.Structure):
         ('until', ctypes.c_uint64),
         ('name', ctypes.c_uint8 * 256),
         ('target', ctypes.c_uint8 * 256),
-    ]
-
-
-class Path(ctypes.Structure):
-    _fields_ = [
-        ('bytes', ctypes.c_uint8 * 108),
     ]
 
 

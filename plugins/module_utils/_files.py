@@ -13,14 +13,11 @@ import contextlib
 import ctypes
 import errno
 import os
-import queue
 import re
 import shutil
-import threading
-import time
 from collections import namedtuple
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _hooks, _libbpf, _names
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _hooks, _libbpf, _names, _paths
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 # Their files come over a network: what is opened there is observed.
@@ -32,13 +29,9 @@ UNSUPPORTED = ("this kernel can't have BPF programs answer for its security hook
                'CONFIG_FUNCTION_TRACER=y and CONFIG_SECURITY_PATH=y')
 FORBIDDEN = ("something keeps root from loading programs for the kernel's security hooks (%s): look for a container, a seccomp "
              'filter, a security module, and lockdown=confidentiality')
-PARALLEL = 8
-SHOWN = 5  # paths in one warning
-PATIENCE = 2  # seconds for a file server to say what a path is
 SHARED = ('ebg_config', 'ebg_current', 'ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_scratch', 'ebg_claims')
 CANARY, ALLOWED = 'canary', 'true'  # a directory below the guard's own, and a program in it
 
-Found = namedtuple('Found', 'forms fd')  # how the kernel spells a path, and an open file, None where nothing is there
 Loaded = namedtuple('Loaded', 'programs enforced warnings')
 
 
@@ -55,11 +48,8 @@ def load(library, kernel, content, shared, policy, numbers, observe, place, cgro
     wanted[os.path.join(place.run, CANARY)] = _abi.FileRule(_abi.RULE_CANARY, 1, 0)
     wanted[os.path.join(place.run, CANARY, ALLOWED)] = _abi.FileRule(_abi.RULE_CANARY, 0, 0)
     types = _types(policy, numbers, observe)
-    found, late = _look_up(list(wanted))
-    spelled = {}
-    for path, rule in wanted.items():
-        for form in found[path].forms if path in found else (path,):
-            spelled[form] = _stricter(spelled.get(form), rule)
+    found, late = _paths.look_up(list(wanted))
+    spelled = _paths.by_form(wanted, found)
     loaded, enforced = _start(library, content, shared, {
         'ebg_paths': len(spelled), 'ebg_inodes': len(found), 'ebg_types': len(types)})
     if enforced['file'] is not True and policy.has_files and policy.mode != 'monitor':
@@ -69,16 +59,12 @@ def load(library, kernel, content, shared, policy, numbers, observe, place, cgro
                          'networks.' % (rules, enforced['file']))
     if not loaded:
         return Loaded({}, enforced, [])
-    inodes = {}
-    for path, inode in _identify(kernel, loaded, found).items():
-        inodes[inode] = _stricter(inodes.get(inode), wanted[path])
-    _libbpf.close(known.fd for known in found.values() if known.fd is not None)
+    inodes = _paths.by_inode(wanted, _paths.identify(kernel, loaded, found))
+    _paths.close(found)
     _fill(kernel, loaded, spelled, inodes, types, traced=enforced['file'] is not True)
     kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(cgroup))
     programs = (_libbpf.FILES if enforced['file'] is True else ()) + (_libbpf.EXEC,)
-    warnings = ['Within %d seconds there was no answer to what is at %s%s. The rules know that by its path alone.' % (
-        PATIENCE, ', '.join(late[:SHOWN]), ' and %d more' % (len(late) - SHOWN) if late[SHOWN:] else '')] if late else []
-    return Loaded({name: loaded.program_fd(name) for name in programs}, enforced, warnings)
+    return Loaded({name: loaded.program_fd(name) for name in programs}, enforced, _paths.warnings(late))
 
 
 def probe(library, content):
@@ -109,11 +95,16 @@ def _start(library, content, shared, sizes):
         try:
             return start(hooks=True), {'file': True, 'exec': True}
         except _libbpf.KernelError as error:
-            reason = (FORBIDDEN if error.errno == errno.EPERM else UNSUPPORTED) % os.strerror(error.errno)
+            reason = why_not(error)
     try:
         return start(hooks=False), {'file': reason, 'exec': TRACED % reason}
     except _libbpf.KernelError:
         return None, {'file': reason, 'exec': reason}
+
+
+def why_not(error):
+    """What keeps programs off the kernel's security hooks."""
+    return (FORBIDDEN if error.errno == errno.EPERM else UNSUPPORTED) % os.strerror(error.errno)
 
 
 def _rules_by_path(policy, numbers):
@@ -121,12 +112,8 @@ def _rules_by_path(policy, numbers):
     wanted = {}
     for rule in policy.rules:
         for path in rule.paths:
-            wanted[path] = _stricter(wanted.get(path), _abi.FileRule(numbers[rule.id], rule.action == 'deny', 0))
+            wanted[path] = _paths.stricter(wanted.get(path), _abi.FileRule(numbers[rule.id], rule.action == 'deny', 0))
     return wanted
-
-
-def _stricter(known, other):
-    return other if known is None or (other.deny and not known.deny) else known
 
 
 def _types(policy, numbers, observe):
@@ -135,7 +122,7 @@ def _types(policy, numbers, observe):
     for rule in policy.rules:
         for kind in rule.filesystems:
             key = _parted(kind)
-            rules[key] = _stricter(rules.get(key), _abi.FileRule(numbers[rule.id], rule.action == 'deny', 0))
+            rules[key] = _paths.stricter(rules.get(key), _abi.FileRule(numbers[rule.id], rule.action == 'deny', 0))
     remote = {_parted(kind) for kind in REMOTE} if observe else set()
     types = {}
     for key in {*rules, *remote}:
@@ -150,44 +137,6 @@ def _parted(kind):
     return name, subtype
 
 
-def _look_up(paths):
-    """({path: Found}, [paths that a file server does not answer for])."""
-    found, answered, waiting = {}, set(), queue.SimpleQueue()
-    deadline = time.monotonic() + PATIENCE
-    for path in paths:
-        waiting.put(path)
-
-    def work():
-        with contextlib.suppress(queue.Empty):
-            while time.monotonic() < deadline:
-                path = waiting.get_nowait()
-                # without symlinks on the way; where the last part is one, the rule means it, and what it leads to
-                forms = {os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))}
-                fd = None
-                with contextlib.suppress(OSError):  # not there yet
-                    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-                    forms.add(os.readlink('/proc/self/fd/%d' % fd))
-                found[path] = Found(forms, fd)
-                answered.add(path)
-
-    # Nothing ends a call that waits for a file server. So threads make it, that nobody has to wait for.
-    threads = [threading.Thread(target=work, daemon=True) for _number in range(min(PARALLEL, len(paths)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0, deadline - time.monotonic()))
-    return dict(found), [path for path in paths if path not in answered]
-
-
-def _identify(kernel, loaded, found):
-    """{path: its inode as bytes of _abi.Inode}: what the kernel says, because stat(2) has other words for some."""
-    size = ctypes.sizeof(_abi.OpenFile)
-    told = kernel.iterate(loaded.program_fd(_libbpf.IDENTIFY))
-    entries = [_abi.OpenFile.from_buffer_copy(told, start) for start in range(0, len(told), size)]
-    inodes = {entry.fd: bytes(entry.inode) for entry in entries}
-    return {path: inodes[known.fd] for path, known in found.items() if known.fd in inodes}
-
-
 def _fill(kernel, loaded, spelled, inodes, types, traced):
     table = _abi.Filter(filesystems=bool(types), traced=traced, **_symbols('rename_lock', 'mount_lock'))
     for path in spelled:
@@ -199,16 +148,13 @@ def _fill(kernel, loaded, spelled, inodes, types, traced):
     for kind, _subtype in types:
         _set(table.types, int.from_bytes(kind.encode()[:8], 'little'))
     kernel.update(loaded.map_fd('ebg_filter'), ctypes.c_uint32(0), table)
-    for path, rule in spelled.items():
-        kernel.update(loaded.map_fd('ebg_paths'), ctypes.c_uint64(path_hash(os.fsencode(path))), rule)
-    for inode, rule in inodes.items():
-        kernel.update(loaded.map_fd('ebg_inodes'), _abi.Inode.from_buffer_copy(inode), rule)
+    _paths.fill(kernel, loaded, spelled, inodes)
     for (kind, subtype), rule in types.items():
         key = _abi.Filesystem()
         key.type[:len(kind)] = kind.encode()
         key.subtype[:len(subtype)] = subtype.encode()
         kernel.update(loaded.map_fd('ebg_types'), key, rule)
-    for name in ('ebg_filter', 'ebg_paths', 'ebg_inodes', 'ebg_types'):
+    for name in ('ebg_filter', 'ebg_types'):
         kernel.freeze(loaded.map_fd(name))
 
 
@@ -222,15 +168,6 @@ def _symbols(*names, listed='/proc/kallsyms'):
 def _set(words, word):
     place = _names.mixed(_names.SEED, word) >> 32
     words[(place >> 6) % _abi.FILTER] |= 1 << (place & 63)
-
-
-def path_hash(path):
-    """Whole words up to the path's end, zeros before its start: so the kernel, which spells backwards, has it."""
-    state = _names.SEED
-    padded = bytes(-len(path) % 8) + path
-    for start in range(0, len(padded), 8):
-        state = _names.mixed(state, int.from_bytes(padded[start:start + 8], 'little'))
-    return _names.mixed(state, len(path))
 
 
 # What a guard proves itself with

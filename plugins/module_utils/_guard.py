@@ -15,7 +15,7 @@ from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import (
     _abi, _agent, _cgroup, _files, _health, _launcher, _learn, _ledger, _libbpf, _names, _proof, _resolve, _rules,
-    _services, _sockdiag, _state)
+    _sockdiag, _state, _ways)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 MOMENT = 0.02  # seconds; no program takes so long to run
@@ -195,6 +195,10 @@ def _bring_up(place, request, addresses, breaches, old):
     `breaches`: what was broken earlier. It is mended now, and the guard's end must still know of it.
     What fails leaves the host as it was: nothing of a first start, and the old rules in force where there were some.
     """
+    if old and old['policy'].get('lock') and os.getpid() in _cgroup.pids(place.cgroup):
+        raise GuardError("Guard '%s' can't be exchanged or mended from inside: its policy says lock: true, so the agent "
+                         'that this call starts could not leave it. Take it down first, or make this call by a task '
+                         'that runs outside of it.' % place.name)
     rules = list(old['rules']) if old else []
     generation = old['generation'] + 1 if old else 1
     numbers = _number(request.policy, rules)
@@ -220,8 +224,8 @@ def _bring_up(place, request, addresses, breaches, old):
         _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.cgroup), shell, as_is), 0o755)
         _agent.make_doors(place, request.uids)
         agent.open_doors()
-        services, files = _load_others(library, kernel, request, place, loaded, compiled.config, numbers)
-        programs.update(services.programs, **files.programs)
+        ways, files = _load_others(library, kernel, request, place, loaded, compiled.config, numbers)
+        programs.update(ways.programs, **files.programs)
         links = _attach(kernel, place, loaded, programs, old, undo)
         switch = loaded.map_fd(_libbpf.CURRENT)
         undo.callback(_make_current, kernel, switch, generation - 1)
@@ -235,7 +239,7 @@ def _bring_up(place, request, addresses, breaches, old):
         state = dict(_remember(request), name=request.name, loader='libbpf', cgroup=place.cgroup,
                      cgroup_id=_cgroup.identity(place.cgroup), launcher=place.launcher,
                      started_at=old['started_at'] if old else _now(), load_ms=load_ms,
-                     enforced=dict(ENFORCED, unix=services.enforced, **files.enforced),
+                     enforced=dict(ENFORCED, **ways.enforced, **files.enforced),
                      abi=_abi.ABI_VERSION, generation=generation, breaches=breaches, rules=rules, shell=shell,
                      programs={name: kernel.program_info(program).id for name, program in dict(
                          programs, **{_libbpf.MESSAGE: loaded.program_fd(_libbpf.MESSAGE)}).items()},
@@ -248,7 +252,7 @@ def _bring_up(place, request, addresses, breaches, old):
         _agent.stop(old['agent'])
     _libbpf.close(links.values())
     loaded.close()
-    return state, files.warnings
+    return state, ways.warnings + files.warnings
 
 
 def _number(policy, rules):
@@ -346,11 +350,11 @@ def _put_back(kernel, link, path):
 
 
 def _load_others(library, kernel, request, place, loaded, config, numbers):
-    """The programs of name service daemons' sockets and of files, which share what the guard's know."""
+    """The programs of the ways out and of files, which share what the guard's know."""
     shared = {name: loaded.map_fd(name) for name in _files.SHARED}
     directory = os.open(place.cgroup, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return (_services.load(library, kernel, request.objects, config, loaded.map_fd('ebg_counters'), directory),
+        return (_ways.load(library, kernel, request.objects, shared, request.policy, config, numbers, place, directory),
                 _files.load(library, kernel, request.objects['files'], shared, request.policy, numbers,
                             bool(config.observe), place, directory))
     finally:
@@ -423,7 +427,11 @@ def _take_down(place, state):
             link = kernel.open(place.pin(hook))
             kernel.detach(link)
             os.close(link)
-    for hook in _libbpf.EVERYWHERE:  # these can't be detached: they end with who holds them
+    with contextlib.suppress(_libbpf.KernelError):  # the others end with who holds them, and judge nothing from now on
+        switch = kernel.open(place.pin(_libbpf.CURRENT))
+        kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(0))
+        os.close(switch)
+    for hook in _libbpf.EVERYWHERE:
         with contextlib.suppress(_libbpf.KernelError):
             link = kernel.open(place.pin(hook))
             os.unlink(place.pin(hook))

@@ -17,11 +17,11 @@ import os
 import platform
 import re
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _files, _hooks, _libbpf, _services, _state
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _files, _hooks, _libbpf, _state, _ways
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 CONNECTIONS = ('connect', 'send', 'dns', 'payload')  # one object: all of them, or no guard
-CAPABILITIES = CONNECTIONS + ('unix', 'file', 'exec')
+CAPABILITIES = CONNECTIONS + ('unix', 'lock', 'file', 'exec')
 OLDEST_KERNEL = (5, 10)
 OLDEST_LIBBPF = (0, 5)
 OPTIONS = ('CONFIG_BPF_SYSCALL', 'CONFIG_CGROUP_BPF', 'CONFIG_NET_SOCK_MSG')
@@ -129,9 +129,9 @@ def _load(library, objects, host):
     with contextlib.closing(_libbpf.Object(library, objects['guard'])) as loaded:
         loaded.load()
     try:
-        found['unix'] = _services.probe(library, objects)
+        found.update(_ways.probe(library, objects))
     except _libbpf.KernelError as error:
-        found['unix'] = _why(error, host)
+        found.update(dict.fromkeys(('unix', 'lock'), _why(error, host)))
     found.update(_files.probe(library, objects['files']))
     return found
 

@@ -23,6 +23,7 @@ PROTOCOLS = {socket.IPPROTO_TCP: 'tcp', socket.IPPROTO_UDP: 'udp', socket.IPPROT
              socket.IPPROTO_ICMPV6: 'icmpv6', 132: 'sctp'}
 NO_RULE = {'id': None, 'reason': None, 'owner': None, 'runbook': None, 'expected': False}
 UNREADABLE = dict(NO_RULE, reason='it could not be read, so no rule could be asked')
+LOCKED = dict(NO_RULE, reason='the policy says lock: true, and this leads out of the guard')
 BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says default: deny')
 NO_PATH = 'a file that has no path here'  # it was removed, or is of another mount namespace
 MASK = '********'
@@ -69,7 +70,7 @@ class Reader:
 
     def _rule(self, number, none):
         if number < _abi.RULE_FIRST:
-            return UNREADABLE if number == _abi.RULE_UNREADABLE else none
+            return {_abi.RULE_UNREADABLE: UNREADABLE, _abi.RULE_LOCK: LOCKED}.get(number, none)
         index = number - _abi.RULE_FIRST
         if index < len(self.rules):
             return self.rules[index]
@@ -87,7 +88,7 @@ class Reader:
 
     def _what(self, endpoint, value):
         """What the access was about: an address and maybe a name, or a path."""
-        if endpoint.kind in (_abi.KIND_FILE, _abi.KIND_EXEC):
+        if endpoint.kind in (_abi.KIND_UNIX, _abi.KIND_FILE, _abi.KIND_EXEC):
             return {'name': None, 'address': None, 'port': 0, 'protocol': None, 'path': _path(bytes(value.name))}
         address = ipaddress.ip_address(bytes(endpoint.address))
         address = str(address.ipv4_mapped or address)

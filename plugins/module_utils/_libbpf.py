@@ -37,13 +37,14 @@ UNIX_CGROUP = ('ebg_connect_unix', 'ebg_sendmsg_unix')  # where the kernel has t
 HOOKS = tuple(name for name in ATTACH_TYPES if name != MESSAGE and name not in UNIX_CGROUP)  # of the cgroup, with links
 # These stand before the kernel's security hooks, for all processes at once, and ask for the cgroup themselves.
 UNIX = ('ebg_unix_stream', 'ebg_unix_send')
+WAYS = UNIX + ('ebg_way_open', 'ebg_way_clone')
 FILES = tuple('ebg_' + name for name in (
     'file_open', 'path_truncate', 'path_mknod', 'path_mkdir', 'path_rmdir', 'path_unlink', 'path_symlink', 'path_link',
     'path_rename'))
-SECURITY_HOOKS = dict(zip(UNIX, ('unix_stream_connect', 'unix_may_send')),
+SECURITY_HOOKS = dict(zip(WAYS, ('unix_stream_connect', 'unix_may_send', 'file_open', 'task_alloc')),
                       **{name: name[len('ebg_'):] for name in FILES})
 EXEC = 'ebg_exec'  # a tracepoint's: beside those of files; alone where nothing can be denied
-EVERYWHERE = UNIX + FILES + (EXEC,)
+EVERYWHERE = WAYS + FILES + (EXEC,)
 OPTIONAL = UNIX_CGROUP + EVERYWHERE  # which of these there are depends on the host and the rules
 IDENTIFY = 'ebg_identify'  # tells which inodes are open here
 # kept when the rules are exchanged

@@ -34,17 +34,12 @@ RULE_KEYS = ('id', 'reason', 'owner', 'runbook', 'ports') + MATCHERS
 # What the policy language has and this version lacks: what "this version" can't do, and what to do meanwhile.
 # When a version can, its entry goes, and what the key says gets a field in Policy or Rule.
 NOT_YET = {
-    'sockets': ("can't enforce rules on unix sockets",
-                'take sockets out, and keep tools that use them out of the deployment'),
     'services': ("can't make rules from a service map",
                  'write a deny rule for each service that depends on the deployed one'),
     'limits': ("can't limit the deployment's resources",
                'take limits out; bound heavy commands themselves, with ulimit or nice'),
-    'lock: true': ("can't stop processes from leaving the guard",
-                   'write lock: false, and look through the tasks for systemd-run, at and cron'),
 }
 # How such values look: a wrong one is told as wrong, not as too early.
-LATER_MATCHERS = {'sockets': (r'[/@].+', '/run/docker.sock')}
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
           'pids': r'[1-9][0-9]*'}
 TEXTS = {'reason': 'why nothing may reach it', 'owner': 'db-team', 'runbook': 'https://wiki.example/page'}
@@ -86,6 +81,7 @@ TOO_LONG = '%s is too long. A name has at most 253 bytes, and 63 between two dot
 WILDCARD = re.compile(r'[*?]|\[[^/]+\]|\{[^/]*,[^/]*\}')
 FILLED_IN = re.compile(r'^~|\$[A-Za-z0-9_{(]|\{\{')
 PATH_SIZE, PART_SIZE = 4095, 255  # bytes that the kernel takes, of a path and between two slashes
+SOCKET_SIZE = 108  # of the address of a unix socket, with the 0 that @ stands for
 # A type as /proc/mounts shows it. FUSE alone has subtypes: the program behind the file system, in its own words.
 FILESYSTEM = re.compile(r'[a-z0-9][a-z0-9_+-]*|fuse(?:blk)?\.(?:[a-z0-9_.+-]+|\*)')
 TYPE_SIZE = 31  # bytes that the programs compare, of a type and of a subtype
@@ -118,10 +114,11 @@ class Rule:
     ports: tuple  # of Ports; empty: every port and protocol; narrows hosts and networks alone
     paths: tuple  # absolute, each for itself and all below it; no slash at the end, no '//', '.' or '..'
     filesystems: tuple  # types: 'nfs4', 'fuse.sshfs'; 'fuse.*' is every subtype
+    sockets: tuple  # unix sockets: absolute paths as those above, each for itself; '@name' is one without a file
 
     def as_mapping(self):
         mapping = {key: getattr(self, key) for key in ('id', 'reason', 'owner', 'runbook')}
-        for key in ('hosts', 'networks', 'ports', 'paths', 'filesystems'):
+        for key in ('hosts', 'networks', 'ports', 'paths', 'filesystems', 'sockets'):
             mapping[key] = [str(item) for item in getattr(self, key)]
         return {key: value for key, value in mapping.items() if value}
 
@@ -136,6 +133,7 @@ class Policy:
     expected: frozenset  # ids of deny rules, the built-in one's too
     encrypted_dns: str  # deny or allow
     interval: int  # seconds; 0: names are looked up once, when the guard starts
+    lock: bool  # no process leaves the guard
 
     @property
     def all_rules(self):
@@ -147,6 +145,10 @@ class Policy:
         """Whether any rule speaks of files, so that the guard has to judge them."""
         return any(rule.paths or rule.filesystems for rule in self.rules)
 
+    @property
+    def has_sockets(self):
+        return any(rule.sockets for rule in self.rules)
+
     def as_mapping(self):
         """The canonical plain mapping: fit for JSON, and check() of it gives an equal Policy."""
         mapping = {key: getattr(self, key) for key in ('version', 'service', 'mode', 'default')}
@@ -157,6 +159,7 @@ class Policy:
             mapping['encrypted_dns'] = self.encrypted_dns
         if self.interval != INTERVAL:
             mapping['resolve'] = {'interval': self.interval}
+        mapping['lock'] = self.lock
         return {key: value for key, value in mapping.items() if value}
 
     def sha256(self):
@@ -198,6 +201,7 @@ def check(mapping, source='policy', lines=None):
         expected=expected,
         encrypted_dns=encrypted_dns,
         interval=_interval(mapping, place) if 'resolve' in mapping else INTERVAL,
+        lock=_lock(mapping['lock'], place.inside('lock')) if 'lock' in mapping else False,
     )
 
 
@@ -224,11 +228,12 @@ def _check_later_settings(mapping, place):
                 raise here.inside(key).error(
                     '%s is not a limit. Write it as in memory: 2G, cpus: 1.5, pids: 512.' % _show(value))
         _available('limits', here)
-    if 'lock' in mapping:
-        if not isinstance(mapping['lock'], bool):
-            raise place.inside('lock').error('%s is neither true nor false.' % _show(mapping['lock']))
-        if mapping['lock']:
-            _available('lock: true', place.inside('lock'))
+
+
+def _lock(value, place):
+    if not isinstance(value, bool):
+        raise place.error('%s is neither true nor false.' % _show(value))
+    return value
 
 
 def _interval(mapping, place):
@@ -277,7 +282,8 @@ def _usual_encrypted_dns(rules):
 def _built_in(rules, expected):
     """The rule in two parts, because ports narrow both hosts and networks."""
     part = Rule(id=BUILT_IN, action='deny', reason=BUILT_IN_REASON, owner=None, runbook=None,
-                expected=BUILT_IN in expected, hosts=(), networks=(), ports=(), paths=(), filesystems=())
+                expected=BUILT_IN in expected, hosts=(), networks=(), ports=(), paths=(), filesystems=(),
+                sockets=())
     everywhere = (ipaddress.IPv4Network('0.0.0.0/0'), ipaddress.IPv6Network('::/0'))
     return (dataclasses.replace(part, networks=everywhere, ports=(Ports(None, DOT_PORT, DOT_PORT),)),
             dataclasses.replace(part, hosts=_doh_hosts(rules)))
@@ -333,6 +339,7 @@ def _rule(value, action, taken, place):
         ports=_parsed(value, 'ports', _ports, '[443]', place),
         paths=_parsed(value, 'paths', _path, '[/mnt/artifacts]', place),
         filesystems=_parsed(value, 'filesystems', _filesystem, '[nfs4]', place),
+        sockets=_parsed(value, 'sockets', _socket, '[/run/docker.sock]', place),
         **texts)
 
 
@@ -348,12 +355,6 @@ def _check_matchers(rule, place):
                           'them; networks: ["0.0.0.0/0", "::/0"] means every address.')
     if not any(key in rule for key in MATCHERS):
         raise place.error('it matches nothing. Add %s.' % _matchers())
-    for key, (shape, example) in LATER_MATCHERS.items():
-        if key in rule:
-            for here, item in _items(rule, key, '[%s]' % example, place):
-                if not re.fullmatch(shape, _text(item, example, here)):
-                    raise here.error('%s does not fit. Write something like %s.' % (_show(item), example))
-            _available(key, place.inside(key))
 
 
 def _host(value, place):
@@ -499,6 +500,23 @@ def _filesystem(value, place):
     if max(map(len, text.split('.', 1))) > TYPE_SIZE:
         raise place.error('%s is too long. A type has at most %d bytes, and as many behind the dot.'
                           % (_show(text), TYPE_SIZE))
+    return text
+
+
+def _socket(value, place):
+    """The path of a socket, or '@name' of one without a file, as ss(8) shows it."""
+    text = _string(value, '/run/docker.sock', place)
+    if text.startswith('@') and len(text) > 1:
+        _printable(text, place)
+    elif text.startswith('/') and text.endswith('/'):
+        raise place.error('%s is a directory. Write each socket by itself, such as /run/docker.sock.' % _show(text))
+    elif not re.match('[/~$]', text):
+        raise place.error('%s is no unix socket. Write its path from the root on, such as /run/docker.sock, or @name for one '
+                          'without a file.' % _show(text))
+    else:
+        text = _path(value, place)
+    if len(text.encode()) > SOCKET_SIZE:
+        raise place.error('%s is too long. The address of a unix socket has at most %d bytes.' % (_show(text), SOCKET_SIZE))
     return text
 
 

@@ -12,7 +12,7 @@ import socket
 import struct
 import subprocess
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _files, _learn, _services
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _files, _learn, _ways
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import (
     CANARY4, CANARY6, CANARY_NAME, CANARY_PEER)
@@ -34,6 +34,10 @@ HOOKS = {
     'ebg_create': (_abi.HOOK_CREATE, False),
     'ebg_unix_stream': (_abi.HOOK_UNIX, True),
     'ebg_connect_unix': (_abi.HOOK_UNIX, True),
+    'ebg_unix_send': (_abi.HOOK_UNIX_SEND, True),
+    'ebg_sendmsg_unix': (_abi.HOOK_UNIX_SEND, True),
+    'ebg_way_open': (_abi.HOOK_WAY_OPEN, True),
+    'ebg_way_clone': (_abi.HOOK_WAY_CLONE, True),
     'ebg_file_open': (_abi.HOOK_OPEN, True),
     'ebg_path_truncate': (_abi.HOOK_TRUNCATE, True),
     'ebg_path_mknod': (_abi.HOOK_MKNOD, True),
@@ -46,6 +50,7 @@ HOOKS = {
     'ebg_exec': (_abi.HOOK_EXEC, False),
 }
 REFUSED = (errno.EACCES, errno.EPERM)
+ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
 
 
 def prove(place, read_canaries, programs, refuses):
@@ -55,7 +60,7 @@ def prove(place, read_canaries, programs, refuses):
     `refuses`: the mode denies.
     """
     of_files = _files.attempts(place)
-    wanted = {name: attempt for name, attempt in dict(ATTEMPTS, **_services.attempts(), **of_files).items()
+    wanted = {name: attempt for name, attempt in dict(ATTEMPTS, **_ways.attempts(place), **of_files).items()
               if name.partition(' ')[0] in programs}
     if not wanted.keys().isdisjoint(of_files):
         _files.make_canary(place)
@@ -64,7 +69,7 @@ def prove(place, read_canaries, programs, refuses):
     after = read_canaries()
     for name in wanted:
         hook, denies = HOOKS[name]
-        if results[name] is None:  # this host has no such sockets
+        if results[name] is None:  # this host has no such sockets, or calls
             continue
         if after[hook] <= before[hook]:
             raise GuardError('The guard did not prove itself: its program %s was not run for a process inside '
@@ -132,7 +137,7 @@ def _tried(attempt):
     try:
         attempt()
     except OSError as error:
-        return None if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT) else error.errno or errno.ETIMEDOUT
+        return None if error.errno in ABSENT else error.errno or errno.ETIMEDOUT
     return 0
 
 
@@ -145,7 +150,7 @@ def _by_socket(family, kind, protocol, act):
     return attempt
 
 
-# {program: an access that only this program sees first}; _services.py and _files.py have more
+# {program: an access that only this program sees first}; _ways.py and _files.py have more
 ATTEMPTS = {
     'ebg_connect4': _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda s: s.connect((CANARY4, DISCARD))),
     'ebg_connect6': _by_socket(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda s: s.connect((CANARY6, DISCARD))),

@@ -56,7 +56,8 @@ def compile_rules(policy, observe, resolvers, numbers, generation):
     denies_names = any(rule.hosts and rule.action == 'deny' for rule, _matchers in rules)
     config = _abi.Config(mode=MODES[policy.mode], default_deny=policy.default == 'deny',
                          observe=observe or policy.mode == 'monitor',
-                         judges_names=denies_names or policy.default == 'deny', generation=generation)
+                         judges_names=denies_names or policy.default == 'deny', generation=generation,
+                         lock=policy.lock)
     for place, resolver in zip(config.resolvers, resolvers):
         place[:] = struct.unpack('=QQ', _prefix(ipaddress.ip_network(resolver))[1].to_bytes(16, 'big'))
     return Compiled(config, keys, nets, slices.pack(), hashes, names)

@@ -120,8 +120,10 @@ attributes:
 requirements:
   - Linux 5.10 or later with BTF (C(CONFIG_DEBUG_INFO_BTF)), socket maps (C(CONFIG_NET_SOCK_MSG)) and cgroup2 on the
     target.
-  - Linux 6.7 or later, or what rules for files need, to refuse name service daemons. Without it C(guard.enforced.unix)
-    tells what remains.
+  - Linux 6.7 or later, or what rules for files need, to refuse name service daemons, and for rules with C(sockets). Without
+    it C(guard.enforced.unix) tells what remains, and a policy with such rules is refused in the modes V(enforce) and
+    V(drill).
+  - For C(lock=true) in the policy, what rules for files need.
   - For rules with C(paths) or C(filesystems), BPF trampolines (x86_64; arm64 from Linux 6.4 on, where nothing has been
     tested), C(CONFIG_BPF_JIT), C(CONFIG_FUNCTION_TRACER) and C(CONFIG_SECURITY_PATH) on the target. From Linux 5.12 on also
     C(bpf) among the security modules (Linux 6.2), or a kernel that does not preempt itself. Where they are missing, a
@@ -223,7 +225,8 @@ guard:
       description:
         - What is in force on this host. Each is V(true), or the reason why it is not.
         - C(dns) stands for DNS questions, C(payload) for the names that TLS and HTTP connections present, C(unix) for the
-          sockets of name service daemons, which are refused where names are denied.
+          unix sockets of rules with C(sockets), and of name service daemons, which are refused where names are denied.
+        - C(lock) stands for C(lock=true) in the policy, so that no process leaves the guard.
         - C(file) stands for the files of rules with C(paths) or C(filesystems), C(exec) for their execution.
       type: dict
       sample:
@@ -232,6 +235,7 @@ guard:
         dns: true
         payload: true
         unix: true
+        lock: "nothing needs it: the policy does not say lock: true"
         file: true
         exec: true
     clock_offset:
@@ -320,6 +324,8 @@ observed:
   description:
     - What was allowed and recorded. One record for each endpoint and name, or path, with the first process that was
       seen. Of files, those on network file systems and those that were executed.
+    - Those of the kind C(unix) are recorded in every mode, for each program of its own. They are ways to have something done
+      outside the guard.
   returned: always
   type: list
   elements: dict

@@ -97,7 +97,8 @@ guards:
       type: dict
 capabilities:
   description:
-    - What a guard could enforce here. V(connect), V(send), V(dns), V(payload), V(unix), V(file) and V(exec), as in
+    - What a guard could enforce here. V(connect), V(send), V(dns), V(payload), V(unix), V(lock), V(file) and V(exec), as
+      in
       RV(loopbreak.deploy.ebpf_guard#module:guard).
     - Each is V(true), or the reason why it can't be in force, and what to change.
   returned: when O(capabilities=true)
@@ -108,6 +109,7 @@ capabilities:
     dns: true
     payload: true
     unix: "this kernel can't deny unix sockets (Invalid argument), ..."
+    lock: "nothing tells when a process leaves the guard: this kernel ..."
     file: true
     exec: true
 able:

@@ -29,7 +29,7 @@ UNKNOWN = 'unknown'
 SORTS = ('denied', 'drill', 'faulty', 'would deny', 'expected')  # outcomes of a guard, the worst first
 TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-[^/\s]+/')
 PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
-FILES = {'file': '', 'exec': ' (executed)'}  # what has a path in it, by kind
+FILES = {'unix': '', 'file': '', 'exec': ' (executed)'}  # what has a path in it, by kind
 ROOM = WIDTH - 13  # for the text of a detail, behind its label
 PATH_ROOM = 40  # for a path among other things in a line
 
@@ -250,6 +250,14 @@ def seen_line(row):
     return 'plain', f'{head}  {command}' if command else head
 
 
+def asked_line(row):
+    """Tell one way out in one line: who was asked, and by which command."""
+    head = f'    {endpoint(row, short_path)}  {row["count"]}x'
+    room = WIDTH - len(head) - 2
+    command = clip(short(spoken(row.get('command') or '')), room) if room > 8 else ''
+    return 'plain', f'{head}  {command}' if command else head
+
+
 def headline(report, sums):
     denied = sums['denied'] + sums['drill'] + sums['expected']
     said = []
@@ -271,7 +279,8 @@ def headline(report, sums):
 def block(report, show_observed, max_rows):
     """Tell one guard on one host, as soon as it is down."""
     lines = [headline(report, totals(report))]
-    denied, seen = merge(report['denied']), merge(report['observed']) if show_observed else []
+    denied, observed = merge(report['denied']), merge(report['observed'])
+    seen = [row for row in observed if show_observed and row.get('kind') != 'unix']
     seen.sort(key=lambda row: row.get('kind') == 'exec')  # every deployment executes a lot: that comes last
     lines += [line for row in denied[:max_rows] for line in row_lines(row, report)]
     lines += [seen_line(row) for row in seen[:max(0, max_rows - len(denied))]]
@@ -283,6 +292,11 @@ def block(report, show_observed, max_rows):
         lines.append(('warn', '  the guard was not whole all the time:'))
         lines += [('plain', '    ' + part) for fault in report['faults']
                   for part in textwrap.wrap(clean(fault), WIDTH - 4)]
+    asked = [row for row in observed if row.get('kind') == 'unix']
+    if asked:
+        lines.append(('warn', '  asked outside the guard to act (not watched there):'))
+        lines += [asked_line(row) for row in asked[:max_rows]]
+        lines += left_out(len(asked) - max_rows)
     outside = list(dict.fromkeys(report['outside']))
     if outside:
         lines.append(('warn', '  outside the guard (not watched, not stopped):'))

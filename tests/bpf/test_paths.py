@@ -18,7 +18,7 @@ import subprocess
 import pytest
 from test_rules import numbers_of
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _files, _ledger, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _files, _ledger, _libbpf, _paths
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
 
 OBJECT = os.path.join(os.path.dirname(os.path.dirname(_abi.__file__)), 'ebpf_guard_files.bpf.o')
@@ -167,4 +167,4 @@ def test_what_lies_too_deep_to_be_judged_is_not_let_through(watch, room):
 @pytest.mark.parametrize('path', (b'/', b'/a', b'/srv/den', b'/srv/denie', b'/srv/denied', b'/' + b'x' * 4000))
 def test_the_hash_counts_every_byte(path):
     others = {path[:-1], path + b'a', b'/' + path, path[:-1] + b'\0', path + b'\0', b'\0' + path}
-    assert _files.path_hash(path) not in {_files.path_hash(other) for other in others}
+    assert _paths.path_hash(path) not in {_paths.path_hash(other) for other in others}

@@ -35,14 +35,14 @@ BAD_POLICIES = {
     "variable in a path": (f"version: 1\ndeny:\n{RULE}    paths: [$HOME/bin]\n", [":5:", "$HOME/bin", "not filled in"]),
     "wildcard of types": (f"version: 1\ndeny:\n{RULE}    filesystems: ['nfs*']\n", [":5:", "nfs*", "fuse.*"]),
     "port of a path": (f"version: 1\ndeny:\n{RULE}    paths: [/mnt]\n    ports: [443]\n", [":3:", "ports", "networks"]),
+    "relative socket": (f"version: 1\ndeny:\n{RULE}    sockets: [docker.sock]\n", [":5:", "docker.sock", "@name"]),
+    "lock": ("version: 1\nlock: maybe\n", [":2:", "lock", "neither true nor false"]),
     # of later versions: refused by name
-    "sockets": (f"version: 1\ndeny:\n{RULE}    sockets: [/run/docker.sock]\n", [":5:", "sockets", "this version"]),
     "service map": ("version: 1\nservice: mysql\nservices: services.yml\n", [":3:", "services", "this version"]),
     "limits": ("version: 1\nlimits: {pids: 10}\n", [":2:", "limits", "this version"]),
     "interval": ("version: 1\nresolve: {interval: -1}\n", [":2:", "interval", "-1"]),
     "encrypted DNS": ("version: 1\nencrypted_dns: maybe\n", [":2:", "maybe", "deny"]),
     "taken id": ("version: 1\ndeny:\n  - id: encrypted_dns\n", [":3:", "encrypted_dns"]),
-    "lock": ("version: 1\nlock: true\n", [":2:", "lock", "this version"]),
 }
 BAD_OPTIONS = {
     "bcc": ({"loader": "bcc"}, ["loader: bcc", "loader: libbpf"]),

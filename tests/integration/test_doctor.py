@@ -132,7 +132,7 @@ def test_what_is_required_decides(controller, fleet, required, status):
 
 def test_an_unknown_requirement_is_refused_before_a_host_is_asked(controller):
     run = controller.shipped("doctor", "-e", "ebpf_guard_require=connect,dsn").ended(2)
-    run.said("ebpf_guard_require: dsn is no capability of a guard", "connect, send, dns, payload, unix, file, exec")
+    run.said("ebpf_guard_require: dsn is no capability of a guard", "connect, send, dns, payload, unix, lock, file, exec")
     assert "Look what the host has" not in run.output
 
 

@@ -41,4 +41,6 @@ def test_numbers_have_one_meaning(prefix, count):
 
 
 def test_rules_of_a_policy_never_get_a_number_that_is_taken():
-    assert {_abi.RULE_DEFAULT, _abi.RULE_CANARY, _abi.RULE_UNREADABLE} == set(range(_abi.RULE_FIRST))
+    taken = {_abi.RULE_DEFAULT, _abi.RULE_CANARY, _abi.RULE_UNREADABLE, _abi.RULE_LOCK, _abi.RULE_OUTWARD, _abi.RULE_SERVICE,
+             _abi.RULE_INSIDE}
+    assert taken == set(range(_abi.RULE_FIRST))

@@ -83,15 +83,15 @@ def test_a_host_that_is_able():
         'kernel    6.1.0-18-amd64 on x86_64', 'BTF       yes', 'LSM       capability, bpf', 'lockdown  none',
         'cgroup2   /sys/fs/cgroup, unified', 'bpffs     mounted', 'libbpf    1.1.2',
         'bcc       not installed, no kernel headers; not needed', 'Python    3.11.2',
-        'connect   yes', 'send      yes', 'dns       yes', 'payload   yes', 'unix      yes', 'file      yes',
-        'exec      yes']
+        'connect   yes', 'send      yes', 'dns       yes', 'payload   yes', 'unix      yes', 'lock      yes',
+        'file      yes', 'exec      yes']
 
 
 def test_a_host_that_is_partly_able_tells_each_reason_once():
     able, summary = _host.told(HOST, dict(ALL, unix='too old', file='no hooks', exec='only seen, because no hooks'))
     assert (able, summary[0]) == ('partly', 'partly able, without unix: too old; without file and exec: no hooks')
-    assert summary[-3:] == [
-        'unix      no: too old', 'file      no: no hooks', 'exec      no: only seen, because no hooks']
+    assert summary[-4:] == [
+        'unix      no: too old', 'lock      yes', 'file      no: no hooks', 'exec      no: only seen, because no hooks']
 
 
 def test_a_host_that_is_not_able():

@@ -175,6 +175,12 @@ def test_what_could_not_be_read_says_so():
     assert (record['rule'], record['name']) == (None, None) and 'could not be read' in record['reason']
 
 
+def test_what_a_lock_denies_says_so():
+    record = denial(rule=_abi.RULE_LOCK, endpoint=endpoint_of(kind=_abi.KIND_UNIX), name=path_of(b'/sys/fs/cgroup/cgroup.procs'))
+    assert (record['kind'], record['path'], record['rule']) == ('unix', '/sys/fs/cgroup/cgroup.procs', None)
+    assert 'lock: true' in record['reason']
+
+
 def name_of(text):
     return (_abi.ctypes.c_uint8 * _abi.NAME)(*_names.to_wire(text))
 

@@ -191,7 +191,16 @@ BAD_MATCHERS = [
     ('long type', 'filesystems: [%s]' % ('a' * 32), "filesystems: 'aaa", ['too long', '31 bytes']),
     ('long subtype', 'filesystems: [fuse.%s]' % ('a' * 32), "filesystems: 'fuse.aaa", ['too long', '31 bytes']),
     # texts of the rule
-    ('empty rule', 'owner: db-team', 'it matches nothing.', ['Add hosts, networks, paths or filesystems.']),
+    ('socket not absolute', 'sockets: [docker.sock]', "sockets: 'docker.sock' is no unix socket.", ['/run/docker.sock', '@name']),
+    ('directory of sockets', 'sockets: [/run/]', "sockets: '/run/' is a directory.", ['each socket by itself']),
+    ('every socket', 'sockets: [/]', "sockets: '/' is a directory.", []),
+    ('no name', 'sockets: ["@"]', "sockets: '@' is no unix socket.", []),
+    ('socket by a variable', 'sockets: [$XDG_RUNTIME_DIR/bus]', 'sockets: ', ['is not filled in']),
+    ('wildcard in a socket', 'sockets: ["/run/user/*/bus"]', 'sockets: ', ['has a wildcard in it']),
+    ('long socket', 'sockets: [/%s]' % ('a' * 108), "sockets: '/aaa", ['too long', '108 bytes']),
+    ('socket is a number', 'sockets: [9]', 'sockets: 9 where text is needed.', []),
+    ('control character in a name', 'sockets: ["@a\\x01"]', 'sockets: ', ['control characters']),
+    ('empty rule', 'owner: db-team', 'it matches nothing.', ['Add hosts, networks, paths, filesystems or sockets.']),
     ('runbook is a word', 'runbook: wiki', "runbook: 'wiki' is not a web address.", ['https://']),
     ('runbook is a file', 'runbook: "file:///etc/x"', 'runbook: ', ['is not a web address']),
     ('runbook without a host', 'runbook: "https://"', 'runbook: ', ['is not a web address']),
@@ -200,7 +209,7 @@ BAD_MATCHERS = [
     ('owner is empty', 'owner: ""', 'owner: the text is empty.', []),
     # keys
     ('misspelt key', 'netwroks: [192.0.2.0/24]', "unknown key 'netwroks'. Did you mean networks?",
-     ['Allowed here: id, reason, owner, runbook, ports, hosts, networks, paths, filesystems.']),
+     ['Allowed here: id, reason, owner, runbook, ports, hosts, networks, paths, filesystems, sockets.']),
     ('far-off key', 'zzz: 1', "unknown key 'zzz'. Allowed here: id,", []),
     ('key is true', 'on: 1', 'unknown key true. Allowed here', []),
 ]
@@ -250,7 +259,7 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('deny is a mapping', 'version: 1\ndeny: {id: x}', 'p.yml:2: deny: a mapping where a list', ['[{id']),
     ('rule is a word', 'version: 1\ndeny:\n  - github.com',
      "p.yml:3: deny rule 1: 'github.com' is not a rule.",
-     ['id, reason and hosts, networks, paths or filesystems.']),
+     ['id, reason and hosts, networks, paths, filesystems or sockets.']),
     ('no id', 'version: 1\nallow:\n  - hosts: [a]', 'p.yml:3: allow rule 1: id is missing.', ['id: github']),
     ('second rule without id', GITHUB + '  - reason: x', 'p.yml:6: deny rule 2: id is missing.', []),
     ('id is a number', 'version: 1\ndeny:\n  - id: 1', 'p.yml:3: deny rule 1: id: 1 where text', ['quotes']),
@@ -309,7 +318,6 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('limits cpus', 'version: 1\nlimits: {cpus: 0}', 'p.yml:2: limits: cpus: 0 is not a limit.', []),
     ('limits pids', 'version: 1\nlimits: {pids: 1.5}', 'p.yml:2: limits: pids: 1.5 is not a limit.', []),
     ('lock is a word', 'version: 1\nlock: maybe', "p.yml:2: lock: 'maybe' is neither true nor false.", []),
-    ('socket not absolute', RULE + '    sockets: [docker.sock]', IN_RULE + 'sockets: ', ['/run/docker.sock']),
     ('services is a number', 'version: 1\nservices: 1', 'p.yml:2: services: 1 where text', []),
     # the line is that of the item, also in the long form
     ('item of a long list', RULE + '    networks:\n      - 10.0.0.0/8\n\n      - 10.0.0.0/99',
@@ -317,12 +325,10 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
 ]
 
 LATER = [  # the entry of NOT_YET, text, how the error begins
-    ('sockets', RULE + '    sockets: [/run/docker.sock, "@abstract"]', IN_RULE + 'sockets: '),
     ('services', 'version: 1\nservices: services.yml', 'p.yml:2: services: '),
     ('limits', 'version: 1\nlimits: {memory: 2G, cpus: 1.5, pids: 512}', 'p.yml:2: limits: '),
     ('limits', 'version: 1\nlimits: {cpus: 10}', 'p.yml:2: limits: '),
     ('limits', 'version: 1\nlimits: {cpus: 0.5}', 'p.yml:2: limits: '),
-    ('lock: true', 'version: 1\nlock: true', 'p.yml:2: lock: '),
 ]
 
 BAD_YAML = [  # name, text, how the error begins, what else it says
@@ -525,6 +531,7 @@ deny:
     ports: [udp/443, 8000-8080, 443]
     paths: [/mnt/tools/, /mnt/artifacts]
     filesystems: [nfs4, fuse.sshfs]
+    sockets: ["@tool", /run//docker.sock]
   - {id: 2nd_rule, reason: é, networks: [10.0.0.1]}
 allow:
   - id: mirror
@@ -547,6 +554,7 @@ def test_full_policy():
     assert github.reason == 'github.com runs on the database that this play deploys'
     assert (github.owner, github.runbook) == ('db-team', 'https://wiki.example/no-github-in-deploys')
     assert github.hosts == ('api.github.com', 'github.com')
+    assert github.sockets == ('/run/docker.sock', '@tool') and policy.lock is False
     assert (github.paths, github.filesystems) == (('/mnt/artifacts', '/mnt/tools'), ('fuse.sshfs', 'nfs4'))
     assert policy.rules[2].reason is None and policy.rules[2].paths == ('/mnt/artifacts/public',)
     assert (policy.interval, policy.encrypted_dns) == (30, 'deny')
@@ -573,6 +581,7 @@ SAME = [('capitals', 'GitHub.com', 'github.COM'), ('last dot', 'GitHub.com., ', 
         ('order in a rule', '[udp/443, 8000-8080, 443]', '["8000-8080", "443", "udp/443"]'),
         ('spelling of a network', '2001:db8::/32', '2001:0DB8:0::/32'),
         ('order of paths', '[/mnt/tools/, /mnt/artifacts]', '[/mnt/artifacts, //mnt/tools, /mnt/tools]'),
+        ('spelling of a socket', '/run//docker.sock', '/run/docker.sock'),
         ('order of types', '[nfs4, fuse.sshfs]', '[fuse.sshfs, nfs4, nfs4]'),
         ('mapped network', '192.0.2.0/24', '"::ffff:192.0.2.0/120"'),
         ('default written or not', 'lock: false\n', ''), ('no interval', 'resolve: {interval: 30}\n', ''),
@@ -584,6 +593,7 @@ OTHER = [('mode', 'drill', 'enforce'), ('reason', 'é', 'e'), ('owner', 'db-team
          ('interval', 'interval: 30', 'interval: 0'), ('another interval', 'interval: 30', 'interval: 31'),
          ('encrypted DNS', 'encrypted_dns: deny', 'encrypted_dns: allow'),
          ('path', '/mnt/tools/', '/mnt/tool'), ('capital in a path', '/mnt/tools/', '/mnt/Tools'),
+         ('lock', 'lock: false', 'lock: true'), ('socket', '@tool', '@tools'),
          ('exception', '    paths: [/mnt/artifacts/public]\n', ''), ('type', 'fuse.sshfs', 'fuse.*'),
          ('host form', 'hosts: [mirror.github.com]', 'hosts: [.mirror.github.com]')]
 
@@ -732,6 +742,7 @@ number = st.integers(0, 65535)
 ports = st.one_of(number, st.builds(lambda one, two, kind: '%s%d-%d' % (kind, min(one, two), max(one, two)),
                                     number, number, st.sampled_from(['', 'tcp/', 'udp/'])))
 paths = st.from_regex(r'(/{1,2}[A-Za-z0-9é"\\: ]*[a-z]){1,4}/?', fullmatch=True)
+sockets = st.sampled_from(['/run/docker.sock', '/run/a/b', '@name', '@a b'])
 filesystems = st.sampled_from(['nfs4', 'fuse.sshfs', 'fuse.*', 'overlay'])
 texts = st.from_regex(r'[a-z0-9é"{}:]+( [a-z]+)*', fullmatch=True)
 rules = st.fixed_dictionaries(
@@ -740,6 +751,7 @@ rules = st.fixed_dictionaries(
               'ports': st.lists(ports, min_size=1, max_size=5),
               'paths': st.lists(paths, min_size=1, max_size=5),
               'filesystems': st.lists(filesystems, min_size=1, max_size=3),
+              'sockets': st.lists(sockets, min_size=1, max_size=3),
               'owner': texts, 'runbook': st.just('https://wiki.example/a')})
 
 
@@ -818,7 +830,7 @@ def test_garbage_inside_a_policy_raises_policy_errors_only(top, inside):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(['hosts', 'networks', 'ports', 'paths', 'filesystems']), st.text(st.characters(), max_size=40))
+@given(st.sampled_from(['hosts', 'networks', 'ports', 'paths', 'filesystems', 'sockets']), st.text(st.characters(), max_size=40))
 def test_any_text_in_a_rule_is_refused_or_stable(key, text):
     text = '/' + text if key == 'paths' else text
     rule = dict({'hosts': ['a'], 'id': 'x'}, **{key: [text]})

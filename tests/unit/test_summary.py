@@ -94,6 +94,7 @@ def test_task_at_without_tasks():
     ({'kind': 'exec', 'address': None, 'name': None, 'path': '/mnt/tool'}, '/mnt/tool (executed)'),
     ({'kind': 'exec', 'address': None, 'name': None, 'path': None}, 'a file that has no path here (executed)'),
     ({'kind': 'file', 'address': None, 'name': None, 'path': '/mnt/\x1b[31m'}, '/mnt/?[31m'),
+    ({'kind': 'unix', 'address': None, 'name': None, 'path': '@tool'}, '@tool'),
     ({'kind': 'tls', 'reason': None, 'rule': None}, 'github.com:443/tcp (TLS)'),
 ])
 def test_endpoint(changes, shown):
@@ -209,6 +210,23 @@ def test_long_paths_lose_their_front_and_are_told_whole_below(path, left, kind):
     assert ''.join(whole) == (path if path != left else '') and all(len(line) <= 80 for line in details)
     seen = told(observed=[what], show=True)[1]
     assert seen.startswith('  seen  ' + left) and len(seen) <= 80
+
+
+def test_a_socket_is_told_with_its_kind():
+    assert told(used('/run/docker.sock', 'unix'))[1] == '  DENIED  /run/docker.sock  1x  unix  (rule github)'
+
+
+@pytest.mark.parametrize('show', (False, True))
+def test_ways_out_are_listed_whatever_else_is_shown(show):
+    asked = [used('/run/systemd/private', 'unix', rule=None, command='/usr/bin/systemctl restart x', count=2),
+             used('/run/systemd/private', 'unix', rule=None, command='/usr/bin/systemd-run ' + 'x' * 90, pid=9),
+             used('/mnt/tool', rule=None)]
+    lines = told(observed=asked, show=show)
+    place = lines.index('  asked outside the guard to act (not watched there):')
+    assert lines[place + 1] == '    /run/systemd/private  2x  systemctl restart x'
+    assert lines[place + 2].startswith('    /run/systemd/private  1x  systemd-run xxx') and len(lines[place + 2]) <= 80
+    assert [line.startswith('  seen  /mnt/tool') for line in lines[1:place]] == [True] * show and not lines[place + 3:]
+    assert '    … 1 more not shown (max_rows)' in told(observed=asked, max_rows=1)
 
 
 def test_what_was_executed_comes_after_what_was_reached():

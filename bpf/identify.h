@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/* A program for the loader, of each object that knows files by their inodes. */
+#ifndef EBG_IDENTIFY_H
+#define EBG_IDENTIFY_H
+
+#include "abi.h"
+#include "kernel.h"
+
+/* Tells the loader which inodes the files are that it has opened: as the kernel knows them, on every file system. */
+SEC("iter/task_file")
+int ebg_identify(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	struct task_struct *task = ctx->task;
+	struct ebg_open_file told = {};
+
+	if (!file || !task || task->tgid != (int)(bpf_get_current_pid_tgid() >> 32))
+		return 0;
+	told.fd = ctx->fd;
+	told.inode.number = BPF_CORE_READ(file, f_path.dentry, d_inode, i_ino);
+	told.inode.device = BPF_CORE_READ(file, f_path.dentry, d_sb, s_dev);
+	told.inode.generation = BPF_CORE_READ(file, f_path.dentry, d_inode, i_generation);
+	bpf_seq_write(ctx->meta->seq, &told, sizeof(told));
+	return 0;
+}
+
+#endif

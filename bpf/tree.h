@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * Files, and the rules for them.
+ *
+ * From a file up to the root, each step is looked at in two ways: as what it is (its inode, the same through bind
+ * mounts, hard links, other roots and namespaces), and by its path (so that what is made later, or takes another's
+ * place, is met too). The step that is nearest to the file decides.
+ *
+ * Nearly every step is of no rule, and a filter says so at once. On the file's own mount the steps are loads whose types
+ * the verifier knows; what lies beyond, and paths, are read by global functions, which take numbers alone.
+ */
+#ifndef EBG_TREE_H
+#define EBG_TREE_H
+
+#include "path.h"
+
+#define EBG_EACH_BYTE 0x0101010101010101ULL
+
+/* Rules, as those in path.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ebg_filter);
+} ebg_filter SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ebg_filesystem);
+	__type(value, struct ebg_file_rule);
+} ebg_types SEC(".maps");
+
+/* What judge_above() has found out. */
+struct remembered {
+	__u64 said;
+	__u64 check; /* of that, of the mount, and of when it was */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EBG_ABOVE);
+	__type(key, __u32);
+	__type(value, struct remembered);
+} ebg_above SEC(".maps");
+
+static __always_inline const struct ebg_filter *filter(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&ebg_filter, &zero);
+}
+
+/* Is this place of the filter set? `hash`: its upper half is as good as any. */
+static __always_inline int is_set(const __u64 *words, __u64 hash)
+{
+	__u32 place = hash >> 32;
+
+	return words[BELOW(EBG_FILTER, place >> 6)] >> (place & 63) & 1;
+}
+
+/* May the rules know a file by its inode's number, or is the last part of some path as long as its name? */
+static __always_inline int is_suspect(const struct ebg_filter *known, __u64 number, __u32 length)
+{
+	/* no branch: the verifier would follow both, at each step */
+	return is_set(known->inodes, mixed(EBG_HASH_SEED, number)) |
+	       (known->lengths[BELOW(EBG_LENGTHS, length >> 6)] >> (length & 63) & 1);
+}
+
+/* The same, by the name's first bytes as well. */
+__noinline int may_be_known(__u64 number, __u64 name, __u32 length)
+{
+	const struct ebg_filter *known = filter();
+	__u64 start = 0;
+
+	if (!known || is_set(known->inodes, mixed(EBG_HASH_SEED, number)))
+		return 1;
+	if (bpf_probe_read_kernel(&start, sizeof(start), (void *)name) < 0)
+		return 1;
+	if (length < sizeof(start)) /* what is behind a short name is left from an earlier one */
+		start &= (1ULL << 8 * length) - 1;
+	return is_set(known->names, mixed(EBG_HASH_SEED, start));
+}
+
+static __always_inline __u64 judge_path(__u64 dentry, __u64 mount)
+{
+	struct scratch *s = claim();
+	__u64 hash, said = 0;
+
+	if (!s)
+		return SAID_UNREADABLE;
+	begin(s);
+	if (spell(dentry, mount, FORGET(s->slot)) == 0) {
+		hash = spelled_hash(FORGET(s->slot));
+		said = said_by(bpf_map_lookup_elem(&ebg_paths, &hash));
+	}
+	release(s);
+	return said;
+}
+
+/* What the rules say of this very file or directory. */
+__noinline __u64 judge_step(__u64 dentry, __u64 mount)
+{
+	return stricter(judge_inode((void *)dentry), judge_path(dentry, mount));
+}
+
+static __always_inline int is_topmost(const struct mount *mount)
+{
+	return BPF_CORE_READ(mount, mnt_parent) == mount;
+}
+
+/* From the place where a mount hangs upwards. */
+__noinline __u64 walk_above(__u64 mount_address)
+{
+	struct mount *mount = (void *)mount_address, *above = BPF_CORE_READ(mount, mnt_parent);
+	const struct ebg_filter *known = filter();
+	struct dentry *dentry, *parent;
+	__u64 said, number;
+	__u32 length, i;
+
+	if (!known)
+		return SAID_UNREADABLE;
+	if (above == mount)
+		return 0;
+	dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+	mount = above;
+	for (i = 0; i < EBG_DEPTH; i++) {
+		int at_root = dentry == BPF_CORE_READ(mount, mnt.mnt_root);
+
+		if (at_root && is_topmost(mount))
+			return 0; /* no rule names the root of everything */
+		number = BPF_CORE_READ(dentry, d_inode, i_ino);
+		length = BPF_CORE_READ(dentry, d_name.len);
+		if (is_suspect(known, number, length) &&
+		    may_be_known(number, (__u64)BPF_CORE_READ(dentry, d_name.name), length)) {
+			said = judge_step((__u64)dentry, (__u64)mount);
+			if (said)
+				return said;
+		}
+		if (at_root) {
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mount = BPF_CORE_READ(mount, mnt_parent);
+			continue;
+		}
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (parent == dentry)
+			return 0;
+		dentry = parent;
+	}
+	return SAID_UNREADABLE;
+}
+
+/*
+ * How often anything was renamed or mounted on this host, in one word: the kernel counts both for its own walks. 0
+ * while that happens, and where it can't be told.
+ */
+static __always_inline __u64 tree_version(const struct ebg_filter *known)
+{
+	__u32 renamed = 1, mounted = 1; /* odd: somebody is at it */
+
+	bpf_probe_read_kernel(&renamed, sizeof(renamed), (void *)known->rename_lock);
+	bpf_probe_read_kernel(&mounted, sizeof(mounted), (void *)known->mount_lock);
+	return (renamed | mounted) & 1 ? 0 : (__u64)renamed << 32 | mounted;
+}
+
+/*
+ * The same from memory, as long as nothing was renamed or mounted. What it says is as good as the walk: a mount holds
+ * what it hangs on, and all above that. The two words are not written at one stroke, but only together they fit.
+ */
+__noinline __u64 judge_above(__u64 mount)
+{
+	const struct ebg_filter *known = filter();
+	__u64 start = mixed(EBG_HASH_SEED, mount), version, said;
+	__u32 place = BELOW(EBG_ABOVE, start >> 32);
+	struct remembered *remembered = bpf_map_lookup_elem(&ebg_above, &place);
+
+	if (!known || !remembered)
+		return SAID_UNREADABLE;
+	version = tree_version(known);
+	said = FORGET(remembered->said);
+	if (version && FORGET(remembered->check) == mixed(mixed(start, version), said))
+		return said;
+	said = walk_above(mount);
+	/* a scratch slot that was not free is nothing to be remembered */
+	if (said != SAID_UNREADABLE && version && version == tree_version(known)) {
+		FORGET(remembered->said) = said;
+		FORGET(remembered->check) = mixed(mixed(start, version), said);
+	}
+	return said;
+}
+
+/* What the rules for types of file systems say. */
+__noinline __u64 judge_type(__u64 super_block)
+{
+	const struct super_block *sb = (void *)super_block;
+	const char *subtype = BPF_CORE_READ(sb, s_subtype);
+	struct ebg_filesystem key = {};
+	const struct ebg_file_rule *rule;
+
+	bpf_probe_read_kernel_str(key.type, sizeof(key.type), BPF_CORE_READ(sb, s_type, name));
+	if (subtype)
+		bpf_probe_read_kernel_str(key.subtype, sizeof(key.subtype), subtype);
+	rule = bpf_map_lookup_elem(&ebg_types, &key);
+	if (!rule && subtype) {
+		__builtin_memset(key.subtype, 0, sizeof(key.subtype));
+		key.subtype[0] = '*';
+		rule = bpf_map_lookup_elem(&ebg_types, &key);
+	}
+	return said_by(rule);
+}
+
+/* May the rules, or what is observed, know this type of file systems? */
+static __always_inline int may_be_of_type(const struct ebg_filter *known, const struct super_block *sb)
+{
+	__u64 start, end;
+
+	if (bpf_probe_read_kernel(&start, sizeof(start), sb->s_type->name) < 0)
+		return 1; /* a short name can end with what is readable */
+	end = (start - EBG_EACH_BYTE) & ~start & EBG_EACH_BYTE << 7; /* in its lowest bit: the name's first 0 */
+	return is_set(known->types, mixed(EBG_HASH_SEED, start & ((end & -end) - 1)));
+}
+
+/* A file that somebody wants. The global functions take numbers, which are read from where its entry and mount stand. */
+struct wanted {
+	struct dentry *dentry;
+	struct vfsmount *mnt;
+	const void *entry_at;
+	const void *mount_at;
+};
+
+static __always_inline __u64 entry_of(const struct wanted *wanted)
+{
+	__u64 entry = 0;
+
+	bpf_probe_read_kernel(&entry, sizeof(entry), wanted->entry_at);
+	return entry;
+}
+
+static __always_inline __u64 mount_of(const struct wanted *wanted)
+{
+	__u64 vfsmount = 0;
+
+	bpf_probe_read_kernel(&vfsmount, sizeof(vfsmount), wanted->mount_at);
+	return mount_around(vfsmount);
+}
+
+static __always_inline int may_be_known_entry(const struct ebg_filter *known, const struct dentry *dentry)
+{
+	const struct inode *inode = dentry->d_inode; /* NULL: nothing has this name yet */
+	__u64 number = inode ? inode->i_ino : 0;
+	__u32 length = dentry->d_name.len;
+
+	return is_suspect(known, number, length) && may_be_known(number, (__u64)dentry->d_name.name, length);
+}
+
+/* What the rules say of a file: of itself, of the directories above it, and of its file system. */
+static __always_inline __u64 judge_file(const struct ebg_filter *known, const struct wanted *wanted)
+{
+	struct dentry *file = wanted->dentry, *dentry = file, *root = wanted->mnt->mnt_root, *below;
+	__u64 said = 0, above = 0, type;
+	__u32 at_root = 0, i;
+
+	if (may_be_known_entry(known, file))
+		said = judge_step(entry_of(wanted), mount_of(wanted));
+	for (i = 0; !said; i++) {
+		if (dentry == root) {
+			at_root = 1;
+			above = judge_above(mount_of(wanted));
+		}
+		below = dentry;
+		dentry = dentry->d_parent;
+		if (dentry == below)
+			break;
+		if (i == EBG_DEPTH)
+			return SAID_UNREADABLE;
+		/* beyond the root, where a part of a tree is mounted, there are no paths, but inodes */
+		if (may_be_known_entry(known, dentry))
+			said = judge_step((__u64)BPF_CORE_READ(below, d_parent), mount_of(wanted));
+	}
+	if (!said && !at_root && dentry->d_flags & EBG_DISCONNECTED)
+		return SAID_UNREADABLE; /* opened by its handle: the kernel does not know in which directory it is */
+	said = stricter(said, above);
+	if (!known->filesystems || !may_be_of_type(known, file->d_sb))
+		return said;
+	type = judge_type((__u64)BPF_CORE_READ(file, d_sb));
+	return said ? said | (type & SAID_REMOTE) : type;
+}
+
+#endif

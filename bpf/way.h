@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * Ways out: unix sockets whose listener acts outside the guard, files that others read to act, and other cgroups.
+ *
+ * The tables have the sockets of the policy's rules, and what is known to lead out. What is in them is recorded in
+ * every mode, by path and program. Nothing else is: a deployment talks to many sockets.
+ */
+#ifndef EBG_WAY_H
+#define EBG_WAY_H
+
+#include "path.h"
+#include "record.h"
+
+#define SAID_OUTWARD ((__u64)EBG_RULE_OUTWARD << SAID_RULE_SHIFT | SAID)
+#define SAID_LOCK ((__u64)EBG_RULE_LOCK << SAID_RULE_SHIFT | SAID_DENY | SAID)
+
+#define EBG_ADDRESS 108 /* bytes of a unix socket's address, without the family */
+
+/* Spells the text that is the slot's name, up to its 0, with `front` before it. */
+static __always_inline void spell_text(struct scratch *s, __u8 front)
+{
+	__u32 length, cursor;
+
+	for (length = 0; length < EBG_ADDRESS; length++)
+		if (!s->name[length])
+			break;
+	FORGET(s->length) = length; /* so that the verifier follows one length, not each */
+	length = FORGET(s->length);
+	cursor = EBG_MESSAGE - length;
+	bpf_probe_read_kernel(s->message + BELOW(EBG_MESSAGE, cursor), BELOW(128, length), s->name);
+	if (front) {
+		cursor--;
+		s->message[BELOW(EBG_MESSAGE, cursor)] = front;
+	}
+	FORGET(s->cursor) = cursor;
+}
+
+/* Takes the address of a unix socket, `length` bytes behind the family, as the slot's name; says how it begins. */
+static __always_inline __u8 take_address(struct scratch *s, const void *address, __u32 length)
+{
+	__u8 first = 0;
+
+	__builtin_memset(s->name, 0, sizeof(s->name));
+	if (length - 1 >= EBG_ADDRESS || bpf_probe_read_kernel(&first, 1, address) < 0)
+		return 0;
+	if (!first) { /* a name without a file: told as people write it */
+		address++;
+		length--;
+	}
+	bpf_probe_read_kernel(s->name, BELOW(128, length), address);
+	return first ? first : '@';
+}
+
+/* Programs that ask the same are told apart: who asks says what for (systemctl, systemd-run). */
+static __always_inline __u64 with_program(__u64 hash)
+{
+	__u64 comm[2] = {};
+
+	bpf_get_current_comm(comm, sizeof(comm));
+	return mixed(mixed(hash, comm[0]), comm[1]);
+}
+
+/*
+ * Counts a way whose path is spelled in the slot, records it, and answers as a security hook does. `said`: by the
+ * rules, of its inode.
+ */
+__noinline int settle_way(__u32 hook, __u32 slot, __u64 said)
+{
+	const struct ebg_config *config = configuration();
+	struct access access = { .hook = hook, .to.kind = EBG_KIND_UNIX, .outward = 1 };
+	struct scratch *s = scratch(slot);
+	__u64 hash = 0;
+
+	if (!config || !s)
+		return -EBG_EACCES;
+	if (FORGET(s->cursor) < EBG_MESSAGE) {
+		hash = spelled_hash(slot);
+		said = stricter(said, said_by(bpf_map_lookup_elem(&ebg_paths, &hash)));
+	}
+	access.it = (struct judgement){ said >> SAID_RULE_SHIFT, !!(said & SAID_DENY) };
+	if (access.it.rule == EBG_RULE_SERVICE) {
+		count(EBG_COUNTER_SERVICE);
+		return -EBG_EACCES;
+	}
+	if (!said) {
+		count(EBG_KIND_UNIX * EBG_VERDICTS + EBG_VERDICT_ALLOWED);
+		return 0;
+	}
+	keep_path(s);
+	access.name = s->name;
+	access.name_hash = with_program(hash);
+	settle(config, &access);
+	return access.it.deny && config->mode != EBG_MODE_MONITOR ? -EBG_EACCES : 0;
+}
+
+/* Where there is no slot to read it with: denied. */
+static __always_inline int settle_unread(enum ebg_hook hook)
+{
+	const struct ebg_config *config = configuration();
+	struct access access = { .hook = hook, .to.kind = EBG_KIND_UNIX, .it = { EBG_RULE_UNREADABLE, 1 } };
+
+	return config && settle(config, &access) == EBG_PASS ? 0 : -EBG_EACCES;
+}
+
+#endif
