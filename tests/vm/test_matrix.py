@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from controller import Controller
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._libbpf import EXEC, HOOKS, MESSAGE, UNIX
+from ansible_collections.loopbreak.deploy.plugins.module_utils._libbpf import EXEC, HOOKS, MESSAGE, WAYS
 from ansible_collections.loopbreak.deploy.plugins.module_utils._libbpf import FILES as FILE_HOOKS
 
 FILES = Path(__file__).resolve().parent / "files"
@@ -150,7 +150,7 @@ def counted(measured, kernel):
 
 def programs(measured, kernel):
     # some versions of bpftool show the 15 characters that the kernel keeps, some find more in BTF
-    wanted = {name[:15] for name in (MESSAGE, *HOOKS, *UNIX, *FILE_HOOKS, EXEC)}
+    wanted = {name[:15] for name in (MESSAGE, *HOOKS, *WAYS, *FILE_HOOKS, EXEC)}
     missing = wanted - {name[:15] for name in measured.of["ENFORCE"][kernel]["programs"]}
     return not missing or f"not in the kernel: {missing}"
 

@@ -43,13 +43,13 @@ ExecStart=ip route add default via 10.0.2.2
 WantedBy=sysinit.target
 UNIT
 chroot "$root" systemctl --quiet enable vm-network.service ssh.service
-# what makes a boot slower and no test needs; NFS is started by the tests that need it
+# what makes a boot slower and no test needs; NFS, cron and at are started by the tests that need them
 for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
   fstrim.timer getty@tty1.service serial-getty@ttyS0.service man-db.timer systemd-timesyncd.service \
   systemd-pstore.service; do
   ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
-for unit in nfs-server.service nfs-client.target rpcbind.service rpcbind.socket; do
+for unit in nfs-server.service nfs-client.target rpcbind.service rpcbind.socket cron.service atd.service; do
   chroot "$root" systemctl --quiet disable "$unit" 2> /dev/null
 done
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*
