@@ -109,7 +109,7 @@ def stop(identity):
 
 def stop_lost(place):
     """End the agents of a guard whose memory can't be read, so that nobody knows their pids."""
-    for pid in _cgroup.pids(os.path.dirname(place.cgroup)):
+    for pid in _cgroup.pids(place.desk):
         if _cgroup.command_of(pid).endswith(' ebpf_guard agent ' + place.name):
             stop({'pid': pid, 'started': _started(pid)})
 
@@ -141,7 +141,7 @@ def main(name):
         _guard.abandon(place)
         return
     sys.stdout.close()
-    _cgroup.enter(os.path.dirname(place.cgroup))  # leave the login session: it would not end before its processes
+    _cgroup.enter(place.desk)  # leave the login session: it would not end before its processes
     _serve(place, doors)
 
 

@@ -1,17 +1,20 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The deploy cgroup: where cgroup2 is mounted; making, listing, emptying and removing a directory of it."""
+"""PRIVATE. Cgroups: where those of a guard are below the cgroup2 mount; making, listing, emptying and removing one."""
 
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import time
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
-PARENT = 'ebpf_guard'  # below the cgroup2 mount; one directory a guard
+PARENT = 'ebpf_guard'  # below the cgroup2 mount, or below the guard's service; one directory a guard
+AGENT = '.agent'  # the end of the agent's, beside the guard's
 MOUNTINFO = '/proc/self/mountinfo'
 
 
@@ -39,7 +42,18 @@ def mount_point(mountinfo=MOUNTINFO):
 
 
 def path_of(name):
-    return os.path.join(mount_point(), PARENT, name)
+    return os.path.join(home(name), PARENT, name)
+
+
+def home(name):
+    """What the guard's cgroups are below: its service's, or all."""
+    return mount_point() + _systemd.cgroup_of(name)
+
+
+def names():
+    """The guards that have a deploy cgroup."""
+    found = (os.path.basename(path) for path in glob.glob(path_of('*')))
+    return {name for name in found if '.' not in name}  # else it is an agent's, or a file of the parent's
 
 
 def relative(path):
@@ -78,9 +92,9 @@ def enter(path, pid=0):
 
 
 def is_guarded(pid):
-    """Is the process in the cgroup of some guard?"""
+    """Is the process in the deploy cgroup of some guard?"""
     with open('/proc/%d/cgroup' % pid) as lines:
-        return any(line.startswith('0::/%s/' % PARENT) for line in lines)
+        return any(line.startswith('0::/') and '/%s/' % PARENT in line for line in lines)
 
 
 def command_of(pid):

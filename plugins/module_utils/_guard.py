@@ -88,7 +88,7 @@ def expire(place):
     with _state.lock():
         state = place.read()
         if state and state['expires_at'] and state['expires_at'] <= time.time():
-            _cgroup.enter(_cgroup.mount_point())  # the agent, out of the directory that it is about to remove
+            _cgroup.enter(_cgroup.mount_point())  # the agent, out of the cgroup that it is about to remove
             _take_down(place, state)
 
 
@@ -125,8 +125,8 @@ def abandon(place):
 
 def names():
     """The guards of this host, whole or not."""
-    found = set()
-    for directory in (_state.RUN, os.path.join(_state.BPFFS, 'ebpf_guard'), os.path.dirname(_cgroup.path_of('any'))):
+    found = _cgroup.names()
+    for directory in (_state.RUN, os.path.join(_state.BPFFS, 'ebpf_guard')):
         with contextlib.suppress(OSError):
             found.update(entry for entry in os.listdir(directory) if os.path.isdir(os.path.join(directory, entry)))
     return sorted(found)
@@ -217,7 +217,7 @@ def _bring_up(place, request, addresses, breaches, old):
         undo.callback(agent.process.kill)
         if not old:
             undo.callback(sweep, place)
-        _cgroup.make(place.cgroup)
+        place.make_cgroups()
         place.make_run()
         shell = request.shell or (old['shell'] if old else '/bin/sh')
         as_is = compiled.config.judges_names and _resolve.searches_first()
@@ -453,7 +453,7 @@ def sweep(place):
     """Remove whatever there is of a guard."""
     place.remove_pins()
     _cgroup.empty(place.cgroup)
-    _cgroup.remove(place.cgroup)
+    place.remove_cgroups()
     place.remove_run()
     if place.remains():
         raise GuardError("Guard '%s' could not be removed completely: %s is still there."

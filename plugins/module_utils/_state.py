@@ -10,9 +10,8 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _command, _systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 BPFFS = '/sys/fs/bpf'
@@ -26,6 +25,7 @@ class Place:
     def __init__(self, name):
         self.name = name
         self.cgroup = _cgroup.path_of(name)
+        self.desk = self.cgroup + _cgroup.AGENT
         self.pins = os.path.join(BPFFS, 'ebpf_guard', name)
         self.run = os.path.join(RUN, name)
         self.launcher = os.path.join(self.run, 'launcher')
@@ -38,7 +38,7 @@ class Place:
 
     def remains(self):
         """What of the guard exists on this host."""
-        return [path for path in (self.cgroup, self.pins, self.run) if os.path.exists(path)]
+        return [path for path in (self.cgroup, self.desk, self.pins, self.run) if os.path.exists(path)]
 
     def read(self):
         """The guard's memory; None where no guard was ever brought up completely."""
@@ -58,11 +58,22 @@ class Place:
     def write(self, state):
         replace(self.state, json.dumps(state, indent=1), 0o600)
 
+    def make_cgroups(self):
+        """The guard's and the agent's. No process may be above them, or no controller could be enabled for them."""
+        home = _cgroup.home(self.name)
+        started = not os.path.exists(home)
+        if started:
+            _systemd.start(self.name)
+        _cgroup.make(self.cgroup)
+        _cgroup.make(self.desk)
+        for pid in _cgroup.pids(home) if started else ():
+            _cgroup.enter(self.desk, pid)
+
     def make_run(self):
         """Make the run directory. The launcher must be executable, and many hosts mount /run noexec."""
         os.makedirs(RUN, mode=0o755, exist_ok=True)
         if os.statvfs(RUN).f_flag & os.ST_NOEXEC:
-            _run('mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m,nosuid,nodev', 'ebpf_guard', RUN)
+            _command.run('mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m,nosuid,nodev', 'ebpf_guard', RUN)
         os.makedirs(self.run, mode=0o755, exist_ok=True)
 
     def make_pins(self):
@@ -70,8 +81,15 @@ class Place:
             raise GuardError('This kernel has no %s: it is built without CONFIG_BPF_SYSCALL, which the guard needs.'
                              % BPFFS)
         if not any(point == BPFFS and kind == 'bpf' for point, _root, kind in _cgroup.mounts()):
-            _run('mount', '-t', 'bpf', '-o', 'mode=700', 'bpf', BPFFS)
+            _command.run('mount', '-t', 'bpf', '-o', 'mode=700', 'bpf', BPFFS)
         os.makedirs(self.pins, mode=0o700, exist_ok=True)
+
+    def remove_cgroups(self):
+        """The empty ones. What is left in them is moved out before."""
+        if _systemd.cgroup_of(self.name) and os.path.exists(_cgroup.home(self.name)):
+            _systemd.stop(self.name)
+        _cgroup.remove(self.desk)
+        _cgroup.remove(self.cgroup)
 
     def remove_pins(self):
         """End what the pins hold in the kernel."""
@@ -80,7 +98,7 @@ class Place:
     def remove_run(self):
         _remove_tree(self.run)
         if os.path.isdir(RUN) and not os.listdir(RUN):
-            _run('umount', '-l', RUN)  # it was mounted for the launcher: else it went with its last guard
+            _command.run('umount', '-l', RUN)  # it was mounted for the launcher: else it went with its last guard
             os.rmdir(RUN)
 
 
@@ -89,13 +107,6 @@ def _remove_tree(path):
     shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):
         os.rmdir(os.path.dirname(path))
-
-
-def _run(*command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                          check=False)
-    if done.returncode:
-        raise GuardError('`%s` failed: %s' % (' '.join(command), done.stdout.decode('utf-8', 'replace').strip()))
 
 
 def replace(path, text, mode):
@@ -112,6 +123,7 @@ def replace(path, text, mode):
 def lock():
     """One call at a time changes guards on this host. It locks a directory that is there anyway: nothing is left."""
     descriptor = os.open('/run', os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(descriptor, True)  # for _command
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -204,9 +204,9 @@ guard:
       type: str
       sample: libbpf
     cgroup:
-      description: The deploy cgroup.
+      description: The deploy cgroup. On a systemd host it is below a service of the guard's own.
       type: str
-      sample: /sys/fs/cgroup/ebpf_guard/deploy
+      sample: /sys/fs/cgroup/system.slice/ebpf_guard-deploy.service/ebpf_guard/deploy
     launcher:
       description: The program through which tasks enter, to be used as C(ansible_shell_executable).
       type: str
