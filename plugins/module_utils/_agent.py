@@ -28,6 +28,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._state import Pla
 
 PACKAGE = __name__.rpartition('.')[0]
 PATIENCE = 20  # seconds for the agent to answer, on a host that is busy
+TOLD = 100  # processes that users tried to bring in; who tries more can't fill the log
 GLANCE = 60  # seconds between two looks whether the guard is still there
 
 
@@ -146,10 +147,11 @@ def main(name):
 
 
 def _serve(place, doors):
-    from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard
+    from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard, _ledger
     knocking = select.poll()
     for door in doors:
         knocking.register(door, select.POLLIN)
+    told = set()
     refusals = _guard.refusals(place)
     knocking.register(refusals, select.POLLIN)
     threading.Thread(target=_look_up, args=(place,), daemon=True).start()  # a slow resolver keeps nobody at a door
@@ -166,7 +168,10 @@ def _serve(place, doors):
                 refusals.read()
                 continue
             for word in os.read(door, 4096).split():
-                _admit(place, word, doors[door])
+                refused = _admit(place, word, doors[door])
+                if refused and refused not in told and len(told) < TOLD:
+                    told.add(refused)
+                    _ledger.append_refusal(place.log, place.name, *refused, _cgroup.command_of(refused[1]))
 
 
 def _look_up(place):
@@ -187,8 +192,15 @@ def _look_up(place):
 
 
 def _admit(place, word, uid):
-    """Move a process of this user into the guard: only its own ones, and none out of another guard."""
+    """Move a process of this user into the guard: only its own ones, and none out of another guard.
+
+    Returns (uid, pid, owner) where it is somebody else's.
+    """
     with contextlib.suppress(OSError, ValueError):  # ended, or no pid: its launcher waits in vain, and refuses
         pid = int(word)
-        if os.stat('/proc/%d' % pid).st_uid == uid and not _cgroup.is_guarded(pid):
+        owner = os.stat('/proc/%d' % pid).st_uid
+        if owner != uid:
+            return uid, pid, owner
+        if not _cgroup.is_guarded(pid):
             _cgroup.enter(place.cgroup, pid)
+    return None

@@ -56,6 +56,33 @@ def names():
     return {name for name in found if '.' not in name}  # else it is an agent's, or a file of the parent's
 
 
+def existing(name):
+    """The path of a cgroup that is there, from its name below the mount."""
+    if any(part in ('', '.', '..') for part in name.rstrip('/').split('/')):
+        raise GuardError("cgroup: '%s' is no name of a cgroup below %s. Write it as system.slice/nginx.service, without a "
+                         '/ at the front and without . or .. in it. The root can not be guarded, because it is the whole '
+                         'host.' % (name, mount_point()))
+    path = os.path.join(mount_point(), name.rstrip('/'))
+    if not os.path.exists(os.path.join(path, 'cgroup.procs')):
+        raise GuardError('cgroup: there is no cgroup %s. /proc/PID/cgroup tells the name of a process that is in it, and '
+                         'one of a service or a container is there while that runs.' % path)
+    kind, frozen = _read(path, 'cgroup.type').strip(), 'frozen 1' in _read(path, 'cgroup.events')
+    if kind != 'domain' or frozen:
+        raise GuardError('cgroup: a guard can not prove itself in %s, because it is %s.'
+                         % (path, 'frozen' if frozen else "of the type '%s'" % kind))
+    return path
+
+
+def overlap(one, other):
+    """Is one of them the other, or below it?"""
+    return os.path.commonpath((one, other)) in (one, other)
+
+
+def _read(path, name):
+    with open(os.path.join(path, name)) as content:
+        return content.read()
+
+
 def relative(path):
     """The cgroup's name as /proc/PID/cgroup shows it."""
     return '/' + os.path.relpath(path, mount_point())
@@ -141,11 +168,16 @@ def empty(path):
 
 def remove(path):
     """Remove the empty cgroup and what is below it, then the collection's own parent where nothing else is in it."""
-    for directory, _below, _files in os.walk(path, topdown=False):
-        _remove_empty(directory)
+    remove_alone(path)
     parent = os.path.dirname(path)
     if parent != mount_point() and not next(os.walk(parent), ((), (), ()))[1]:
         _remove_empty(parent)
+
+
+def remove_alone(path):
+    """Remove the empty cgroup and what is below it."""
+    for directory, _below, _files in os.walk(path, topdown=False):
+        _remove_empty(directory)
 
 
 def _remove_empty(directory):

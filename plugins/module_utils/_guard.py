@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import datetime
 import json
 import os
 import time
@@ -21,7 +20,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 MOMENT = 0.02  # seconds; no program takes so long to run
 ENFORCED = dict.fromkeys(('connect', 'send', 'dns', 'payload'), True)  # with less than that there is no guard
 
-Request = namedtuple('Request', 'name policy observe ttl uids shell objects')
+# cgroup: the path of an existing one; None for one of the guard's own, which tasks enter
+Request = namedtuple('Request', 'name policy observe ttl uids shell objects cgroup', defaults=(None,))
 
 
 def present(request, check_mode=False):
@@ -32,6 +32,9 @@ def present(request, check_mode=False):
     place = _state.Place(request.name)
     with _state.lock():
         state = place.read()
+        _check_cgroup(place, state, request.cgroup or place.own)
+        if state and request.cgroup:
+            _leave(place)
         breaches, damages = _health.faults(place, state)
         faults = breaches + damages
         same = state is not None and _wish(state) == _wish(_remember(request))
@@ -52,7 +55,10 @@ def present(request, check_mode=False):
 
 
 def absent(name, check_mode=False):
-    """Take the guard down. Returns the report, `left_running`, and what was broken: `faults`, `damages`."""
+    """Take the guard down.
+
+    Returns the report, `left_running`, who was `refused` at the doors, and what was broken: `faults`, `damages`.
+    """
     place = _state.Place(name)
     with _state.lock():
         try:
@@ -66,6 +72,7 @@ def absent(name, check_mode=False):
         breaches, damages = _health.faults(place, state)
         past = state['breaches'] if state else []
         report = dict(_told(place, state), left_running=[], faults=past + breaches, damages=damages,
+                      refused=_ledger.refusals(place.log, state['started_at']) if state else [],
                       changed=bool(place.remains()))
         if not check_mode and state is None:
             sweep(place)
@@ -132,6 +139,27 @@ def names():
     return sorted(found)
 
 
+def _check_cgroup(place, state, wanted):
+    """A guard stays where it is, and no process is in two: the programs of both would want its sockets."""
+    if state:
+        if state['cgroup'] != wanted:
+            raise GuardError("Guard '%s' is up, at the cgroup %s. Take it down (state=absent) before it guards %s, or "
+                             'give this one another name.' % (place.name, state['cgroup'], wanted))
+        return
+    for name in {*names(), place.name}:
+        other = _state.Place(name)
+        for taken in {other.own, other.cgroup} - ({wanted} if name == place.name else set()):
+            if _cgroup.overlap(taken, wanted):
+                raise GuardError("The cgroup %s can't be guarded, because %s is that of guard '%s' or of its agent, and "
+                                 'no process can be in two guards.' % (wanted, taken, name))
+
+
+def _leave(place):
+    """What this call looks up and opens is no deed of those who are guarded; it may run in their session."""
+    with contextlib.suppress(FileNotFoundError):
+        _cgroup.enter(place.desk)
+
+
 # What a guard remembers, and what it tells
 
 
@@ -180,10 +208,6 @@ def _report(place, state):
         _libbpf.close(maps.values())
 
 
-def _now():
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='microseconds').replace('+00:00', 'Z')
-
-
 # Up
 
 
@@ -217,11 +241,12 @@ def _bring_up(place, request, addresses, breaches, old):
         undo.callback(agent.process.kill)
         if not old:
             undo.callback(sweep, place)
+        place.make_run(request.cgroup)
         place.make_cgroups()
-        place.make_run()
         shell = request.shell or (old['shell'] if old else '/bin/sh')
         as_is = compiled.config.judges_names and _resolve.searches_first()
-        _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.cgroup), shell, as_is), 0o755)
+        if not request.cgroup:
+            _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.own), shell, as_is), 0o755)
         _agent.make_doors(place, request.uids)
         agent.open_doors()
         ways, files = _load_others(library, kernel, request, place, loaded, compiled.config, numbers)
@@ -237,8 +262,9 @@ def _bring_up(place, request, addresses, breaches, old):
                      request.policy.mode != 'monitor')
         _pin(kernel, place, loaded, links)
         state = dict(_remember(request), name=request.name, loader='libbpf', cgroup=place.cgroup,
-                     cgroup_id=_cgroup.identity(place.cgroup), launcher=place.launcher,
-                     started_at=old['started_at'] if old else _now(), load_ms=load_ms,
+                     cgroup_id=_cgroup.identity(place.cgroup),
+                     launcher=None if request.cgroup else place.launcher,
+                     started_at=old['started_at'] if old else _ledger.now(), load_ms=load_ms,
                      enforced=dict(ENFORCED, **ways.enforced, **files.enforced),
                      abi=_abi.ABI_VERSION, generation=generation, breaches=breaches, rules=rules, shell=shell,
                      programs={name: kernel.program_info(program).id for name, program in dict(
@@ -436,7 +462,7 @@ def _take_down(place, state):
             link = kernel.open(place.pin(hook))
             os.unlink(place.pin(hook))
             os.close(link)
-    report = dict(_told(place, state), left_running=_cgroup.empty(place.cgroup))
+    report = dict(_told(place, state), left_running=_cgroup.empty(place.own))
     try:
         _ledger.append_log(place.log, place.name, report)
     except OSError as error:  # a full disk must not keep a guard up; the report has it all
@@ -452,7 +478,7 @@ def _take_down(place, state):
 def sweep(place):
     """Remove whatever there is of a guard."""
     place.remove_pins()
-    _cgroup.empty(place.cgroup)
+    _cgroup.empty(place.own)
     place.remove_cgroups()
     place.remove_run()
     if place.remains():

@@ -19,11 +19,11 @@ def faults(place, state):
                     ] if remains else []
     kernel = _libbpf.Kernel(_libbpf.Library())
     breaches, damages = [], []
-    cgroup = _cgroup.identity(place.cgroup)
+    cgroup = _cgroup.identity(state['cgroup'])
     if not cgroup:
-        breaches.append('The cgroup %s was removed.' % place.cgroup)
+        breaches.append('The cgroup %s was removed.' % state['cgroup'])
     elif cgroup != state['cgroup_id']:
-        breaches.append('The cgroup %s was removed and made anew.' % place.cgroup)
+        breaches.append('The cgroup %s was removed and made anew.' % state['cgroup'])
     for name, program in state['programs'].items():
         if name != _libbpf.MESSAGE:
             said = _link_fault(kernel, place, name, cgroup, program)
@@ -40,7 +40,9 @@ def faults(place, state):
         elif found != identity:
             damages.append('The pin of the map %s was replaced.' % name)
     _libbpf.close(maps.values())
-    if not os.access(place.launcher, os.X_OK):
+    if place.cgroup != state['cgroup']:
+        damages.append('The link %s to the guarded cgroup was removed.' % place.link)
+    if state['launcher'] and not os.access(place.launcher, os.X_OK):
         damages.append('The launcher %s was removed.' % place.launcher)
     if not _agent.alive(state['agent']):
         damages.append("The guard's agent (pid %d) has ended." % state['agent']['pid'])

@@ -26,6 +26,7 @@ UNREADABLE = dict(NO_RULE, reason='it could not be read, so no rule could be ask
 LOCKED = dict(NO_RULE, reason='the policy says lock: true, and this leads out of the guard')
 BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says default: deny')
 NO_PATH = 'a file that has no path here'  # it was removed, or is of another mount namespace
+REFUSED = 'refused'
 MASK = '********'
 SECRETS = (
     (re.compile(r'(\b[a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]+@', re.I), r'\1:%s@' % MASK),
@@ -190,15 +191,41 @@ def untold_denials(report):
 
 
 def append_log(path, name, report):
-    """Write a guard's records to its event log, one JSON object a line."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    if os.path.exists(path) and os.path.getsize(path) > LOG_LIMIT:
-        os.replace(path, path + '.1')
+    """Write a guard's records to its event log."""
     lines = [dict(record, event='denied' if record['mode'] != 'monitor' else 'would_deny', guard=name)
              for record in report['denied']]
     lines += [dict(record, event='observed', guard=name) for record in report['observed']]
     lines.append({'event': 'down', 'guard': name, 'counters': report['counters'],
                   'left_running': report['left_running']})
+    _append(path, lines)
+
+
+def append_refusal(path, name, uid, pid, owner, command):
+    """Write to the event log that a user tried to bring somebody else's process in."""
+    _append(path, [{'event': REFUSED, 'guard': name, 'time': now(), 'uid': uid, 'pid': pid, 'owner': owner,
+                    'command': masked(command)}])
+
+
+def refusals(path, since):
+    """What the event log has of such attempts since a moment."""
+    try:
+        with open(path) as log:
+            found = [json.loads(line) for line in log if '"event": "%s"' % REFUSED in line]
+    except FileNotFoundError:
+        return []
+    return [{key: one[key] for key in ('time', 'uid', 'pid', 'owner', 'command')} for one in found
+            if one['time'] >= since]
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='microseconds').replace('+00:00', 'Z')
+
+
+def _append(path, lines):
+    """One JSON object a line."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    if os.path.exists(path) and os.path.getsize(path) > LOG_LIMIT:
+        os.replace(path, path + '.1')
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, 'w') as log:
         log.write(''.join(json.dumps(line, sort_keys=True) + '\n' for line in lines))

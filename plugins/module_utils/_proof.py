@@ -65,7 +65,8 @@ def prove(place, read_canaries, programs, refuses):
     if not wanted.keys().isdisjoint(of_files):
         _files.make_canary(place)
     before = read_canaries()
-    results = _inside(place.cgroup, wanted)
+    with place.trial() as cgroup:
+        results = _inside(cgroup, wanted)
     after = read_canaries()
     for name in wanted:
         hook, denies = HOOKS[name]
@@ -77,6 +78,11 @@ def prove(place, read_canaries, programs, refuses):
         if refuses and denies and results[name] not in REFUSED:
             raise GuardError('The guard did not prove itself: %s saw the canary, and the access was not denied (%s).'
                              % (name, _word(results[name])))
+    if place.cgroup == place.own:
+        _try_the_launcher(place)
+
+
+def _try_the_launcher(place):
     entered = subprocess.run([place.launcher, '-c', 'exit 0'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, check=False)
     if entered.returncode:

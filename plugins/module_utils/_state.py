@@ -20,25 +20,36 @@ LOG = '/var/log/ebpf_guard'
 
 
 class Place:
-    """The paths of one guard. Nothing is made by asking for them."""
+    """The paths of one guard. Nothing is made by asking for them.
+
+    `own` is the guard's own cgroup, `cgroup` the one that is guarded. An existing one is what `link` leads to.
+    """
 
     def __init__(self, name):
         self.name = name
-        self.cgroup = _cgroup.path_of(name)
-        self.desk = self.cgroup + _cgroup.AGENT
+        self.own = _cgroup.path_of(name)
+        self.desk = self.own + _cgroup.AGENT
         self.pins = os.path.join(BPFFS, 'ebpf_guard', name)
         self.run = os.path.join(RUN, name)
+        self.link = os.path.join(self.run, 'cgroup')
         self.launcher = os.path.join(self.run, 'launcher')
         self.doors = os.path.join(self.run, 'join')
         self.state = os.path.join(self.run, 'state.json')
         self.log = os.path.join(LOG, name + '.jsonl')
+
+    @property
+    def cgroup(self):
+        try:
+            return os.readlink(self.link)
+        except OSError:
+            return self.own
 
     def pin(self, name):
         return os.path.join(self.pins, name)
 
     def remains(self):
         """What of the guard exists on this host."""
-        return [path for path in (self.cgroup, self.desk, self.pins, self.run) if os.path.exists(path)]
+        return [path for path in (self.own, self.desk, self.pins, self.run) if os.path.exists(path)]
 
     def read(self):
         """The guard's memory; None where no guard was ever brought up completely."""
@@ -59,22 +70,43 @@ class Place:
         replace(self.state, json.dumps(state, indent=1), 0o600)
 
     def make_cgroups(self):
-        """The guard's and the agent's. No process may be above them, or no controller could be enabled for them."""
+        """The agent's, and the guard's own. No process may be above them, or no controller could be enabled for them."""
         home = _cgroup.home(self.name)
         started = not os.path.exists(home)
         if started:
-            _systemd.start(self.name)
-        _cgroup.make(self.cgroup)
+            _systemd.start(self.name, keeps=os.path.basename(self.cgroup))
         _cgroup.make(self.desk)
+        _cgroup.make(self.cgroup)
         for pid in _cgroup.pids(home) if started else ():
             _cgroup.enter(self.desk, pid)
 
-    def make_run(self):
-        """Make the run directory. The launcher must be executable, and many hosts mount /run noexec."""
+    @contextlib.contextmanager
+    def trial(self):
+        """The cgroup for a process that tries the guard out. An existing one may be no place for processes."""
+        if self.cgroup == self.own:
+            yield self.own
+            return
+        _cgroup.make(self._below)
+        try:
+            yield self._below
+        finally:
+            _cgroup.remove_alone(self._below)
+
+    @property
+    def _below(self):
+        return os.path.join(self.cgroup, 'ebpf_guard.' + self.name)
+
+    def make_run(self, cgroup=None):
+        """Make the run directory. The launcher must be executable, and many hosts mount /run noexec.
+
+        `cgroup`: an existing one, to be guarded in place of the guard's own.
+        """
         os.makedirs(RUN, mode=0o755, exist_ok=True)
         if os.statvfs(RUN).f_flag & os.ST_NOEXEC:
             _command.run('mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m,nosuid,nodev', 'ebpf_guard', RUN)
         os.makedirs(self.run, mode=0o755, exist_ok=True)
+        if cgroup and self.cgroup != cgroup:
+            os.symlink(cgroup, self.link)
 
     def make_pins(self):
         if not os.path.isdir(BPFFS):
@@ -85,11 +117,13 @@ class Place:
         os.makedirs(self.pins, mode=0o700, exist_ok=True)
 
     def remove_cgroups(self):
-        """The empty ones. What is left in them is moved out before."""
+        """The empty ones. What is left in them is moved out before. An existing one stays, as it was."""
+        if self.cgroup != self.own:
+            _cgroup.remove_alone(self._below)
         if _systemd.cgroup_of(self.name) and os.path.exists(_cgroup.home(self.name)):
             _systemd.stop(self.name)
         _cgroup.remove(self.desk)
-        _cgroup.remove(self.cgroup)
+        _cgroup.remove(self.own)
 
     def remove_pins(self):
         """End what the pins hold in the kernel."""

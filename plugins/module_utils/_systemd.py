@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _command
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 BOOTED = '/run/systemd/system'  # as in sd_booted(3)
 INIT_CGROUP = '/proc/1/cgroup'
@@ -36,10 +38,27 @@ def cgroup_of(name, booted=BOOTED, init=INIT_CGROUP):
     return ''
 
 
-def start(name):
-    """Returns when the process that sleeps is in the service's cgroup."""
+def slice_of_user(own='/proc/self/cgroup'):
+    """The cgroup of all sessions of the user in whose session this process is, below the cgroup2 mount."""
+    with open(own) as lines:
+        path = next((line[len('0::/'):] for line in lines.read().splitlines() if line.startswith('0::/')), '')
+    found = re.match(r'(.*/)?user\.slice/user-\d+\.slice(?=/)', path)
+    if not found:
+        raise GuardError('scope: user guards the sessions of the connecting user. On a host with systemd-logind and '
+                         'pam_systemd they are in a slice of their own; this one is in the cgroup /%s. Use scope: tasks.'
+                         % path)
+    return found.group()
+
+
+def start(name, keeps):
+    """Returns when the process that sleeps is in the service's cgroup.
+
+    `keeps`: the last part of the guarded cgroup's name. systemd ends a slice, and a user's seconds after the last
+    logout, when no unit wants it any more.
+    """
+    wanted = ['--property=%s=%s' % (how, keeps) for how in ('Wants', 'After') if keeps.endswith('.slice')]
     _command.run('systemd-run', '--quiet', '--collect', '--no-ask-password', '--unit=' + unit(name), '--slice=' + SLICE,
-                 "--description=Loopbreak's guard '%s'" % name, *('--property=' + one for one in PROPERTIES),
+                 "--description=Loopbreak's guard '%s'" % name, *('--property=' + one for one in PROPERTIES), *wanted,
                  'sleep', 'infinity')
 
 

@@ -61,19 +61,26 @@ options:
     choices: [monitor, enforce, drill]
   cgroup:
     description:
-      - An existing cgroup to guard in place of one of its own. This version refuses it.
+      - An existing cgroup to guard in place of one of its own, such as a service's or a container's, by its name below
+        the cgroup2 mount. What is in it, and what is started there, is guarded where it is. Nothing is moved, and
+        O(state=absent) leaves the cgroup as it was.
+      - There is no launcher then, so tasks stay outside unless they run there.
+      - Connections that were open before are left alone. A cgroup that is removed takes the guard's programs with it, as
+        a service's is when the service restarts. O(state=present) attaches them again, and the report tells of it.
     type: str
   scope:
     description:
       - What the guard applies to. V(tasks) is what enters through the launcher.
-      - V(user) is every session of the connecting user. This version refuses it.
+      - V(user) is every session of the connecting user, of everybody who is logged in as this user, also in later
+        logins. C(raw) and C(become) are guarded, too. There is no launcher then. Needs systemd-logind on the target, which
+        has the sessions of a user in a slice of their own.
     type: str
     choices: [tasks, user]
     default: tasks
   join_users:
     description:
       - The users whose tasks may enter the guard without being root.
-      - By default the connecting user.
+      - By default the connecting user. With O(cgroup) or O(scope=user) nobody has to join.
     type: list
     elements: str
   loader:
@@ -208,7 +215,9 @@ guard:
       type: str
       sample: /sys/fs/cgroup/system.slice/ebpf_guard-deploy.service/ebpf_guard/deploy
     launcher:
-      description: The program through which tasks enter, to be used as C(ansible_shell_executable).
+      description:
+        - The program through which tasks enter, to be used as C(ansible_shell_executable). Null with O(cgroup) and
+          O(scope=user).
       type: str
       sample: /run/ebpf_guard/deploy/launcher
     policy_sha256:
@@ -345,6 +354,13 @@ left_running:
   returned: when O(state=absent)
   type: list
   elements: dict
+refused:
+  description:
+    - Who tried to bring a process of somebody else into the guard, and could not. Each with C(time), C(uid), and C(pid),
+      C(owner) and C(command) of the process.
+  returned: when O(state=absent)
+  type: list
+  elements: dict
 repaired:
   description: What was broken and has been mended, a sentence each.
   returned: when O(state=present)
@@ -364,7 +380,7 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard, _ledger, _objects
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _ledger, _objects, _systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
 
@@ -379,13 +395,11 @@ def check_options(params):
     if not re.match(NAME, params['name']):
         raise GuardError("'%s' can't be a guard's name. Write lower case letters, digits, _ and -, 31 characters at "
                          'most.' % params['name'])
-    for option, refused, instead in (
-            ('cgroup', params['cgroup'], 'guard tasks through the launcher'),
-            ('scope', params['scope'] == 'user', 'use scope: tasks'),
-            ('loader', params['loader'] == 'bcc', 'use loader: libbpf, which needs no compiler on the host')):
-        if refused:
-            raise GuardError("This version of the collection can't do %s: %s; %s."
-                             % (option, params[option], instead))
+    if params['loader'] == 'bcc':
+        raise GuardError("This version of the collection can't do loader: bcc; use loader: libbpf, which needs no "
+                         'compiler on the host.')
+    if params['cgroup'] is not None and params['scope'] == 'user':
+        raise GuardError('cgroup and scope: user exclude each other: both say what is guarded.')
     if params['ttl'] < 0:
         raise GuardError('ttl: %d is no number of seconds. Write 0 for a guard that never ends by itself.'
                          % params['ttl'])
@@ -403,16 +417,24 @@ def joining_uids(wanted, connecting):
     return uids - {0}
 
 
+def guarded_cgroup(params):
+    """The path of the existing cgroup that is to be guarded; None where the guard has one of its own."""
+    if params['scope'] == 'user':
+        return _cgroup.existing(_systemd.slice_of_user())
+    return None if params['cgroup'] is None else _cgroup.existing(params['cgroup'])
+
+
 def request_of(params):
     if params['policy'] is None:
         raise GuardError('A guard needs a policy: give policy_file or policy.')
     policy = check(params['policy'])
     if params['mode']:
         policy = policy.with_mode(params['mode'])
+    cgroup = guarded_cgroup(params)
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
     return _guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
-                          uids=joining_uids(params['join_users'], connecting), shell=params['_shell'],
-                          objects=_objects.unpacked(params['_objects']))
+                          uids=set() if cgroup else joining_uids(params['join_users'], connecting),
+                          shell=params['_shell'], objects=_objects.unpacked(params['_objects']), cgroup=cgroup)
 
 
 def bring_up(module):

@@ -6,7 +6,7 @@
 
 """Last stage, reports to text: what the guards returned goes in, lines of at most 80 columns come out.
 
-A report is a mapping: host, name, mode, denied, observed, counters, left_running and faults as the module
+A report is a mapping: host, name, mode, denied, observed, counters, left_running, refused and faults as the module
 returned them, tasks (a list of Window), offset (target clock minus controller clock, seconds), outside (pairs
 of how and task). A line is a pair of tone (bad, warn, good, plain) and text. Knows nothing of Ansible.
 """
@@ -302,6 +302,12 @@ def block(report, show_observed, max_rows):
         lines.append(('warn', '  outside the guard (not watched, not stopped):'))
         lines += [detail(how if len(how) <= 8 else how + ':', task) for how, task in outside[:max_rows]]
         lines += left_out(len(outside) - max_rows)
+    refused = report.get('refused') or []
+    if refused:
+        lines.append(('warn', "  refused at the door (somebody else's process was to be brought in):"))
+        lines += [detail(f'uid {one["uid"]}', clip(f'pid {one["pid"]} of uid {one["owner"]}: {one["command"]}', ROOM))
+                  for one in refused[:max_rows]]
+        lines += left_out(len(refused) - max_rows)
     running = report.get('left_running') or []
     if running:
         lines.append(('warn', '  left running (moved out when the guard came down):'))

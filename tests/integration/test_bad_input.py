@@ -47,7 +47,8 @@ BAD_POLICIES = {
 BAD_OPTIONS = {
     "bcc": ({"loader": "bcc"}, ["loader: bcc", "loader: libbpf"]),
     "user scope": ({"scope": "user"}, ["scope: user", "scope: tasks"]),
-    "cgroup": ({"cgroup": "system.slice"}, ["cgroup: system.slice"]),
+    "cgroup and user scope": ({"cgroup": "service", "scope": "user"}, ["exclude each other"]),
+    "cgroup": ({"cgroup": "no/such"}, ["there is no cgroup /sys/fs/cgroup/unified/no/such"]),
     "name": ({"name": "../x"}, ["../x", "lower case"]),
     "ttl": ({"ttl": -1}, ["ttl: -1"]),
     "two policies": ({"policy_file": "x.yml"}, ["either policy_file or policy"]),

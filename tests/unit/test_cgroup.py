@@ -75,6 +75,37 @@ def test_paths():
     assert _cgroup.relative(REAL + '/ebpf_guard/deploy') == '/ebpf_guard/deploy'
 
 
+def test_a_cgroup_that_is_there(cgroup):
+    name = os.path.relpath(cgroup, REAL)
+    assert _cgroup.existing(name) == _cgroup.existing(name + '/') == cgroup
+
+
+@pytest.mark.parametrize('name, said', [
+    ('', 'the whole host'), ('/', 'the whole host'), ('.', 'without . or ..'), ('a/../..', 'without . or ..'),
+    ('a//b', 'no name of a cgroup'), (REAL, 'without a / at the front'), ('no/such', 'there is no cgroup'),
+    ('cgroup.procs', 'there is no cgroup')])
+def test_no_cgroup_that_could_be_guarded(name, said):
+    with pytest.raises(GuardError, match=said):
+        _cgroup.existing(name)
+
+
+@pytest.mark.parametrize('file, written, said', [('cgroup.freeze', '1', 'it is frozen'),
+                                                 ('cgroup.type', 'threaded', "of the type 'threaded'")])
+def test_a_cgroup_in_which_nothing_can_be_tried(cgroup, file, written, said):
+    path = cgroup + '/below'
+    _cgroup.make(path)
+    with open(os.path.join(path, file), 'w') as setting:
+        setting.write(written)
+    with pytest.raises(GuardError, match=said):
+        _cgroup.existing(os.path.relpath(path, REAL))
+
+
+@pytest.mark.parametrize('one, other, yes', [('/a/b', '/a/b', True), ('/a/b', '/a', True), ('/a', '/a/b', True),
+                                             ('/a/b', '/a/bc', False), ('/a/b', '/a/c', False)])
+def test_overlaps(one, other, yes):
+    assert _cgroup.overlap(one, other) == yes
+
+
 def test_a_cgroup_that_is_made_anew_is_another(cgroup):
     first = _cgroup.identity(cgroup)
     _cgroup.make(cgroup)

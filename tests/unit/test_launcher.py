@@ -151,7 +151,8 @@ def test_a_user_joins_through_the_own_door(place):
     os.close(door)
 
 
-@pytest.mark.parametrize('word', [b'1', b'junk', b'-1', b'0', b'99999999'])
-def test_a_door_moves_processes_of_its_user_only(place, word):
-    _agent._admit(place, word, NOBODY)
+@pytest.mark.parametrize('word, refused', [(b'1', (NOBODY, 1, 0)), (b'junk', None), (b'-1', None), (b'0', None),
+                                           (b'99999999', None)])
+def test_a_door_moves_processes_of_its_user_only(place, word, refused):
+    assert _agent._admit(place, word, NOBODY) == refused
     assert _cgroup.pids(place.cgroup) == []

@@ -254,6 +254,18 @@ def test_the_event_log(tmp_path):
     assert [os.stat(path).st_mode & 0o777 for path in (log, log.parent)] == [0o600, 0o700]
 
 
+def test_refusals_are_read_again_from_the_log(tmp_path):
+    log = str(tmp_path / 'deploy.jsonl')
+    assert _ledger.refusals(log, '') == []
+    _ledger.append_refusal(log, 'deploy', 1000, 17, 0, 'one')
+    _ledger.append_log(log, 'deploy', report(denied=[dict(denial(), mode='enforce', command='"event": "refused"')]))
+    since = _ledger.now()
+    _ledger.append_refusal(log, 'deploy', 1001, 18, 0, 'two --password=x')
+    [found] = _ledger.refusals(log, since)
+    assert found == {'time': found['time'], 'uid': 1001, 'pid': 18, 'owner': 0, 'command': 'two --password=********'}
+    assert [one['uid'] for one in _ledger.refusals(log, '')] == [1000, 1001]
+
+
 def test_a_full_log_is_put_aside_once(tmp_path):
     log = tmp_path / 'deploy.jsonl'
     for content in ('older', 'old'):

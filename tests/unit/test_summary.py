@@ -316,6 +316,7 @@ def test_rest_of_the_block():
     assert told(
         observed=[seen], show=True, counters={'lost': 1}, faults=['The link was replaced. ' * 4],
         left_running=[{'pid': 4711, 'command': 'sleep 9'}],
+        refused=[{'time': '', 'uid': 1001, 'pid': 1, 'owner': 0, 'command': '/sbin/init ' * 9}],
         outside=[('raw', 'Check'), ('delegated to localhost', 'Notify'), ('raw', 'Check')]) == [
             'GUARD deploy on web1 [enforce]: nothing denied',
             '  seen  10.0.0.1:80/tcp  mirror  2x  connect  wget wget wget wget wget wget wge…',
@@ -326,6 +327,8 @@ def test_rest_of_the_block():
             '  outside the guard (not watched, not stopped):',
             '    raw      Check',
             '    delegated to localhost: Notify',
+            "  refused at the door (somebody else's process was to be brought in):",
+            '    uid 1001 pid 1 of uid 0: /sbin/init /sbin/init /sbin/init /sbin/init /sbin/…',
             '  left running (moved out when the guard came down):',
             '    4711     sleep 9']
 
