@@ -10,7 +10,7 @@ import glob
 import os
 import time
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _secrets, _systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 PARENT = 'ebpf_guard'  # below the cgroup2 mount, or below the guard's service; one directory a guard
@@ -125,11 +125,13 @@ def is_guarded(pid):
 
 
 def command_of(pid):
+    """The command line as records have it: without secrets, and cut."""
     try:
         with open('/proc/%d/cmdline' % pid, 'rb') as content:
-            return content.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+            kept = content.read(_abi.ARGS)
     except OSError:
         return ''
+    return _secrets.shown(_secrets.arguments(kept), len(kept) == _abi.ARGS)
 
 
 def _ancestors(pid):
