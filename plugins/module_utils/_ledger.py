@@ -9,11 +9,11 @@ import datetime
 import ipaddress
 import json
 import os
-import re
 import socket
 import time
+import typing
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _classes, _names, _secrets
 
 MODES = {_abi.MODE_MONITOR: 'monitor', _abi.MODE_ENFORCE: 'enforce', _abi.MODE_DRILL: 'drill'}
 KINDS = {_abi.KIND_CONNECT: 'connect', _abi.KIND_SEND: 'send', _abi.KIND_DNS: 'dns', _abi.KIND_TLS: 'tls',
@@ -21,26 +21,19 @@ KINDS = {_abi.KIND_CONNECT: 'connect', _abi.KIND_SEND: 'send', _abi.KIND_DNS: 'd
 VERDICTS = {_abi.VERDICT_ALLOWED: 'allowed', _abi.VERDICT_DENIED: 'denied', _abi.VERDICT_WOULD_DENY: 'would_deny'}
 PROTOCOLS = {socket.IPPROTO_TCP: 'tcp', socket.IPPROTO_UDP: 'udp', socket.IPPROTO_ICMP: 'icmp',
              socket.IPPROTO_ICMPV6: 'icmpv6', 132: 'sctp'}
-NO_RULE = {'id': None, 'reason': None, 'owner': None, 'runbook': None, 'expected': False}
+NO_RULE = {'id': None, 'reason': None, 'owner': None, 'runbook': None, 'expected': False, 'paths': []}
 UNREADABLE = dict(NO_RULE, reason='it could not be read, so no rule could be asked')
 LOCKED = dict(NO_RULE, reason='the policy says lock: true, and this leads out of the guard')
 BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says default: deny')
 NO_PATH = 'a file that has no path here'  # it was removed, or is of another mount namespace
 REFUSED = 'refused'
-MASK = '********'
-SECRETS = (
-    (re.compile(r'(\b[a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]+@', re.I), r'\1:%s@' % MASK),
-    (re.compile(r'(\b(?:proxy-)?authorization:\s*(?:[a-z]+\s+)?)[^\s"\']+', re.I), r'\1' + MASK),
-    (re.compile(r'([\w-]*(?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|access[-_]?key)[\w-]*(?:=|\s+|:\s*))'
-                r'(?!-)[^\s"\'&]+', re.I), r'\1' + MASK),
-)
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; then the log is put aside, once
 
 
 def describe(rule):
     """What a record tells of its rule, for the guard's memory."""
     return {'id': rule.id, 'reason': rule.reason, 'owner': rule.owner, 'runbook': rule.runbook,
-            'expected': rule.expected}
+            'expected': rule.expected, 'paths': list(rule.paths)}
 
 
 def counters(totals):
@@ -97,11 +90,17 @@ class Reader:
                 'protocol': PROTOCOLS.get(endpoint.protocol, str(endpoint.protocol)), 'path': None}
 
     def _record(self, endpoint, value, rule, mode):
+        what = {'kind': KINDS[endpoint.kind], **self._what(endpoint, value)}
+        commands = _commands(value)
+        naming = _classes.naming(what, rule['paths'], [command.arguments for command in commands])
+        shown = [command.shown() for command in commands]
         return {
             'rule': rule['id'], 'reason': rule['reason'], 'owner': rule['owner'], 'runbook': rule['runbook'],
-            'expected': rule['expected'], 'kind': KINDS[endpoint.kind], **self._what(endpoint, value),
+            'expected': rule['expected'], 'kind': what['kind'],
+            'class': _classes.HIDDEN if naming is None else _classes.DIRECT, **what,
             'count': value.count, 'first_seen': self._time(value.first_seen), 'last_seen': self._time(value.last_seen),
-            'pid': value.pid, 'uid': value.uid, 'command': _command(value), 'ancestry': _ancestry(value), 'mode': mode,
+            'pid': value.pid, 'uid': value.uid, 'command': shown[0]['command'], 'ancestry': shown[1:],
+            'evidence': None if naming is None else shown[naming], 'mode': mode,
         }
 
 
@@ -142,20 +141,26 @@ def _is_expansion(record, domain, asked, domains):
                                           for other in domains if other != domain)
 
 
-def _command(value):
-    arguments = bytes(value.args[:value.args_length]).rstrip(b'\0').replace(b'\0', b' ').decode('utf-8', 'replace')
-    return masked(arguments) or _text(value.comm)
+class Command(typing.NamedTuple):
+    """A process of a record, with its command line as it was."""
+
+    pid: int
+    arguments: tuple
+    cut: bool
+
+    def shown(self):
+        return {'pid': self.pid, 'command': _secrets.shown(self.arguments, self.cut)}
 
 
-def masked(command):
-    """A command line without what looks like a secret in it."""
-    for secret, shown in SECRETS:
-        command = secret.sub(shown, command)
-    return command
+def _commands(value):
+    """The process, and those above it, nearest first."""
+    above = [Command(ancestor.pid, (_text(ancestor.comm),), False) for ancestor in value.ancestors if ancestor.pid]
+    return [Command(value.pid, _arguments(value), value.args_length == _abi.ARGS)] + above
 
 
-def _ancestry(value):
-    return [{'pid': ancestor.pid, 'command': _text(ancestor.comm)} for ancestor in value.ancestors if ancestor.pid]
+def _arguments(value):
+    arguments = _secrets.arguments(bytes(value.args[:value.args_length]))
+    return arguments if any(arguments) else (_text(value.comm),)
 
 
 def _text(comm):

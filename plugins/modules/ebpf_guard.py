@@ -283,6 +283,13 @@ denied:
         - V(exec) for the execution of a file, V(file) for any other use of one. It was opened, created, cut, removed,
           renamed or linked.
       type: str
+    class:
+      description:
+        - V(direct) when a command line names what was reached, that of the process or of one of those above it inside the
+          guard. V(hidden) when none does, so that a tool decided by itself.
+        - A host is named by its whole name, or by its address where no name was asked for or presented. A path by itself,
+          or by a directory on the way to it from where the rule begins.
+      type: str
     name:
       description:
         - The name that was asked for or presented. Where none was, the names that are known to lead to the address,
@@ -320,12 +327,19 @@ denied:
       description: The user of the process.
       type: int
     command:
-      description: The command line, its first 256 bytes.
+      description:
+        - The command line, its first 256 bytes. Secrets in it are masked with asterisks.
+        - V(hidden (no_log\)) when the task had C(no_log), and the callback of this collection is enabled.
       type: str
     ancestry:
       description: The processes above it that are inside the guard, nearest first, each with C(pid) and C(command).
       type: list
       elements: dict
+    evidence:
+      description:
+        - The process whose command line names what was reached, the nearest one, with C(pid) and C(command).
+        - Null when RV(denied[].class=hidden).
+      type: dict
     mode:
       description: The mode at that time.
       type: str

@@ -43,18 +43,25 @@ class Window(NamedTuple):
     idle: bool  # started nothing inside the guard: a task beside it is the likelier cause
 
 
-def task_at(stamp, windows, offset=0.0):
-    """Name the task that ran when the target's clock showed `stamp` (ISO 8601)."""
+def moment(stamp, offset=0.0):
+    """The controller's time when the target's clock showed `stamp` (ISO 8601); None of what is no time."""
     try:
         seen = datetime.fromisoformat(str(stamp).replace('Z', '+00:00'))
     except ValueError:
-        return UNKNOWN
+        return None
     if seen.tzinfo is None:
         seen = seen.replace(tzinfo=timezone.utc)
-    moment = seen.timestamp() - (offset if abs(offset) >= SLACK else 0.0)
+    return seen.timestamp() - (offset if abs(offset) >= SLACK else 0.0)
+
+
+def task_at(stamp, windows, offset=0.0):
+    """Name the task that ran when the target's clock showed `stamp`."""
+    seen = moment(stamp, offset)
+    if seen is None:
+        return UNKNOWN
 
     def distance(window):
-        gap = max(window.start - moment, moment - window.end, 0.0)
+        gap = max(window.start - seen, seen - window.end, 0.0)
         if window.idle:
             return math.inf if gap else SLACK
         return gap
@@ -153,7 +160,7 @@ def merge(records):
     merged = {}
     for record in records:
         key = (known_name(record) or endpoint(record),
-               *map(record.get, ('rule', 'kind', 'command', 'expected', 'mode')))
+               *map(record.get, ('rule', 'kind', 'class', 'command', 'expected', 'mode')))
         first = record.get('first_seen') or ''
         last = record.get('last_seen') or first
         row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last,
@@ -206,6 +213,16 @@ def wrapped(label, text):
     return [detail('' if number else label, part) for number, part in enumerate(textwrap.wrap(text, ROOM))]
 
 
+def evidence(row):
+    """What makes the access a direct or a hidden one."""
+    naming = row.get('evidence')
+    if not naming:
+        return 'no command line names it'
+    if naming['pid'] == row.get('pid'):
+        return 'its command line names it'
+    return 'named by ' + clean(spoken(naming['command']))
+
+
 def row_lines(row, report):
     """Tell one denial: what, why, during which task, by whom, and who to ask."""
     tone, word = verdict(row, report['mode'])
@@ -231,6 +248,8 @@ def row_lines(row, report):
         lines.append(detail('until', last_task))
     if row.get('command'):
         lines.append(detail('command', clip(spoken(row['command']), ROOM)))
+    if row.get('class'):
+        lines += wrapped('evidence', evidence(row))
     parents = [clip(short(parent.get('command') or ''), 24) for parent in row.get('ancestry') or []]
     if parents:
         lines.append(detail('ancestry', clip(' < '.join(parents), ROOM)))

@@ -114,8 +114,9 @@ def test_the_whole_record(guards):
     assert before - margin <= first <= last <= after + margin
     assert record == {
         'rule': 'net', 'reason': 'a test', 'owner': None, 'runbook': None, 'expected': False, 'kind': 'connect',
-        'name': None, 'address': DENIED, 'port': 443, 'protocol': 'udp', 'path': None, 'count': 1, 'pid': pid,
-        'uid': 65534, 'command': ' '.join(arguments), 'ancestry': [], 'mode': 'enforce'}
+        'class': 'direct', 'name': None, 'address': DENIED, 'port': 443, 'protocol': 'udp', 'path': None, 'count': 1,
+        'pid': pid, 'uid': 65534, 'command': ' '.join(arguments), 'ancestry': [],
+        'evidence': {'pid': pid, 'command': ' '.join(arguments)}, 'mode': 'enforce'}
 
 
 def test_first_and_last_are_apart(guards):

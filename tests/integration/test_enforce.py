@@ -27,7 +27,7 @@ def test_denied_addresses_fail_at_once_and_others_work(controller, fleet):
         assert reached[address]["errno"] == 0, run
     assert fleet.log("github.com") == []
     run.said("failed=1", "GUARD deploy on web1 [enforce]: 3 accesses denied", "DENIED  192.0.2.10:80/tcp",
-             "DENIED  [2001:db8:2::10]:80/tcp", "1x  connect  (rule github)", f"why      {REASON}", "owner    db-team",
+             "DENIED  [2001:db8:2::10]:80/tcp", "1x  direct connect  (rule github)", f"why      {REASON}", "owner    db-team",
              "Reach 192.0.2.10 by tcp (", "command  /usr/bin/python3 reach.py tcp 192.0.2.10 80", "exit status 2")
 
 
@@ -112,7 +112,7 @@ def test_exact_names_are_resolved_on_the_target(controller, fleet):
     named["deny"][0] = {"id": "github", "reason": REASON, "hosts": ["GitHub.com."]}
     by_address = "curl -sS http://192.0.2.10/ 'http://[2001:db8:2::10]/' || true"
     run = controller.guarded([{"name": "By address", "ansible.builtin.shell": by_address}], policy=named)
-    run.ended(2).said("192.0.2.10:80/tcp  github.com  2x  connect  (rule github)", "also     [2001:db8:2::10]:80/tcp")
+    run.ended(2).said("192.0.2.10:80/tcp  github.com  2x  direct connect  (rule github)", "also     [2001:db8:2::10]:80/tcp")
     assert fleet.log("github.com") == []
 
 

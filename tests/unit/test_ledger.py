@@ -56,9 +56,11 @@ def test_a_whole_denial():
         assert abs(seconds - boot - second) < 0.5
     assert record == {
         'rule': 'github', 'reason': 'it runs on this', 'owner': 'db-team', 'runbook': 'https://wiki.example/x',
-        'expected': True, 'kind': 'connect', 'name': 'github.com, www.github.com', 'address': '198.51.100.1',
-        'port': 443, 'protocol': 'tcp', 'path': None, 'count': 3, 'pid': 42, 'uid': 1000, 'command': 'curl https://github.com',
-        'ancestry': [{'pid': 7, 'command': 'sh'}, {'pid': 5, 'command': 'deploy.sh'}], 'mode': 'enforce'}
+        'expected': True, 'kind': 'connect', 'class': 'direct', 'name': 'github.com, www.github.com',
+        'address': '198.51.100.1', 'port': 443, 'protocol': 'tcp', 'path': None, 'count': 3, 'pid': 42, 'uid': 1000,
+        'command': 'curl https://github.com',
+        'ancestry': [{'pid': 7, 'command': 'sh'}, {'pid': 5, 'command': 'deploy.sh'}],
+        'evidence': {'pid': 42, 'command': 'curl https://github.com'}, 'mode': 'enforce'}
 
 
 @pytest.mark.parametrize('rule, told', [
@@ -92,6 +94,23 @@ def test_endpoints(endpoint, told):
     (b'\xc3\xb6\0\xff\0', b'x', '\xf6 \ufffd'), (b'x' * _abi.ARGS, b'x', 'x' * _abi.ARGS), (b'', b'\xff', '\ufffd')])
 def test_command_lines(args, comm, command):
     assert denial(args=args, comm=comm)['command'] == command
+
+
+@pytest.mark.parametrize('args, command, evidence', [
+    (b'curl\0-u\0bob:hunter2\0https://github.com/?token=x\0', 'curl -u bob:******** https://github.com/?token=********', True),
+    (b'sh\0-c\0TOKEN=hunter2 ./update\0', 'sh -c TOKEN=******** ./update', False),
+    (b'tool\0https://github.com/x\0--token=github.com\0', 'tool https://github.com/x --token=********', True),
+    (b'x' * (_abi.ARGS - 12) + b'\0ghp_hunter2', 'x' * (_abi.ARGS - 12) + ' ghp_********', False)])
+def test_secrets_are_masked_and_classes_are_told_by_the_line_as_it_was(args, command, evidence):
+    record = denial(args=args)
+    assert (record['command'], record['class']) == (command, 'direct' if evidence else 'hidden')
+    assert record['evidence'] == ({'pid': 42, 'command': command} if evidence else None)
+    assert 'hunter2' not in json.dumps(record)
+
+
+def test_a_parent_may_name_it():
+    record = denial(args=b'./update\0', ancestors=((7, b'sh'), (5, b'github.com')))
+    assert (record['class'], record['evidence']) == ('direct', {'pid': 5, 'command': 'github.com'})
 
 
 def test_ancestors_end_where_none_was_recorded():

@@ -18,6 +18,8 @@ RECORD = dict(
     kind='connect', name='github.com', address='192.0.2.10', port=443, protocol='tcp', count=1,
     first_seen='1970-01-01T00:01:40.000000+00:00', last_seen='1970-01-01T00:01:40.000000+00:00',
     pid=7, uid=0, command='curl https://github.com', ancestry=[], mode='enforce')
+DIRECT = {'class': 'direct', 'evidence': {'pid': 7, 'command': 'curl github.com'}}
+HIDDEN = {'class': 'hidden', 'evidence': None}
 WINDOWS = [
     _summary.Window(90, 99, 'before', False),
     _summary.Window(99, 99.95, 'include', True),
@@ -173,11 +175,11 @@ def test_questions_for_a_name_are_one_row():
 
 
 def test_a_presented_name_is_told_with_the_addresses():
-    lines = told(record(kind='tls', **{'class': 'hidden'}), record(kind='tls', address='2001:db8::1'),
+    lines = told(record(kind='tls', **HIDDEN), record(kind='tls', address='2001:db8::1', **HIDDEN),
                  record(kind='http', address='203.0.113.70', port=3128))
     assert lines[1:3] == ['  DENIED  github.com:443/tcp (TLS)  2x  hidden  (rule github)',
                           '    at       192.0.2.10:443/tcp, [2001:db8::1]:443/tcp']
-    assert lines[7:9] == ['  DENIED  github.com:3128/tcp (HTTP)  1x  (rule github)',
+    assert lines[8:10] == ['  DENIED  github.com:3128/tcp (HTTP)  1x  (rule github)',
                           '    at       203.0.113.70:3128/tcp']
 
 
@@ -284,8 +286,29 @@ def test_long_and_hostile_texts_stay_in_their_line():
     assert all(len(line) <= 80 for line in lines[2:])
 
 
-def test_class_is_named_when_known():
-    assert '1x  hidden connect  (rule github)' in told(record(**{'class': 'hidden'}))[1]
+BY_A_PARENT = {'class': 'direct', 'evidence': {'pid': 5, 'command': '/bin/sh -c ./update %s' % ('https://github.com/x ' * 4)}}
+# class and evidence of a record, how the class and how the evidence is told
+CLASSES = [
+    ('the process itself', DIRECT, 'direct connect', ['    evidence its command line names it']),
+    ('a parent, whole', BY_A_PARENT, 'direct connect', [
+        '    evidence named by /bin/sh -c ./update https://github.com/x',
+        '             https://github.com/x https://github.com/x https://github.com/x']),
+    ('none', HIDDEN, 'hidden connect', ['    evidence no command line names it']),
+    ('not known', {}, 'connect', [])]
+
+
+@pytest.mark.parametrize('changes, shown, lines', **table(CLASSES))
+def test_the_class_and_its_evidence(changes, shown, lines):
+    head, *details = told(record(**changes))[1:]
+    assert f'1x  {shown}  (rule github)' in head
+    assert details == DETAILS[:3] + lines + DETAILS[3:]
+
+
+def test_rows_of_different_classes_stay_apart():
+    lines = told(record(**DIRECT), record(**HIDDEN), record(**dict(DIRECT, pid=9)), record(**dict(HIDDEN, command='x')))
+    assert [line.split('  ')[3:] for line in lines if line.startswith('  DENIED')] == [
+        ['github.com', '2x', 'direct connect', '(rule github)'], ['github.com', '1x', 'hidden connect', '(rule github)'],
+        ['github.com', '1x', 'hidden connect', '(rule github)']]
 
 
 # name, mode, counters, denials known, outcome of those without a record
