@@ -1,13 +1,17 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of M(loopbreak.deploy.ebpf_guard_info): sends the BPF objects along where they are to be tried."""
+"""The controller's half of M(loopbreak.deploy.ebpf_guard_info).
+
+Sends the BPF objects along where they are to be tried, and hides the commands of tasks with no_log.
+"""
 
 from __future__ import annotations
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _objects
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log
 
 
 class ActionModule(ActionBase):
@@ -22,4 +26,6 @@ class ActionModule(ActionBase):
             arguments['_objects'] = _objects.packed()
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments,
                                            task_vars=task_vars, wrap_async=self._task.async_val))
+        for guard in result.get('guards') or []:
+            _no_log.conceal(self._task.delegate_to or (task_vars or {}).get('inventory_hostname'), guard, None)
         return result

@@ -14,6 +14,7 @@ author:
 description:
   - When a guard of M(loopbreak.deploy.ebpf_guard) comes down on a host, prints what it denied there,
     in which task, by which command, for which reason, and which tasks ran outside it.
+  - Hides the commands of tasks with C(no_log), here and in the results of the modules of this collection.
   - At the end of the run prints one table of all guards, the distinct endpoints of all hosts, and the guards
     that were brought up and never taken down.
   - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
@@ -72,17 +73,19 @@ EXAMPLES = r'''
 # What it prints when the guard on web1 comes down:
 #
 # GUARD deploy on web1 [enforce]: 5 accesses denied
-#   DENIED  github.com (DNS question)  4x  (rule github)
+#   DENIED  github.com (DNS question)  4x  direct  (rule github)
 #     why      github.com runs on the database that this play deploys
 #     task     mysql : Install the tool (roles/mysql/tasks/main.yml:12)
 #     command  curl -fsS https://github.com/install.sh
+#     evidence its command line names it
 #     ancestry sh deploy.sh < python3
 #     owner    db-team   runbook https://wiki.example/no-github-in-deploys
-#   DENIED  github.com:3128/tcp (HTTP)  1x  (rule github)
+#   DENIED  github.com:3128/tcp (HTTP)  1x  hidden  (rule github)
 #     at       203.0.113.70:3128/tcp
 #     why      github.com runs on the database that this play deploys
 #     task     mysql : Fetch the schema (roles/mysql/tasks/main.yml:20)
-#     command  curl -fsS -x http://proxy:3128 https://github.com/schema.sql
+#     command  schema-tool --proxy http://proxy:3128 migrate
+#     evidence no command line names it
 #     ancestry sh deploy.sh < python3
 #     owner    db-team   runbook https://wiki.example/no-github-in-deploys
 #   outside the guard (not watched, not stopped):
@@ -101,7 +104,7 @@ from ansible import context
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _summary
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _summary
 
 OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
@@ -244,8 +247,11 @@ class CallbackModule(CallbackBase):
             if task.check_mode is not True:
                 self._guarded(task.delegate_to or host, task, _part(result, 'result'), failed)
         elif self._up:
-            facts = _part(result, 'result').get('ansible_facts') or {}
-            self._note_task(_part(result, 'host'), task, facts, start or end, end)
+            data = _part(result, 'result')
+            if task.no_log is True or 'censored' in data:
+                for place in {host, task.delegate_to or host}:
+                    _no_log.note(place, task, start or end, end)
+            self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
 
     def _note_task(self, host, task, facts, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
