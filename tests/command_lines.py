@@ -124,8 +124,9 @@ tool eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.*
 tool hvs.*abcdefgh
 tool AIza*0123456789abcdefghij
 notify https://hooks.slack.com/services/T00000000/B00000000/*
+tool LONG --token *
 chef-client --key '-----BEGIN RSA PRIVATE KEY----- * -----END RSA PRIVATE KEY-----'
-"""
+""".replace("LONG", "long-" * 46)  # the kernel's cut goes through its secret
 
 ORDINARY = r"""
 git push -p
@@ -186,7 +187,8 @@ sed -i 's/a=b/c=d/' /etc/app.conf
 tool 6ba7b810-9dad-11d1-80b4-00c04fd430c8 2001:db8::1 192.0.2.10:443 user:group
 npm_config_registry=x npm install
 tool --pass-through --two-factor --bypass
-"""
+tool LONG
+""".replace("LONG", "long words " * 30)
 
 
 def with_secrets():

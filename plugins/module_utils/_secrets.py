@@ -145,61 +145,58 @@ def shown(arguments, cut=False):
 
 @functools.lru_cache(maxsize=4096)
 def masked(arguments, cut=False):
-    told, programs, after, previous = [], [], None, ''
+    """The arguments of a command, a tuple, without the secrets in them. `cut`: the last one may have gone on."""
+    told, program, previous, announced = [], None, '', None
     for number, argument in enumerate(arguments):
-        ends = cut and number == len(arguments) - 1
-        if after is not None and not (argument.startswith('-') and after != ':'):
-            told.append(_behind(argument, after))
-            after = None
+        glued = _glued(argument, program)
+        if announced is not None and not (argument.startswith('-') and announced != ':'):
+            told.append(_behind(argument, announced))
+            announced = None
+        elif glued:
+            told.append(argument[:glued[0]] + _behind(argument[glued[0]:], glued[1]))
+            announced = None
         else:
-            after = None
-            hidden = _option(argument, programs)
-            if hidden is not None:
-                told.append(argument[:hidden[0]] + _behind(argument[hidden[0]:], hidden[1]))
-            else:
-                told.append(_argument(argument, SCRIPT.fullmatch(previous), ends))
-                after = _announced(argument, previous, programs)
-        program = _program(argument)
-        if number == 0 or not argument.startswith('-') and not NO_WRAPPERS.intersection(programs):
-            programs = [program] if program in OPTIONS or program in NO_WRAPPERS or not programs else programs
+            told.append(_argument(argument, SCRIPT.fullmatch(previous), cut and number == len(arguments) - 1))
+            announced = _announced(argument, previous, program)
+        name = _base(argument)
+        if program is None or program not in NO_WRAPPERS and (name in OPTIONS or name in NO_WRAPPERS):
+            program = name  # the first word; later ones are what it starts, as `sudo` and `docker exec` do
         previous = argument
     return tuple(told)
 
 
-def _program(argument):
-    return argument.rpartition('/')[2]
+def _base(path):
+    return path.rpartition('/')[2]
 
 
 def _behind(value, separator):
     """The value of an option: all of it is secret, or what follows the first separator, if there is one."""
-    before, found, secret = value.partition(separator) if separator else ('', '', value)
     if not separator:
         return value if HARMLESS.match(value) else MASK
-    return before + found + MASK if secret else value
+    before, _found, secret = value.partition(separator)
+    return before + separator + MASK if secret else value
 
 
-def _option(argument, programs):
-    """(where the secret begins in this word, by which separator), of an option that has it in the same word."""
-    for program in programs:
-        for letters, where, separator in OPTIONS.get(program, ()):
-            found = letters.match(argument)
-            if found and 'same' in where and len(argument) > found.end():
-                return found.end(), separator
-        name, equals, _value = argument.partition('=')
-        if equals and program in WITH_LONG_PAIRS and name in LONG_PAIRS:
-            return len(name) + 1, LONG_PAIRS[name]
+def _glued(argument, program):
+    """Of an option with its value in the same word: where that begins, and behind which separator it is secret."""
+    for letters, where, separator in OPTIONS.get(program, ()):
+        found = letters.match(argument)
+        if found and 'same' in where and len(argument) > found.end():
+            return found.end(), separator
+    name, equals, _value = argument.partition('=')
+    if equals and program in WITH_LONG_PAIRS and name in LONG_PAIRS:
+        return len(name) + 1, LONG_PAIRS[name]
     return None
 
 
-def _announced(argument, previous, programs):
+def _announced(argument, previous, program):
     """What the next word is: None, no secret; '', a secret; else one behind that separator."""
-    for program in programs:
-        for letters, where, separator in OPTIONS.get(program, ()):
-            if 'next' in where and letters.fullmatch(argument):
-                return separator
-        if program in WITH_LONG_PAIRS and argument in LONG_PAIRS:
-            return LONG_PAIRS[argument]
-    if (_program(previous), argument) in POSITIONAL or previous == 'set' and names_secret(argument):
+    for letters, where, separator in OPTIONS.get(program, ()):
+        if 'next' in where and letters.fullmatch(argument):
+            return separator
+    if program in WITH_LONG_PAIRS and argument in LONG_PAIRS:
+        return LONG_PAIRS[argument]
+    if (_base(previous), argument) in POSITIONAL or previous == 'set' and names_secret(argument):
         return ''
     option = re.fullmatch(r'--?([A-Za-z][\w.-]+)', argument)  # with -pass numbers are given, and openssl's pass:...
     return '' if option and argument != '-pass' and names_secret(option.group(1)) else None
@@ -225,8 +222,8 @@ def _argument(argument, is_script, cut):
 
 
 def _text(text, cut):
-    for form, shown in FORMS + (CUT_FORMS if cut else ()):
-        text = form.sub(shown, text)
+    for form, replacement in FORMS + (CUT_FORMS if cut else ()):
+        text = form.sub(replacement, text)
     text = TOKEN.sub(_token, text)
     text = CUT_TOKEN.sub(_token, text) if cut else text
     text = QUERY.sub(_in_query, text)
@@ -251,10 +248,11 @@ def _assigned(found):
 
 
 def _is_prose(found):
-    """`rotate the token: it is old`, unlike a line of YAML, and what is in braces."""
-    return (found.group('mark').endswith(' ') and found.group('name').islower() and found.group('name').isalpha()
-            and re.search(r'[^\s"\'{].*\Z', found.string[:found.start()]) is not None
-            and '{' not in found.string[:found.start()] and found.group('value')[0] not in '"\'')
+    """`rotate the token: it is old`, unlike a line of YAML, and what is in braces or in quotes."""
+    before = found.string[:found.start()]
+    return (found.group('mark') == ': ' and found.group('name').isalpha() and found.group('name').islower()
+            and found.group('value')[0] not in '"\'' and '{' not in before
+            and before.rpartition('\n')[2].strip(' \t"\'') != '')
 
 
 def _script(text, cut):
@@ -266,8 +264,8 @@ def _script(text, cut):
         elif found.group('end'):
             edits += _edits(words, False)
             words = []
-    for start, end, shown in reversed(edits + _edits(words, cut)):
-        text = text[:start] + shown + text[end:]
+    for start, end, word in reversed(edits + _edits(words, cut)):
+        text = text[:start] + word + text[end:]
     return text
 
 
@@ -275,8 +273,8 @@ def _edits(words, cut):
     meant = tuple(_unquoted(word.group()) for word in words)
     if len(meant) == 1 and meant[0] == words[0].string:
         return []
-    return [(word.start(), word.end(), _quoted(shown, word.group()))
-            for word, plain, shown in zip(words, meant, masked(meant, cut)) if plain != shown]
+    return [(word.start(), word.end(), _quoted(told, word.group()))
+            for word, plain, told in zip(words, meant, masked(meant, cut)) if plain != told]
 
 
 def _unquoted(word):
