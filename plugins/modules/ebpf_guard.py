@@ -364,7 +364,9 @@ counters:
   returned: always
   type: dict
 left_running:
-  description: The processes that were still inside and now go on outside, each with C(pid) and C(command).
+  description:
+    - The processes that were still inside and now go on outside, each with C(pid) and C(command). Secrets in command
+      lines are masked.
   returned: when O(state=absent)
   type: list
   elements: dict
