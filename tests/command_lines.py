@@ -103,6 +103,9 @@ git -c http.extraHeader='Authorization: Basic *' fetch
 pip install --index-url https://__token__:*@pypi.example/simple tool
 npm config set //registry.example/:_authToken=*
 npm publish --//registry.example/:_authToken=npm_*0123456789abcdefghij
+npm publish --//registry.example/:_authToken *
+ssh-keygen -q -t ed25519 -N * -f key
+mosquitto_pub -h mq -u app -P * -t x -m y
 twine upload -u __token__ -p pypi-AgEI* dist/x
 curl 'https://api.example/x?token=*&page=2'
 curl 'https://api.example/x?page=2&access_token=*'

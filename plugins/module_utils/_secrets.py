@@ -55,7 +55,9 @@ for _programs, _letters, _flags, _where, _separator in (
         ('ldappasswd', 'was', 'CMNnvxZ', EITHER, ''),
         ('mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat', 'p', '', EITHER, ''),
         ('login', 'p', '', EITHER, ''),  # docker login, az acr login, oc login, helm registry login
-        ('twine', 'p', '', NEXT, ''),
+        ('twine cqlsh', 'p', '', NEXT, ''),
+        ('ssh-keygen', 'NP', 'cpqy', EITHER, ''),
+        ('mosquitto_pub mosquitto_sub mosquitto_rr', 'P', '', EITHER, ''),
         ('sqlcmd bcp', 'P', '', EITHER, ''),
         ('zip unzip ipmitool', 'P', 'bjloqrv', EITHER, ''),
         ('openssl', 'kK', '', NEXT, ''),
@@ -198,7 +200,7 @@ def _announced(argument, previous, program):
         return LONG_PAIRS[argument]
     if (_base(previous), argument) in POSITIONAL or previous == 'set' and names_secret(argument):
         return ''
-    option = re.fullmatch(r'--?([A-Za-z][\w.-]+)', argument)  # with -pass numbers are given, and openssl's pass:...
+    option = re.fullmatch(r'--?([A-Za-z/][\w.:/-]+)', argument)  # with -pass numbers are given, and openssl's pass:...
     return '' if option and argument != '-pass' and names_secret(option.group(1)) else None
 
 
