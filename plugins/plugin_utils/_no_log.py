@@ -44,7 +44,7 @@ def conceal(host, report, offset):
 
 
 def _began_in(record, spans, offset):
-    moment = None if offset is None else _summary.moment(record['first_seen'], offset)
+    moment = None if offset is None else _summary.moment_of(record['first_seen'], offset)
     if moment is None:
         return True
     margin = _summary.SLACK if abs(offset) < _summary.SLACK else _summary.NEAR  # clocks are compared only roughly

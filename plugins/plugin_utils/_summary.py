@@ -43,8 +43,8 @@ class Window(NamedTuple):
     idle: bool  # started nothing inside the guard: a task beside it is the likelier cause
 
 
-def moment(stamp, offset=0.0):
-    """The controller's time when the target's clock showed `stamp` (ISO 8601); None of what is no time."""
+def moment_of(stamp, offset):
+    """When the target's clock showed `stamp` (ISO 8601), on the controller's. None where that is no moment."""
     try:
         seen = datetime.fromisoformat(str(stamp).replace('Z', '+00:00'))
     except ValueError:
@@ -56,12 +56,12 @@ def moment(stamp, offset=0.0):
 
 def task_at(stamp, windows, offset=0.0):
     """Name the task that ran when the target's clock showed `stamp`."""
-    seen = moment(stamp, offset)
-    if seen is None:
+    moment = moment_of(stamp, offset)
+    if moment is None:
         return UNKNOWN
 
     def distance(window):
-        gap = max(window.start - seen, seen - window.end, 0.0)
+        gap = max(window.start - moment, moment - window.end, 0.0)
         if window.idle:
             return math.inf if gap else SLACK
         return gap

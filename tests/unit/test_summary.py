@@ -180,7 +180,7 @@ def test_a_presented_name_is_told_with_the_addresses():
     assert lines[1:3] == ['  DENIED  github.com:443/tcp (TLS)  2x  hidden  (rule github)',
                           '    at       192.0.2.10:443/tcp, [2001:db8::1]:443/tcp']
     assert lines[8:10] == ['  DENIED  github.com:3128/tcp (HTTP)  1x  (rule github)',
-                          '    at       203.0.113.70:3128/tcp']
+                           '    at       203.0.113.70:3128/tcp']
 
 
 def test_files_are_told_by_their_path():
