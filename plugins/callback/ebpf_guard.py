@@ -249,8 +249,7 @@ class CallbackModule(CallbackBase):
         elif self._up:
             data = _part(result, 'result')
             if task.no_log is True or 'censored' in data:
-                for place in {host, task.delegate_to or host}:
-                    _no_log.note(place, task, start or end, end)
+                _no_log.note(task.delegate_to or host, task, start or end, end)
             self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
 
     def _note_task(self, host, task, facts, start, end):
