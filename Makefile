@@ -15,7 +15,7 @@ CLANG := clang-14
 # the map of prefixes keeps the place of the checkout out of the object: every machine makes the same bytes
 CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -Wextra -Wno-unused-parameter -Werror -I/usr/include/$(shell uname -m)-linux-gnu
 # what the collection is made of: a change in it makes a new artifact
-CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks meta bpf docs changelogs galaxy.yml \
+CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
 .PHONY: help demo test unit kernel integration kernels vm quality lint bench bpf dist clean

@@ -9,6 +9,7 @@ the commands of tasks with no_log.
 
 from __future__ import annotations
 
+import os
 import time
 
 from ansible.errors import AnsibleError
@@ -64,8 +65,10 @@ class ActionModule(ActionBase):
         try:
             path = self._find_needle('files', path)
         except AnsibleError:
-            raise GuardError("There is no policy file '%s' on the controller. A relative path is looked up in files/ of "
-                             'the role, then beside the playbook.' % path)
+            if not os.path.isfile(path):
+                raise GuardError("There is no policy file '%s' on the controller. A relative path is looked up in files/ "
+                                 'of the role, then beside the playbook, then in the working directory.' % path)
+            path = os.path.abspath(path)  # beside a playbook of a collection nobody has policies
         try:
             plain = self._loader.get_real_file(path)
             with open(plain, encoding='utf-8') as content:

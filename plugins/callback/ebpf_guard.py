@@ -20,6 +20,8 @@ description:
   - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
     expect, or when the report of a guard never came. So an error that a script swallows, a rescued task or
     C(meta, end_host) can't hide a denial.
+  - For the playbook C(loopbreak.deploy.run) prints the command's output as it was, and ends the run with the command's
+    exit status where nothing else ends it. Of several hosts, the highest exit status counts.
   - This exit happens before callbacks that are listed later see the end of the run. List this one last.
 requirements:
   - enable in configuration
@@ -57,6 +59,16 @@ options:
         key: max_rows
     env:
       - name: EBPF_GUARD_MAX_ROWS
+  command_stdout:
+    description:
+      - A file that gets what the command of C(loopbreak.deploy.run) wrote to its standard output, byte for byte,
+        in place of the terminal.
+    type: path
+    ini:
+      - section: callback_ebpf_guard
+        key: command_stdout
+    env:
+      - name: EBPF_GUARD_COMMAND_STDOUT
 seealso:
   - plugin: loopbreak.deploy.ebpf_guard
     plugin_type: module
@@ -101,10 +113,11 @@ from dataclasses import dataclass, field
 
 from ansible import constants as C
 from ansible import context
+from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _summary
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _command, _no_log, _summary
 
 OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
@@ -151,10 +164,10 @@ def _action(task):
 
 
 def _describe(task):
-    """Name a task with its role and the place where it is written; a task of our role needs neither."""
+    """Name a task with its role and the place where it is written; a task of our own needs neither."""
     path, name = task.get_path() or '', _summary.clean(task.get_name())
     name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
-    if OUR_TASKS in path:
+    if OUR_TASKS in path or _command.PLAYBOOK in path:
         return name
     here = os.path.join(os.getcwd(), '')
     path = path[len(here):] if path.startswith(here) else path
@@ -183,11 +196,12 @@ class CallbackModule(CallbackBase):
 
     def __init__(self):
         super().__init__()
-        self._fail, self._observed, self._max_rows = True, False, 20
+        self._fail, self._observed, self._max_rows, self._stdout = True, False, 20, None
         self._up = {}  # host -> {guard's name: Bracket}
         self._starts = {}  # (host, task's uuid) -> controller time
         self._faults = []
         self._fleet = _summary.Fleet()
+        self._commands = _command.Commands()
         self._play = None
         self._adhoc = False
         self._playbooks = 0
@@ -204,6 +218,7 @@ class CallbackModule(CallbackBase):
         super().set_options(*args, **kwargs)
         self._fail, self._observed = self.get_option('fail'), self.get_option('observed')
         self._max_rows = max(0, self.get_option('max_rows'))
+        self._stdout = self.get_option('command_stdout')
 
     @_kept
     def v2_playbook_on_start(self, playbook):
@@ -247,10 +262,12 @@ class CallbackModule(CallbackBase):
             if task.check_mode is not True:
                 self._guarded(task.delegate_to or host, task, _part(result, 'result'), failed)
         elif self._up:
-            data = _part(result, 'result')
+        data = _part(result, 'result')
             if task.no_log is True or 'censored' in data:
                 _no_log.note(task.delegate_to or host, task, start or end, end)
             self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
+        if _command.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
+            self._command_ended(host, _part(result, 'result'))
 
     def _note_task(self, host, task, facts, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
@@ -341,6 +358,23 @@ class CallbackModule(CallbackBase):
             self._fleet.note(host, name, bracket.mode, 'no_log', len(set(bracket.outside)))
             self._print([('warn', f'GUARD {name} on {host}: no_log hides the report in {_describe(task)}')])
 
+    def _command_ended(self, host, data):
+        status = _command.exit_status(data)
+        if status is None:
+            return
+        self._commands.ended[host] = status
+        self._print([self._commands.headline(host)])
+        if self._stdout:
+            with open(self._stdout, 'ab') as output:
+                output.write(to_bytes(data['stdout'], errors='surrogate_then_replace'))
+        else:
+            self._pass_on(data['stdout'])
+        self._pass_on(data['stderr'], stderr=True)
+
+    def _pass_on(self, text, stderr=False):
+        if text:
+            self._display.display(text if text.endswith('\n') else text + '\n', stderr=stderr, newline=False)
+
     def _miss(self, title, host, bracket, because):
         details = [('up since', bracket.brought_by)] if bracket.brought_by else []
         details.append(('because', because))
@@ -380,10 +414,16 @@ class CallbackModule(CallbackBase):
             ('guards were not whole on', self._fleet.broken_hosts()),
             ('reports are missing from', self._fleet.missing_hosts())) if hosts]
         reasons += [f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults]
-        self._fleet = _summary.Fleet()
+        status, hosts = self._commands.verdict(stats.failures, stats.dark)
+        self._fleet, self._commands = _summary.Fleet(), _command.Commands()
         if reasons and self._fail:
             # Whether the run would fail by itself can't be known here: `meta: clear_host_errors`
             # leaves failures in the statistics and exits with 0. So exit in any case.
-            self._print([('plain', ''), ('bad', f'{OURS}: exit status 2: {"; ".join(reasons)}')])
-            sys.stdout.flush()
-            raise SystemExit(2)
+            self._exit(2, '; '.join(reasons))
+        if status:
+            self._exit(status, f'that of the command on {", ".join(hosts)}')
+
+    def _exit(self, status, because):
+        self._print([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
+        sys.stdout.flush()
+        raise SystemExit(status)

@@ -49,7 +49,7 @@ options:
   policy_file:
     description:
       - A policy file on the controller, also one that is encrypted with Ansible Vault.
-      - A relative path is looked up as in M(ansible.builtin.copy).
+      - A relative path is looked up as in M(ansible.builtin.copy), and then in the working directory.
     type: path
   mode:
     description:

@@ -98,7 +98,8 @@ class Sandbox:
     def __init__(self, path):
         self.path = path
         home = path / 'collections' / 'ansible_collections' / 'loopbreak' / 'deploy'
-        for part in ('callback/ebpf_guard.py', 'plugin_utils/_no_log.py', 'plugin_utils/_summary.py',
+        for part in ('callback/ebpf_guard.py', 'plugin_utils/_command.py', 'plugin_utils/_no_log.py',
+                     'plugin_utils/_summary.py',
                      *(f'module_utils/_{name}.py' for name in ('abi', 'classes', 'ledger', 'names', 'secrets'))):
             (home / 'plugins' / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / 'plugins' / part, home / 'plugins' / part)
