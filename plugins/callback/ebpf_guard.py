@@ -16,7 +16,8 @@ description:
     in which task, by which command, for which reason, and which tasks ran outside it.
   - Hides the commands of tasks with C(no_log), here and in the results of the modules of this collection.
   - At the end of the run prints one table of all guards, the distinct endpoints of all hosts, and the guards
-    that were brought up and never taken down.
+    that were brought up and never taken down. Of what was tried where no rule allows it, prints the allow rules
+    that would let it pass, to be pasted into the policy.
   - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
     expect, or when the report of a guard never came. So an error that a script swallows, a rescued task or
     C(meta, end_host) can't hide a denial.
@@ -117,7 +118,7 @@ from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _command, _no_log, _summary
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _allow, _command, _no_log, _summary
 
 OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
@@ -201,6 +202,7 @@ class CallbackModule(CallbackBase):
         self._starts = {}  # (host, task's uuid) -> controller time
         self._faults = []
         self._fleet = _summary.Fleet()
+        self._tried = _allow.Tried()
         self._commands = _command.Commands()
         self._play = None
         self._adhoc = False
@@ -262,7 +264,7 @@ class CallbackModule(CallbackBase):
             if task.check_mode is not True:
                 self._guarded(task.delegate_to or host, task, _part(result, 'result'), failed)
         elif self._up:
-        data = _part(result, 'result')
+            data = _part(result, 'result')
             if task.no_log is True or 'censored' in data:
                 _no_log.note(task.delegate_to or host, task, start or end, end)
             self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
@@ -341,6 +343,7 @@ class CallbackModule(CallbackBase):
             tasks=bracket.windows, outside=bracket.outside)
         show = self._observed or report['mode'] == 'monitor'
         self._fleet.add(report, show)
+        self._tried.add(name, report['denied'])
         self._print(_summary.block(report, show, self._max_rows))
 
     def _hidden(self, host, name, task, args, failed):
@@ -398,6 +401,7 @@ class CallbackModule(CallbackBase):
                 else:
                     self._fleet.note(host, bracket.name, bracket.mode, 'up', len(set(bracket.outside)))
         self._print([('plain', '')] + self._fleet.lines(self._max_rows) if self._fleet.guards else [])
+        self._print(self._tried.lines(self._max_rows))
 
     def _cut_off(self):
         """Tell what is left up after all when the run ends without statistics: a file that can't be parsed, Ctrl-C."""
@@ -415,7 +419,7 @@ class CallbackModule(CallbackBase):
             ('reports are missing from', self._fleet.missing_hosts())) if hosts]
         reasons += [f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults]
         status, hosts = self._commands.verdict(stats.failures, stats.dark)
-        self._fleet, self._commands = _summary.Fleet(), _command.Commands()
+        self._fleet, self._tried, self._commands = _summary.Fleet(), _allow.Tried(), _command.Commands()
         if reasons and self._fail:
             # Whether the run would fail by itself can't be known here: `meta: clear_host_errors`
             # leaves failures in the statistics and exits with 0. So exit in any case.

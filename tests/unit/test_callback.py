@@ -98,9 +98,10 @@ class Sandbox:
     def __init__(self, path):
         self.path = path
         home = path / 'collections' / 'ansible_collections' / 'loopbreak' / 'deploy'
-        for part in ('callback/ebpf_guard.py', 'plugin_utils/_command.py', 'plugin_utils/_no_log.py',
-                     'plugin_utils/_summary.py',
-                     *(f'module_utils/_{name}.py' for name in ('abi', 'classes', 'ledger', 'names', 'secrets'))):
+        parts = {'module': ('abi', 'classes', 'errors', 'ledger', 'names', 'policy', 'secrets'),
+                 'plugin': ('allow', 'command', 'no_log', 'summary')}
+        for part in ('callback/ebpf_guard.py',
+                     *(f'{where}_utils/_{name}.py' for where, names in parts.items() for name in names)):
             (home / 'plugins' / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / 'plugins' / part, home / 'plugins' / part)
         (home / 'plugins' / 'modules').mkdir()
