@@ -13,8 +13,8 @@ import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import (
-    _abi, _agent, _cgroup, _files, _health, _launcher, _learn, _ledger, _libbpf, _names, _proof, _resolve, _rules,
-    _sockdiag, _state, _ways)
+    _abi, _agent, _cgroup, _files, _health, _launcher, _learn, _ledger, _libbpf, _limits, _names, _proof, _resolve,
+    _rules, _sockdiag, _state, _ways)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 MOMENT = 0.02  # seconds; no program takes so long to run
@@ -178,10 +178,11 @@ def _told(place, state):
     """The part of a result that is the same for every call."""
     if state is None:
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
-                'counters': dict(_ledger.counters([0] * _abi.COUNTERS), search_list=0)}
+                'counters': dict(_ledger.counters([0] * _abi.COUNTERS), search_list=0), 'limits': {}}
     guard = {key: state[key] for key in ('name', 'mode', 'loader', 'cgroup', 'launcher', 'policy_sha256',
                                          'started_at', 'load_ms', 'enforced')}
-    return dict(_report(place, state), guard=guard, policy=state['policy'])
+    return dict(_report(place, state), guard=guard, policy=state['policy'],
+                limits=_limits.told(place.cgroup, state['policy'].get('limits', {})))
 
 
 def _report(place, state):
@@ -243,6 +244,7 @@ def _bring_up(place, request, addresses, breaches, old):
             undo.callback(sweep, place)
         place.make_run(request.cgroup)
         place.make_cgroups()
+        _limit(place, request.policy, old, undo)
         shell = request.shell or (old['shell'] if old else '/bin/sh')
         as_is = compiled.config.judges_names and _resolve.searches_first()
         if not request.cgroup:
@@ -387,6 +389,14 @@ def _load_others(library, kernel, request, place, loaded, config, numbers):
         os.close(directory)
 
 
+def _limit(place, policy, old, undo):
+    limits, before = dict(policy.limits), old['policy'].get('limits', {}) if old else {}
+    if limits or before:
+        if old:
+            undo.callback(_limits.impose, place, before)
+        _limits.impose(place, limits)
+
+
 def _make_current(kernel, switch, generation):
     """From now on these rules are in force for the programs that can't take each other's place at one stroke.
 
@@ -480,6 +490,7 @@ def sweep(place):
     place.remove_pins()
     _cgroup.empty(place.own)
     place.remove_cgroups()
+    _limits.restore(place)
     place.remove_run()
     if place.remains():
         raise GuardError("Guard '%s' could not be removed completely: %s is still there."

@@ -36,12 +36,13 @@ RULE_KEYS = ('id', 'reason', 'owner', 'runbook', 'ports') + MATCHERS
 NOT_YET = {
     'services': ("can't make rules from a service map",
                  'write a deny rule for each service that depends on the deployed one'),
-    'limits': ("can't limit the deployment's resources",
-               'take limits out; bound heavy commands themselves, with ulimit or nice'),
 }
-# How such values look: a wrong one is told as wrong, not as too early.
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
           'pids': r'[1-9][0-9]*'}
+UNITS = {'K': 2 ** 10, 'M': 2 ** 20, 'G': 2 ** 30, 'T': 2 ** 40}
+# What the kernel takes, and for memory what a task needs to start at all
+BOUNDS = {'memory': (2 ** 20, 2 ** 62, '1M', '4194304T'), 'cpus': (0.01, 10000, '0.01', '10000'),
+          'pids': (1, 2 ** 22, '1', '4194304')}
 TEXTS = {'reason': 'why nothing may reach it', 'owner': 'db-team', 'runbook': 'https://wiki.example/page'}
 
 # The built-in rule. Its id is taken, so that reports and `expected` can mean it and nothing else.
@@ -134,6 +135,7 @@ class Policy:
     encrypted_dns: str  # deny or allow
     interval: int  # seconds; 0: names are looked up once, when the guard starts
     lock: bool  # no process leaves the guard
+    limits: tuple  # of (memory, bytes), (cpus, number), (pids, number), those that there are
 
     @property
     def all_rules(self):
@@ -160,6 +162,7 @@ class Policy:
         if self.interval != INTERVAL:
             mapping['resolve'] = {'interval': self.interval}
         mapping['lock'] = self.lock
+        mapping['limits'] = dict(self.limits)
         return {key: value for key, value in mapping.items() if value}
 
     def sha256(self):
@@ -202,6 +205,7 @@ def check(mapping, source='policy', lines=None):
         encrypted_dns=encrypted_dns,
         interval=_interval(mapping, place) if 'resolve' in mapping else INTERVAL,
         lock=_lock(mapping['lock'], place.inside('lock')) if 'lock' in mapping else False,
+        limits=_limits(mapping, place) if 'limits' in mapping else (),
     )
 
 
@@ -221,13 +225,6 @@ def _check_later_settings(mapping, place):
     if 'services' in mapping:
         _text(mapping['services'], 'services.yml', place.inside('services'))
         _available('services', place.inside('services'))
-    if 'limits' in mapping:
-        here = _filled_mapping(mapping, 'limits', tuple(LIMITS), '{memory: 2G, cpus: 1.5, pids: 512}', place)
-        for key, value in mapping['limits'].items():
-            if isinstance(value, (dict, list)) or not re.fullmatch(LIMITS[key], _show(value).strip("'")):
-                raise here.inside(key).error(
-                    '%s is not a limit. Write it as in memory: 2G, cpus: 1.5, pids: 512.' % _show(value))
-        _available('limits', here)
 
 
 def _lock(value, place):
@@ -243,6 +240,24 @@ def _interval(mapping, place):
         raise here.error('%s is not a number of seconds from 0 to %d. Write interval: %d; 0 looks names up once, '
                          'when the guard starts.' % (_show(interval), LONGEST_INTERVAL, INTERVAL))
     return interval
+
+
+def _limits(mapping, place):
+    here = _filled_mapping(mapping, 'limits', tuple(LIMITS), '{memory: 2G, cpus: 1.5, pids: 512}', place)
+    return tuple((key, _limit(key, mapping['limits'][key], here.inside(key)))
+                 for key in LIMITS if key in mapping['limits'])
+
+
+def _limit(key, value, place):
+    text = _show(value).strip("'")
+    if isinstance(value, (dict, list)) or not re.fullmatch(LIMITS[key], text):
+        raise place.error('%s is not a limit. Write it as in memory: 2G, cpus: 1.5, pids: 512.' % _show(value))
+    number = float(text) if key == 'cpus' else int(text.rstrip('KMGT')) * UNITS.get(text[-1], 1)
+    least, most, shown_least, shown_most = BOUNDS[key]
+    if not least <= number <= most:
+        raise place.error('%s is no limit that a task could run under, or the kernel take. Write one from %s to %s.'
+                          % (_show(value), shown_least, shown_most))
+    return int(number) if number == int(number) else number
 
 
 def _service(value, place):

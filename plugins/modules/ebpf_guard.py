@@ -363,6 +363,19 @@ counters:
       the totals, and not in C(denied).
   returned: always
   type: dict
+limits:
+  description:
+    - The limits of the policy, V(memory) in bytes, V(cpus) and V(pids), each with C(limit) and how far the tasks came.
+    - C(peak) of memory (since Linux 5.19) and of pids is the most that was in use at a time. Null where the kernel does
+      not tell.
+    - C(oom_kills) counts the processes that the kernel killed because the guard was out of memory, C(refused) how often
+      no process could be started, C(throttled) the periods of 0.1 seconds in which tasks had to wait for a processor.
+  returned: always
+  type: dict
+  sample:
+    memory: {limit: 2147483648, peak: 734003200, oom_kills: 0}
+    cpus: {limit: 1.5, throttled: 12}
+    pids: {limit: 512, peak: 41, refused: 0}
 left_running:
   description:
     - The processes that were still inside and now go on outside, each with C(pid) and C(command). Secrets in command

@@ -95,6 +95,9 @@ guards:
     counters:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+    limits:
+      description: As in M(loopbreak.deploy.ebpf_guard).
+      type: dict
 capabilities:
   description:
     - What a guard could enforce here. V(connect), V(send), V(dns), V(payload), V(unix), V(lock), V(file) and V(exec), as

@@ -6,8 +6,8 @@
 
 """Last stage, reports to text: what the guards returned goes in, lines of at most 80 columns come out.
 
-A report is a mapping: host, name, mode, denied, observed, counters, left_running, refused and faults as the module
-returned them, tasks (a list of Window), offset (target clock minus controller clock, seconds), outside (pairs
+A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused and faults as the
+module returned them, tasks (a list of Window), offset (target clock minus controller clock, seconds), outside (pairs
 of how and task). A line is a pair of tone (bad, warn, good, plain) and text. Knows nothing of Ansible.
 """
 
@@ -289,7 +289,7 @@ def headline(report, sums):
     if denied > sums['expected']:
         tone = 'bad'
     else:
-        doubts = (report.get('counters') or {}).get('lost') or report.get('faults')
+        doubts = (report.get('counters') or {}).get('lost') or report.get('faults') or limit_lines(report)
         tone = 'warn' if said or doubts else 'good'
     text = ', '.join(said) or ('clean, nothing denied' if tone == 'good' else 'nothing denied')
     return tone, f'GUARD {report["name"]} on {report["host"]} [{report["mode"]}]: {text}'
@@ -316,6 +316,7 @@ def block(report, show_observed, max_rows):
         lines.append(('warn', '  asked outside the guard to act (not watched there):'))
         lines += [asked_line(row) for row in asked[:max_rows]]
         lines += left_out(len(asked) - max_rows)
+    lines += limit_lines(report)
     outside = list(dict.fromkeys(report['outside']))
     if outside:
         lines.append(('warn', '  outside the guard (not watched, not stopped):'))
@@ -333,6 +334,27 @@ def block(report, show_observed, max_rows):
         lines += [detail(one['pid'], clip(one['command'], ROOM)) for one in running[:max_rows]]
         lines += left_out(len(running) - max_rows)
     return lines
+
+
+def limit_lines(report):
+    """Tell which limits of the policy were hit; a processor limit slows down, which is its purpose."""
+    limits = report.get('limits') or {}
+    kills, refused = ((limits.get(key) or {}).get(count) or 0 for key, count in (('memory', 'oom_kills'), ('pids', 'refused')))
+    lines = []
+    if kills:
+        lines.append(detail('memory', f'limit of {size(limits["memory"]["limit"])}: {amount(kills, "process")} killed'
+                                      ' for lack of memory'))
+    if refused:
+        lines.append(detail('pids', f'limit of {limits["pids"]["limit"]}: no process could be started, {refused}x'))
+    return [('warn', '  limits were hit:'), *lines] if lines else []
+
+
+def size(number):
+    """Bytes as policies write them: 2G."""
+    for unit, factor in (('T', 2 ** 40), ('G', 2 ** 30), ('M', 2 ** 20), ('K', 2 ** 10)):
+        if number % factor == 0:
+            return f'{number // factor}{unit}'
+    return str(number)
 
 
 def left_out(number):

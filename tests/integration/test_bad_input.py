@@ -39,7 +39,7 @@ BAD_POLICIES = {
     "lock": ("version: 1\nlock: maybe\n", [":2:", "lock", "neither true nor false"]),
     # of later versions: refused by name
     "service map": ("version: 1\nservice: mysql\nservices: services.yml\n", [":3:", "services", "this version"]),
-    "limits": ("version: 1\nlimits: {pids: 10}\n", [":2:", "limits", "this version"]),
+    "limits": ("version: 1\nlimits: {pids: 0}\n", [":2:", "limits", "pids: 512"]),
     "interval": ("version: 1\nresolve: {interval: -1}\n", [":2:", "interval", "-1"]),
     "encrypted DNS": ("version: 1\nencrypted_dns: maybe\n", [":2:", "maybe", "deny"]),
     "taken id": ("version: 1\ndeny:\n  - id: encrypted_dns\n", [":3:", "encrypted_dns"]),

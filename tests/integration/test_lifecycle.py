@@ -342,3 +342,14 @@ def test_a_log_out_does_not_end_the_guard(controller, fleet):
     assert denied(fleet)
     results, run = controller.adhoc("ebpf_guard", {"state": "absent"})
     run.ended(0).said("agent (pid")
+
+
+@pytest.mark.parametrize("limits, controller_name", [
+    ({"memory": "2G"}, "memory"), ({"pids": 512}, "pids"), ({"cpus": 1.5}, "cpu")])
+def test_limits_that_this_host_can_not_hold_fail_the_start_by_name(controller, fleet, limits, controller_name):
+    """Here cgroup v1 has the controllers. Where cgroup2 has them: tests/vm/test_limits.py."""
+    before = listing(fleet)
+    results, run = controller.adhoc("ebpf_guard", {"policy": policy(limits=limits)})
+    run.ended(2)
+    assert f"has no {controller_name} controller for them: cgroup v1 has it" in results["web1"]["msg"], run
+    assert listing(fleet) == before

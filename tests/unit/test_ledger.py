@@ -258,7 +258,7 @@ def test_what_fails_a_host(mode, expected, fails):
 
 
 def report(**lists):
-    return dict({'denied': [], 'observed': [], 'counters': {'lost': 0}, 'left_running': []}, **lists)
+    return dict({'denied': [], 'observed': [], 'counters': {'lost': 0}, 'limits': {}, 'left_running': []}, **lists)
 
 
 def test_the_event_log(tmp_path):

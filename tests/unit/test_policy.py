@@ -243,7 +243,7 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('a list', '- version: 1', 'p.yml:1: a list is not a policy.', ['mapping', 'version: 1']),
     ('a word', 'hello', "p.yml:1: 'hello' is not a policy.", []),
     ('unknown key', 'version: 1\ndenny: []', "p.yml:2: unknown key 'denny'. Did you mean deny?",
-     ['version, service, mode, default, deny, allow, expected, resolve, lock, encrypted_dns.']),
+     ['version, service, mode, default, deny, allow, expected, resolve, limits, lock, encrypted_dns.']),
     ('bad mode', 'version: 1\nmode: enforced', "p.yml:2: mode: 'enforced' is no mode. Did you mean enforce?",
      ['monitor or enforce or drill']),
     ('mode is off', 'version: 1\nmode: off', 'p.yml:2: mode: false is no mode.', []),
@@ -317,6 +317,12 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
      []),
     ('limits cpus', 'version: 1\nlimits: {cpus: 0}', 'p.yml:2: limits: cpus: 0 is not a limit.', []),
     ('limits pids', 'version: 1\nlimits: {pids: 1.5}', 'p.yml:2: limits: pids: 1.5 is not a limit.', []),
+    ('limits memory without its unit', 'version: 1\nlimits: {memory: 2}', 'p.yml:2: limits: memory: 2 is no limit that',
+     ['from 1M to']),
+    ('limits cpus too few', 'version: 1\nlimits: {cpus: 0.001}', 'p.yml:2: limits: cpus: 0.001 is no limit that', []),
+    ('limits pids too many', 'version: 1\nlimits: {pids: 9999999}', 'p.yml:2: limits: pids: 9999999 is no limit', []),
+    ('limits are a list', 'version: 1\nlimits: [2G]', 'p.yml:2: limits: a list where a mapping', []),
+    ('no limits', 'version: 1\nlimits: {}', 'p.yml:2: limits: an empty mapping where', []),
     ('lock is a word', 'version: 1\nlock: maybe', "p.yml:2: lock: 'maybe' is neither true nor false.", []),
     ('services is a number', 'version: 1\nservices: 1', 'p.yml:2: services: 1 where text', []),
     # the line is that of the item, also in the long form
@@ -326,9 +332,6 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
 
 LATER = [  # the entry of NOT_YET, text, how the error begins
     ('services', 'version: 1\nservices: services.yml', 'p.yml:2: services: '),
-    ('limits', 'version: 1\nlimits: {memory: 2G, cpus: 1.5, pids: 512}', 'p.yml:2: limits: '),
-    ('limits', 'version: 1\nlimits: {cpus: 10}', 'p.yml:2: limits: '),
-    ('limits', 'version: 1\nlimits: {cpus: 0.5}', 'p.yml:2: limits: '),
 ]
 
 BAD_YAML = [  # name, text, how the error begins, what else it says
@@ -617,6 +620,20 @@ def test_hash_ignores_the_order_of_keys_and_never_changes():
     assert check(backwards).sha256() == read(FULL).sha256()
     # Running guards are compared by it: another value here means "changed" for all of them after an upgrade.
     assert read(GITHUB).sha256() == '8194b1010a181511352c298a23aee8ec5f9aa1e1cf3f6e8a85a2639ff835fa69'
+
+
+@pytest.mark.parametrize('text, limits', [
+    ('{memory: 2G, cpus: 1.5, pids: 512}', {'memory': 2 ** 31, 'cpus': 1.5, 'pids': 512}),
+    ('{pids: 512, cpus: 10}', {'cpus': 10, 'pids': 512}),
+    ('{memory: "4096K"}', {'memory': 2 ** 22}), ('{memory: 3M}', {'memory': 3 * 2 ** 20}),
+    ('{memory: 1073741824}', {'memory': 2 ** 30}), ('{memory: 1T}', {'memory': 2 ** 40}),
+    ('{cpus: "0.50"}', {'cpus': 0.5}), ('{cpus: .5}', {'cpus': 0.5}), ('{cpus: 2.0}', {'cpus': 2}),
+])
+def test_limits(text, limits):
+    policy = read('version: 1\nlimits: %s' % text)
+    assert policy.as_mapping()['limits'] == dict(policy.limits) == limits
+    assert check(json.loads(json.dumps(policy.as_mapping()))) == policy
+    assert policy.sha256() != read('version: 1').sha256()
 
 
 # --- the built-in rule ---

@@ -434,3 +434,20 @@ def test_a_big_fleet_is_told_in_time():
         fleet.add(one, False)
     assert len(fleet.lines(20)) == 1 + 1 + 1000 + 1 + 1 + 1 + 20 + 1
     assert time.process_time() - start < 10  # the aim is 2 s; the rest is room for slow machines
+
+
+@pytest.mark.parametrize('limits, lines', [
+    ({}, ['GUARD deploy on web1 [enforce]: clean, nothing denied']),
+    ({'memory': {'limit': 2 ** 31, 'peak': None, 'oom_kills': None}, 'pids': {'limit': 9, 'peak': None, 'refused': None}},
+     ['GUARD deploy on web1 [enforce]: clean, nothing denied']),
+    ({'memory': {'limit': 2 ** 31, 'peak': 2 ** 31, 'oom_kills': 2}, 'cpus': {'limit': 1.5, 'throttled': 7},
+      'pids': {'limit': 512, 'peak': 512, 'refused': 3}},
+     ['GUARD deploy on web1 [enforce]: nothing denied', '  limits were hit:',
+      '    memory   limit of 2G: 2 processes killed for lack of memory',
+      '    pids     limit of 512: no process could be started, 3x']),
+    ({'memory': {'limit': 1500000, 'peak': 1, 'oom_kills': 1}},
+     ['GUARD deploy on web1 [enforce]: nothing denied', '  limits were hit:',
+      '    memory   limit of 1500000: 1 process killed for lack of memory']),
+])
+def test_limits(limits, lines):
+    assert told(limits=limits) == lines

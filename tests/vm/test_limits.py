@@ -1,0 +1,73 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Limits on the deploy cgroup, where cgroup2 has the controllers: hit, told, and nothing else on the host minds."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from controller import Controller
+from images import KERNELS
+from test_matrix import policy, role, tell
+
+SCRIPT = Path(__file__).resolve().parent / "files" / "limited.py"
+LIMITS, OTHER = {"memory": "64M", "cpus": 0.5, "pids": 25}, {"memory": "96M", "pids": 30}
+# Every controller that is handed on anywhere, and what was killed for lack of memory
+LOOK = "cd /sys/fs/cgroup && grep -r . --include=cgroup.subtree_control . | grep -v 'user.slice' | sort; " \
+       "grep oom_kill /proc/vmstat; systemctl --failed --no-legend"
+
+
+def guarded(**limits):
+    return role("start", ebpf_guard_policy={**policy("enforce", hosts=()), **limits})
+
+
+def limited(mark, *arguments):
+    script = {"cmd": " ".join([str(SCRIPT), *arguments]), "executable": "/usr/bin/python3"}
+    return [{"name": f"Meet the limits ({mark})", "register": "met", "changed_when": False, "ansible.builtin.script": script},
+            tell(mark, "met.stdout | from_json")]
+
+
+def look(mark):
+    return [{"name": f"Look at the host ({mark})", "register": "host", "changed_when": False, "ansible.builtin.shell": LOOK},
+            tell(mark, "host.stdout_lines")]
+
+
+PLAY = {"hosts": "all", "gather_facts": False, "tasks": [
+    *look("BEFORE"),
+    guarded(limits=LIMITS), *limited("FIRST", "try"), guarded(limits=OTHER), *limited("OTHER"),
+    role("stop"), *look("AFTER"),
+]}
+
+
+@pytest.fixture(scope="module")
+def met(machines, tmp_path_factory):
+    """{mark: {kernel: what was told}}, and what the run printed."""
+    run = Controller(machines, tmp_path_factory.mktemp("limits")).playbook([PLAY], timeout=1800, ANSIBLE_TIMEOUT="120").ended(0)
+    print(f"the play took {run.seconds:.0f} s")
+    marks = ("BEFORE", "FIRST", "OTHER", "AFTER")
+    return {mark: {one["host"]: one["told"] for one in run.values(mark)} for mark in marks}, run
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_limits_hold_and_are_told(met, kernel):
+    told, run = met
+    first, other = told["FIRST"][kernel], told["OTHER"][kernel]
+    assert (first["memory.max"], first["cpu.max"], first["pids.max"]) == (["67108864"], ["50000", "100000"], ["25"])
+    assert first.get("memory.swap.max", ["0"]) == ["0"]
+    assert first["hungry"] == signal.SIGKILL
+    children, why = first["many"]
+    assert 5 < children < 25 and why == "Resource temporarily unavailable"
+    assert (other["memory.max"], other["cpu.max"], other["pids.max"]) == (["100663296"], ["max", "100000"], ["30"])
+    run.said(f"GUARD deploy on {kernel} [enforce]: nothing denied\n  limits were hit:\n"
+             "    memory   limit of 96M: 1 process killed for lack of memory\n"
+             "    pids     limit of 30: no process could be started, ")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_host_is_otherwise_unharmed(met, kernel):
+    before, after = (json.dumps(met[0][mark][kernel]).replace('"oom_kill 1"', '"oom_kill 0"') for mark in ("BEFORE", "AFTER"))
+    assert before == after
