@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _agent, _cgroup, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _agent, _cgroup, _libbpf, _limits
 
 
 def faults(place, state):
@@ -44,6 +44,7 @@ def faults(place, state):
         damages.append('The link %s to the guarded cgroup was removed.' % place.link)
     if state['launcher'] and not os.access(place.launcher, os.X_OK):
         damages.append('The launcher %s was removed.' % place.launcher)
+    damages += _limits.changes(place.cgroup, state['policy'].get('limits', {}))
     if not _agent.alive(state['agent']):
         damages.append("The guard's agent (pid %d) has ended." % state['agent']['pid'])
     return breaches, damages

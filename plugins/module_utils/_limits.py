@@ -20,6 +20,7 @@ CONTROLLERS = {'memory': 'memory', 'cpus': 'cpu', 'pids': 'pids'}
 FILES = {'memory': 'memory.max', 'cpus': 'cpu.max', 'pids': 'pids.max'}
 PERIOD = 100000  # microseconds, the kernel's own choice
 NONE = {'memory': 'max', 'cpus': 'max %d' % PERIOD, 'pids': 'max'}
+PAGE = os.sysconf('SC_PAGE_SIZE')
 MEMO = 'controllers'  # in the run directory of a guard; a line for each: the controller and the cgroup
 
 
@@ -36,6 +37,17 @@ def impose(place, limits):
     swap = os.path.join(place.cgroup, 'memory.swap.max')
     if os.path.exists(swap):  # what has reached the limit must not go on in the host's swap
         _write(swap, '0' if 'memory' in limits else 'max')
+
+
+def changes(cgroup, limits):
+    """Which limits are not as they were set, as sentences: root can lift them, inside the guard as well."""
+    for key in limits:
+        path, wanted = os.path.join(cgroup, FILES[key]), _value(key, limits)
+        if key == 'memory':
+            wanted = str(int(wanted) // PAGE * PAGE)  # what the kernel makes of it
+        found = ' '.join(_words(path))
+        if found not in ('', wanted):
+            yield 'The limit %s was changed from %s to %s.' % (path, wanted, found)
 
 
 def told(cgroup, limits):

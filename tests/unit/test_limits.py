@@ -116,6 +116,17 @@ def test_without_it_nothing_is_touched(top):
     assert enabled(top) == ''
 
 
+def test_limits_that_were_changed_are_told(top):
+    guard, limits = place(top, 'deploy'), {'memory': 1500000, 'cpus': 1.5, 'pids': 9}
+    _limits.impose(guard, limits)
+    (top / 'ebpf_guard/deploy/memory.max').write_text('1499136\n')  # whole pages, as a kernel keeps it
+    assert list(_limits.changes(guard.cgroup, limits)) == []
+    (top / 'ebpf_guard/deploy/pids.max').write_text('max\n')
+    assert list(_limits.changes(guard.cgroup, limits)) == [
+        f'The limit {top}/ebpf_guard/deploy/pids.max was changed from 9 to max.']
+    assert list(_limits.changes(str(top / 'gone'), limits)) == []
+
+
 def test_what_the_kernel_counted_is_told(top):
     cgroup = top / 'ebpf_guard' / 'deploy'
     guard = place(top, 'deploy')

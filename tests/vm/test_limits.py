@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def look(mark):
 
 PLAY = {"hosts": "all", "gather_facts": False, "tasks": [
     *look("BEFORE"),
-    guarded(limits=LIMITS), *limited("FIRST", "try"), guarded(limits=OTHER), *limited("OTHER"),
+    guarded(limits=LIMITS), *limited("FIRST", "try"), guarded(limits=OTHER), *limited("OTHER", "lift"),
     role("stop"), *look("AFTER"),
 ]}
 
@@ -65,6 +66,7 @@ def test_limits_hold_and_are_told(met, kernel):
     run.said(f"GUARD deploy on {kernel} [enforce]: nothing denied\n  limits were hit:\n"
              "    memory   limit of 96M: 1 process killed for lack of memory\n"
              "    pids     limit of 30: no process could be started, ")
+    assert re.search(r"The limit \S+/pids.max was changed from 30 to max", run.output.replace("\n", " ")), run
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task meets at its limits, as JSON: a child that takes much memory, and as many children as it can get."""
+"""What a task meets at its limits, as JSON: a child that takes much memory, and as many children as it can get. `lift`: as root can."""
 
 import json
 import os
@@ -50,4 +50,7 @@ found = {name: read(name) for name in ("memory.max", "memory.swap.max", "cpu.max
     os.path.join(CGROUP, name))}
 if "try" in sys.argv:
     found.update(hungry=hungry(), many=many())
+if "lift" in sys.argv:
+    with open(os.path.join(CGROUP, "pids.max"), "w") as limit:
+        limit.write("max")
 print(json.dumps(found))
