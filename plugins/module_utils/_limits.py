@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The policy's limits on the deploy cgroup: {memory: bytes, cpus: number, pids: number}, each of them optional.
+"""PRIVATE. The policy's limits on the deploy cgroup: {memory: bytes, cpus: number, pids: number}, each optional.
 
 A limit needs its controller in every cgroup from the mount down. Which of them a guard has enabled stands in a file,
 and before it is done: so it can be undone also after a start that was killed.
@@ -111,7 +111,8 @@ def _why_not(controller, listing='/proc/cgroups'):
 def _enable(place, directory, controllers):
     control = os.path.join(directory, 'cgroup.subtree_control')
     enabled = _words(control)
-    ours = {line for path in glob.glob(os.path.join(os.path.dirname(place.run), '*', MEMO)) for line in _remembered(path)}
+    memos = glob.glob(os.path.join(os.path.dirname(place.run), '*', MEMO))
+    ours = {line for path in memos for line in _remembered(path)}
     for controller in controllers:
         if controller not in enabled or (controller, directory) in ours:  # the last guard that needs it disables it
             with open(os.path.join(place.run, MEMO), 'a') as memo:

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task meets at its limits, as JSON: a child that takes much memory, and as many children as it can get. `lift`: as root can."""
+"""The limits that a task finds, as JSON. `try`: and what it meets there. `lift`: it lifts one, as root can."""
 
 import json
 import os
@@ -46,8 +46,8 @@ def many():
     return [len(children), why]
 
 
-found = {name: read(name) for name in ("memory.max", "memory.swap.max", "cpu.max", "pids.max") if os.path.exists(
-    os.path.join(CGROUP, name))}
+FILES = ("memory.max", "memory.swap.max", "cpu.max", "pids.max")
+found = {name: read(name) for name in FILES if os.path.exists(os.path.join(CGROUP, name))}
 if "try" in sys.argv:
     found.update(hungry=hungry(), many=many())
 if "lift" in sys.argv:
