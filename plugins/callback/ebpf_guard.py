@@ -204,6 +204,7 @@ class CallbackModule(CallbackBase):
         self._fleet = _summary.Fleet()
         self._tried = _allow.Tried()
         self._commands = _command.Commands()
+        self._runs_command = False
         self._play = None
         self._adhoc = False
         self._playbooks = 0
@@ -225,6 +226,7 @@ class CallbackModule(CallbackBase):
     @_kept
     def v2_playbook_on_start(self, playbook):
         self._adhoc = playbook._file_name == '__adhoc_playbook__'
+        self._runs_command = playbook._file_name.endswith(_command.PLAYBOOK) and not context.CLIARGS.get('check')
         self._playbooks += 1
         self._running = True
 
@@ -417,6 +419,8 @@ class CallbackModule(CallbackBase):
             ('accesses were denied on', self._fleet.denying_hosts()),
             ('guards were not whole on', self._fleet.broken_hosts()),
             ('reports are missing from', self._fleet.missing_hosts())) if hosts]
+        if self._runs_command and not (self._commands.ended or stats.failures or stats.dark):
+            reasons.append('the command was run on no host')  # Ansible says 0 where no host is meant
         reasons += [f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults]
         status, hosts = self._commands.verdict(stats.failures, stats.dark)
         self._fleet, self._tried, self._commands = _summary.Fleet(), _allow.Tried(), _command.Commands()

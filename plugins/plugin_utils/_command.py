@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-PLAYBOOK = '/ansible_collections/loopbreak/deploy/playbooks/run.yml:'
+PLAYBOOK = '/ansible_collections/loopbreak/deploy/playbooks/run.yml'
 
 
 def exit_status(result):

@@ -97,6 +97,7 @@ def test_become_runs_it_as_root(ci):
     (["-e", "ebpf_guard_policy=none.yml"], {}, 2, "then in the working directory"),
     (["-e", "ebpf_guard_mode=strict"], {}, 2, "strict"),
     (["--check"], {}, 0, "changed="),
+    (["-e", "ebpf_guard_hosts=nobody"], {}, 2, "exit status 2: the command was run on no host"),
 ])
 def test_what_does_not_run_does_not_look_as_if_it_had(ci, arguments, environment, status, said):
     assert "COMMAND on" not in run(ci, "exit 5", *arguments, **environment).ended(status).said(said).output
