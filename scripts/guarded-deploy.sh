@@ -42,9 +42,7 @@ fail() {
 
 # As one word of a shell, whatever is in it
 quoted() {
-  printf "'"
-  printf '%s' "$1" | sed "s/'/'\\\\''/g"
-  printf "'"
+  printf '%s\n' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/"
 }
 
 policy='' mode='' name=deploy chdir='' become='' host=''
