@@ -28,13 +28,13 @@ def impose(place, limits):
     """These limits from now on, and no others."""
     controllers = [CONTROLLERS[key] for key in limits]
     _check_available(controllers)
-    for directory in reversed(list(_above(place.cgroup))):
+    for directory in reversed(list(_above(place.own))):
         _enable(place, directory, controllers)
     for key, name in FILES.items():
-        path = os.path.join(place.cgroup, name)
+        path = os.path.join(place.own, name)
         if key in limits or os.path.exists(path):  # also what an earlier policy said
             _write(path, _value(key, limits))
-    swap = os.path.join(place.cgroup, 'memory.swap.max')
+    swap = os.path.join(place.own, 'memory.swap.max')
     if os.path.exists(swap):  # what has reached the limit must not go on in the host's swap
         _write(swap, '0' if 'memory' in limits else 'max')
 

@@ -460,6 +460,9 @@ def request_of(params):
     if params['mode']:
         policy = policy.with_mode(params['mode'])
     cgroup = guarded_cgroup(params)
+    if cgroup and policy.limits:
+        raise GuardError('limits bound a cgroup of the guard alone, and %s belongs to somebody else. Take limits out of the '
+                         'policy; of a service of systemd, they are set with systemctl set-property.' % cgroup)
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
     return _guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
                           uids=set() if cgroup else joining_uids(params['join_users'], connecting),

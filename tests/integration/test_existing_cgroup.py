@@ -61,6 +61,7 @@ def test_it_is_guarded_in_place_and_left_as_it_was(controller, fleet, service):
         _results, run = controller.adhoc("ebpf_guard", {"policy": policy(), **options})
         run.ended(2).said(*fragments)
     before = service.listing()
+    refused("limits bound a cgroup of the guard alone", policy=policy(limits={"pids": 9}), cgroup="site/service")
     up = controller.call("ebpf_guard", policy=policy("drill"), cgroup="site/service")
     assert up["guard"]["cgroup"] == SERVICE and up["guard"]["launcher"] is None
     assert service.knock() in ("EACCES", "EPERM") and service.listing() == before

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
-Place = namedtuple('Place', 'cgroup run')
+Place = namedtuple('Place', 'own run')
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ def test_limits_that_were_changed_are_told(top):
     guard, limits = place(top, 'deploy'), {'memory': 1500000, 'cpus': 1.5, 'pids': 9}
     _limits.impose(guard, limits)
     (top / 'ebpf_guard/deploy/memory.max').write_text('1499136\n')  # whole pages, as a kernel keeps it
-    assert list(_limits.changes(guard.cgroup, limits)) == []
+    assert list(_limits.changes(guard.own, limits)) == []
     (top / 'ebpf_guard/deploy/pids.max').write_text('max\n')
-    assert list(_limits.changes(guard.cgroup, limits)) == [
+    assert list(_limits.changes(guard.own, limits)) == [
         f'The limit {top}/ebpf_guard/deploy/pids.max was changed from 9 to max.']
     assert list(_limits.changes(str(top / 'gone'), limits)) == []
 
@@ -131,13 +131,13 @@ def test_what_the_kernel_counted_is_told(top):
     cgroup = top / 'ebpf_guard' / 'deploy'
     guard = place(top, 'deploy')
     limits = {'memory': 2 ** 30, 'cpus': 1.5, 'pids': 9}
-    assert _limits.told(guard.cgroup, limits) == {
+    assert _limits.told(guard.own, limits) == {
         'memory': {'limit': 2 ** 30, 'peak': None, 'oom_kills': None}, 'cpus': {'limit': 1.5, 'throttled': None},
         'pids': {'limit': 9, 'peak': None, 'refused': None}}
     for name, content in (('memory.events', 'low 0\nmax 9\noom_kill 2\n'), ('memory.peak', '4096\n'),
                           ('pids.events', 'max 3\n'), ('pids.peak', '8\n'), ('cpu.stat', 'usage_usec 1\nnr_throttled 7\n')):
         (cgroup / name).write_text(content)
-    assert _limits.told(guard.cgroup, limits) == {
+    assert _limits.told(guard.own, limits) == {
         'memory': {'limit': 2 ** 30, 'peak': 4096, 'oom_kills': 2}, 'cpus': {'limit': 1.5, 'throttled': 7},
         'pids': {'limit': 9, 'peak': 8, 'refused': 3}}
-    assert _limits.told(guard.cgroup, {}) == {}
+    assert _limits.told(guard.own, {}) == {}
