@@ -21,9 +21,10 @@ struct {
 	struct ebg_name name;
 	struct ebg_port port;
 	struct ebg_endpoint endpoint;
+	struct ebg_run run;
+	struct ebg_image image;
 	struct ebg_denial denial;
 	struct ebg_observation observation;
-	struct ebg_ancestor ancestor;
 	struct ebg_record record;
 	struct ebg_heard_key heard_key;
 	struct ebg_heard heard;

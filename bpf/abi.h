@@ -17,6 +17,8 @@ enum ebg_limit {
 	EBG_SLICE = 64,           /* port matchers that can apply to one network or name, wider ones' included */
 	EBG_MAX_DENIED = 16384,   /* details of denials: endpoint, name and process */
 	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint and name */
+	EBG_MAX_IMAGES = 8192,    /* program images that are remembered, the latest ones */
+	EBG_MAX_ANCESTORS = 16384, /* images that details of denials and observations lead to */
 	EBG_MAX_ADDRESSES = 65536, /* addresses whose names are known to verdicts */
 	EBG_MAX_HEARD = 16384,    /* pairs of address and name that reports know */
 	EBG_MAX_ASKED = 16384,    /* questions that are remembered, the latest ones */
@@ -28,7 +30,8 @@ enum ebg_limit {
 	EBG_NAME = 256,           /* bytes of a name; DNS allows 255 */
 	EBG_ARGS = 256,           /* bytes of a command line that are kept */
 	EBG_COMM = 16,            /* the kernel's TASK_COMM_LEN */
-	EBG_ANCESTORS = 8,        /* parents that are kept, nearest first */
+	EBG_ANCESTORS = 32,       /* images above one that are followed, nearest first */
+	EBG_PARENTS = 8,          /* processes whose start nobody has seen that are followed */
 };
 
 enum ebg_mode {
@@ -80,6 +83,8 @@ enum ebg_hook {
 	EBG_HOOK_LINK,
 	EBG_HOOK_RENAME,
 	EBG_HOOK_EXEC,
+	EBG_HOOK_FORK, /* this one and the next: who descends from whom */
+	EBG_HOOK_IMAGE,
 	EBG_HOOKS,
 };
 
@@ -175,11 +180,25 @@ struct ebg_endpoint {
 	__u8 kind; /* enum ebg_kind */
 };
 
-/* One denial's identity: who, by which program image, to where, under which rule and mode. */
-struct ebg_denial {
-	__u64 process_started; /* ns since boot; with pid and exec it names one program run, also when pids come round */
+/* Names one run of a program: one process between two calls of exec. All 0: none. */
+struct ebg_run {
+	__u64 started; /* the process; ns since boot, so that the name is good when pids come round */
 	__u32 pid;
-	__u32 exec; /* the task's exec count */
+	__u32 exec; /* the process's exec count */
+};
+
+/* What ran, and what it descends from: the program that it took the place of, or that of the parent. */
+struct ebg_image {
+	struct ebg_run above; /* all 0: it came from outside the guard */
+	__u32 forked;         /* 1: the same program as above, in a process of its own */
+	__u32 args_length;
+	char comm[EBG_COMM];
+	__u8 args[EBG_ARGS]; /* as in /proc/PID/cmdline when it began: separated by NUL, cut */
+};
+
+/* One denial's identity: who, to where, under which rule and mode. */
+struct ebg_denial {
+	struct ebg_run run;
 	__u32 rule;
 	__u32 mode; /* enum ebg_mode */
 	struct ebg_endpoint endpoint;
@@ -193,24 +212,20 @@ struct ebg_observation {
 	__u64 name;
 };
 
-struct ebg_ancestor {
-	__u32 pid;
-	char comm[EBG_COMM];
-};
-
 /* What is known of a denial or an observation; the process is the first that was seen. */
 struct ebg_record {
 	__u64 count;
 	__u64 first_seen; /* CLOCK_MONOTONIC, ns */
 	__u64 last_seen;
-	__u32 pid; /* 0: sent by the kernel on nobody's behalf */
+	struct ebg_run run; /* pid 0: sent by the kernel on nobody's behalf */
+	struct ebg_run above;
 	__u32 uid;
 	__u32 rule; /* of an observation: the allow rule, or EBG_RULE_DEFAULT */
 	__u32 args_length;
+	__u32 padding;
 	char comm[EBG_COMM];
-	__u8 args[EBG_ARGS]; /* as in /proc/PID/cmdline: separated by NUL, cut */
+	__u8 args[EBG_ARGS]; /* as in /proc/PID/cmdline at that moment */
 	__u8 name[EBG_NAME]; /* in the form of DNS messages: each label behind its length; all 0: none */
-	struct ebg_ancestor ancestors[EBG_ANCESTORS];
 };
 
 /* A name that led to an address: by a DNS answer, or as the agent resolved it. */

@@ -10,9 +10,13 @@
  * ingress              DNS answers: learns which names lead to an address
  * established          gives each new TCP connection to `message`, and takes it back
  * message              the first bytes of a TCP connection, and DNS questions over TCP
+ * fork, image          no access: what descends from what, so that the others can tell who it was
  */
 #include "message.h"
 #include "packet.h"
+#include "scope.h"
+
+#include <bpf/bpf_tracing.h>
 
 /* Where names are denied and the mode denies, what could carry a name past the programs has to be refused. */
 static __always_inline int strict(const struct ebg_config *config)
@@ -386,6 +390,56 @@ int ebg_message(struct sk_msg_md *msg)
 	/* who ignores EACCES, and waits for an answer, hears of it in another way */
 	bpf_ringbuf_output(&ebg_refused, &refusal, sizeof(refusal), 0);
 	return SK_DROP;
+}
+
+/* The current process has made a child, which runs the same program so far. */
+static __always_inline void remember_child(struct task_struct *child)
+{
+	struct ebg_run run = run_of((void *)bpf_get_current_task()), born = run_of(child);
+	struct ebg_image *image;
+	int i;
+
+	remember_image();
+	image = bpf_map_lookup_elem(&ebg_images, &run);
+	if (!image)
+		return;
+	bpf_map_update_elem(&ebg_images, &born, image, BPF_ANY);
+	image = bpf_map_lookup_elem(&ebg_images, &born);
+	if (!image)
+		return;
+	image->above = run;
+	image->forked = 1;
+	/* Looked up, they are not the least recently used: who waits for its children makes no others. */
+	for (i = 0; i < EBG_ANCESTORS; i++) {
+		image = bpf_map_lookup_elem(&ebg_images, &run);
+		if (!image)
+			return;
+		run = image->above;
+	}
+}
+
+/*
+ * These two are run for every process of the host. What they do is the same under all rules, and done twice it changes
+ * nothing.
+ */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(ebg_fork, struct task_struct *parent, struct task_struct *child)
+{
+	if (!is_inside() || BPF_CORE_READ(child, group_leader) != child) /* a thread is no other process */
+		return 0;
+	count(EBG_COUNTER_CANARY + EBG_HOOK_FORK);
+	remember_child(child);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(ebg_image)
+{
+	if (!is_inside())
+		return 0;
+	count(EBG_COUNTER_CANARY + EBG_HOOK_IMAGE);
+	remember_image();
+	return 0;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

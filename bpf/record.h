@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "counters.h"
+#include "lineage.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -22,23 +23,10 @@ struct {
 	__type(value, struct ebg_record);
 } ebg_observed SEC(".maps");
 
-/* A record of zeros: too large for the stack, so new records are copied from here. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ebg_record);
-} ebg_blank SEC(".maps");
-
 struct judgement {
 	__u32 rule;
 	__u32 deny;
 };
-
-static __always_inline __u64 cgroup_of(struct task_struct *task)
-{
-	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-}
 
 /*
  * The process on whose behalf this runs, or NULL. A packet can leave while the CPU works for somebody else (a
@@ -55,26 +43,18 @@ static __always_inline struct task_struct *sender(__u64 socket_cgroup)
 
 static __noinline void describe(struct ebg_record *record, struct task_struct *task)
 {
-	struct task_struct *ancestor = BPF_CORE_READ(task, group_leader);
-	__u64 guard = cgroup_of(task);
-	unsigned long start = BPF_CORE_READ(task, mm, arg_start);
-	unsigned long length = BPF_CORE_READ(task, mm, arg_end) - start;
-	int i;
+	struct ebg_run run = run_of(task);
+	const struct ebg_image *image;
 
-	record->pid = BPF_CORE_READ(task, tgid);
+	record->run = run;
 	record->uid = BPF_CORE_READ(task, cred, uid.val);
 	BPF_CORE_READ_INTO(&record->comm, task, group_leader, comm);
-	if (length > EBG_ARGS)
-		length = EBG_ARGS;
-	if (bpf_probe_read_user(record->args, length, (void *)start) == 0)
-		record->args_length = length;
-	for (i = 0; i < EBG_ANCESTORS; i++) {
-		ancestor = BPF_CORE_READ(ancestor, real_parent, group_leader);
-		if (!ancestor || cgroup_of(ancestor) != guard)
-			break; /* beyond the guard: the launcher's parent */
-		record->ancestors[i].pid = BPF_CORE_READ(ancestor, tgid);
-		BPF_CORE_READ_INTO(&record->ancestors[i].comm, ancestor, comm);
-	}
+	record->args_length = read_args(record->args, task);
+	remember_image();
+	keep_ancestors();
+	image = bpf_map_lookup_elem(&ebg_images, &run);
+	if (image)
+		record->above = image->above;
 }
 
 /* `name`: EBG_NAME bytes, or NULL. */
@@ -84,13 +64,12 @@ static __always_inline void note(void *map, const void *key, __u32 rule, const _
 	__u64 now = bpf_ktime_get_ns();
 
 	if (!record) {
-		__u32 zero = 0;
-		const struct ebg_record *blank = bpf_map_lookup_elem(&ebg_blank, &zero);
+		const void *zeros = blank();
 		long taken;
 
-		if (!blank)
+		if (!zeros)
 			return;
-		taken = bpf_map_update_elem(map, key, blank, BPF_NOEXIST);
+		taken = bpf_map_update_elem(map, key, zeros, BPF_NOEXIST);
 		record = bpf_map_lookup_elem(map, key);
 		if (!record) {
 			count(EBG_COUNTER_LOST);
@@ -129,11 +108,8 @@ static __always_inline void note_denial(const struct ebg_config *config, const s
 				     .endpoint = access->to,
 				     .name = access->name_hash };
 
-	if (task) {
-		denial.pid = BPF_CORE_READ(task, tgid);
-		denial.exec = BPF_CORE_READ(task, self_exec_id);
-		denial.process_started = BPF_CORE_READ(task, group_leader, start_boottime);
-	}
+	if (task)
+		denial.run = run_of(task);
 	note(&ebg_denied, &denial, access->it.rule, access->name, task);
 }
 

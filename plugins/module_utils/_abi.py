@@ -12,6 +12,8 @@ ABI_VERSION = 4
 SLICE = 64
 MAX_DENIED = 16384
 MAX_OBSERVED = 16384
+MAX_IMAGES = 8192
+MAX_ANCESTORS = 16384
 MAX_ADDRESSES = 65536
 MAX_HEARD = 16384
 MAX_ASKED = 16384
@@ -23,7 +25,8 @@ RESOLVERS = 3
 NAME = 256
 ARGS = 256
 COMM = 16
-ANCESTORS = 8
+ANCESTORS = 32
+PARENTS = 8
 
 # enum ebg_mode
 MODE_MONITOR = 0
@@ -71,13 +74,15 @@ HOOK_SYMLINK = 19
 HOOK_LINK = 20
 HOOK_RENAME = 21
 HOOK_EXEC = 22
-HOOKS = 23
+HOOK_FORK = 23
+HOOK_IMAGE = 24
+HOOKS = 25
 
 # enum ebg_counter
 COUNTER_LOST = 24
 COUNTER_SERVICE = 25
 COUNTER_CANARY = 26
-COUNTERS = 49
+COUNTERS = 51
 
 # enum ebg_rule
 RULE_DEFAULT = 0
@@ -166,11 +171,27 @@ class Endpoint(ctypes.Structure):
     ]
 
 
-class Denial(ctypes.Structure):
+class Run(ctypes.Structure):
     _fields_ = [
-        ('process_started', ctypes.c_uint64),
+        ('started', ctypes.c_uint64),
         ('pid', ctypes.c_uint32),
         ('exec', ctypes.c_uint32),
+    ]
+
+
+class Image(ctypes.Structure):
+    _fields_ = [
+        ('above', Run),
+        ('forked', ctypes.c_uint32),
+        ('args_length', ctypes.c_uint32),
+        ('comm', ctypes.c_char * 16),
+        ('args', ctypes.c_uint8 * 256),
+    ]
+
+
+class Denial(ctypes.Structure):
+    _fields_ = [
+        ('run', Run),
         ('rule', ctypes.c_uint32),
         ('mode', ctypes.c_uint32),
         ('endpoint', Endpoint),
@@ -187,26 +208,20 @@ class Observation(ctypes.Structure):
     ]
 
 
-class Ancestor(ctypes.Structure):
-    _fields_ = [
-        ('pid', ctypes.c_uint32),
-        ('comm', ctypes.c_char * 16),
-    ]
-
-
 class Record(ctypes.Structure):
     _fields_ = [
         ('count', ctypes.c_uint64),
         ('first_seen', ctypes.c_uint64),
         ('last_seen', ctypes.c_uint64),
-        ('pid', ctypes.c_uint32),
+        ('run', Run),
+        ('above', Run),
         ('uid', ctypes.c_uint32),
         ('rule', ctypes.c_uint32),
         ('args_length', ctypes.c_uint32),
+        ('padding', ctypes.c_uint32),
         ('comm', ctypes.c_char * 16),
         ('args', ctypes.c_uint8 * 256),
         ('name', ctypes.c_uint8 * 256),
-        ('ancestors', Ancestor * 8),
     ]
 
 

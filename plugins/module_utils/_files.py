@@ -29,7 +29,8 @@ UNSUPPORTED = ("this kernel can't have BPF programs answer for its security hook
                'CONFIG_FUNCTION_TRACER=y and CONFIG_SECURITY_PATH=y')
 FORBIDDEN = ("something keeps root from loading programs for the kernel's security hooks (%s): look for a container, a seccomp "
              'filter, a security module, and lockdown=confidentiality')
-SHARED = ('ebg_config', 'ebg_current', 'ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_scratch', 'ebg_claims')
+SHARED = ('ebg_config', 'ebg_current', 'ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_images', 'ebg_ancestors',
+          'ebg_scratch', 'ebg_claims')
 CANARY, ALLOWED = 'canary', 'true'  # a directory below the guard's own, and a program in it
 
 Loaded = namedtuple('Loaded', 'programs enforced warnings')
@@ -185,7 +186,7 @@ def make_canary(place):
 
 
 def attempts(place):
-    """{program: what only this program sees first}."""
+    """{program: what only this program sees first, or nobody denies}."""
     at = os.path.join(place.run, CANARY, '%s').__mod__
     return {
         'ebg_file_open': lambda: os.close(os.open(at('opened'), os.O_RDONLY)),
@@ -197,7 +198,7 @@ def attempts(place):
         'ebg_path_symlink': lambda: os.symlink('opened', at('symlink')),
         'ebg_path_link': lambda: os.link(at('linked'), at('link')),
         'ebg_path_rename': lambda: os.rename(at('renamed'), at('other')),
-        'ebg_exec': lambda: _execute(at(ALLOWED)),
+        **dict.fromkeys((_libbpf.EXEC,) + _libbpf.LINEAGE, lambda: _execute(at(ALLOWED))),
     }
 
 

@@ -197,6 +197,7 @@ def _report(place, state):
               else [0] * _abi.COUNTERS)
     try:
         reader = _ledger.Reader(state['rules'], _ledger.names_by_address(items('ebg_heard', _abi.HeardKey, _abi.Heard)),
+                                {bytes(run): image for run, image in items('ebg_ancestors', _abi.Run, _abi.Image)},
                                 state['mode'])
         denied, made_up = _ledger.without_expansions(
             reader.denials(items('ebg_denied', _abi.Denial, _abi.Record)),
@@ -236,7 +237,7 @@ def _bring_up(place, request, addresses, breaches, old):
         _learn.tell(kernel, loaded.program_fd('ebg_ingress'), name, found)
     if old:
         _learn_again(kernel, loaded)
-    programs = {name: loaded.program_fd(name) for name in _libbpf.HOOKS}
+    programs = {name: loaded.program_fd(name) for name in _libbpf.HOOKS + _libbpf.LINEAGE}
     with contextlib.ExitStack() as undo:
         agent = _agent.Agent(place)
         undo.callback(agent.process.kill)
@@ -346,6 +347,7 @@ def _attach(kernel, place, loaded, programs, old, undo):
     kernel.attach_to_map(loaded.program_fd(_libbpf.MESSAGE), sockets, _libbpf.MESSAGE)
     directory = os.open(place.cgroup, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
         cgroup = os.fstat(directory).st_ino
         for hook in _libbpf.ATTACH_TYPES:
             if hook not in programs:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import itertools
 import json
 import os
+import re
 import socket
 import time
 import typing
@@ -27,6 +29,7 @@ LOCKED = dict(NO_RULE, reason='the policy says lock: true, and this leads out of
 BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says default: deny')
 NO_PATH = 'a file that has no path here'  # it was removed, or is of another mount namespace
 REFUSED = 'refused'
+LAUNCHER = re.compile(rb'[^\0]+\0/run/ebpf_guard/[^/\0]+/launcher\0')  # the command line of one
 LOG_LIMIT = 10 * 1024 * 1024  # bytes; then the log is put aside, once
 
 
@@ -45,11 +48,15 @@ def counters(totals):
 
 
 class Reader:
-    """Turns entries of the tables into records: knows the rules by number and the names by address."""
+    """Turns entries of the tables into records.
 
-    def __init__(self, rules, names, mode):
-        self.rules, self.names, self.mode = rules, names, mode
-        self.boot = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)  # when the kernel's clock stood at zero
+    Knows the rules by number, the names by address, and the images that processes descend from by their run, as bytes.
+    """
+
+    def __init__(self, rules, names, images, mode):
+        self.rules, self.names, self.images, self.mode = rules, names, images, mode
+        now = time.time()  # when the kernel's clocks stood at zero: the second goes on while the host sleeps
+        self.began, self.boot = (now - time.clock_gettime(clock) for clock in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME))
 
     def denials(self, entries):
         return self._sorted(self._record(key.endpoint, value, self._rule(key.rule, BY_DEFAULT), MODES[key.mode])
@@ -70,8 +77,8 @@ class Reader:
             return self.rules[index]
         return dict(NO_RULE, id='rule-%d' % number, reason="the guard's memory of this rule was lost")
 
-    def _time(self, nanoseconds):
-        moment = datetime.datetime.fromtimestamp(self.boot + nanoseconds / 1e9, datetime.timezone.utc)
+    def _time(self, nanoseconds, zero=None):
+        moment = datetime.datetime.fromtimestamp((zero or self.began) + nanoseconds / 1e9, datetime.timezone.utc)
         return moment.isoformat(timespec='microseconds').replace('+00:00', 'Z')
 
     def _name(self, endpoint, value, address):
@@ -89,9 +96,18 @@ class Reader:
         return {'name': self._name(endpoint, value, address), 'address': address, 'port': endpoint.port,
                 'protocol': PROTOCOLS.get(endpoint.protocol, str(endpoint.protocol)), 'path': None}
 
+    def _above(self, value):
+        """(run, image) of each that the process descends from, nearest first."""
+        run, image = value.above, self.images.get(bytes(value.above))
+        while image:
+            yield run, image
+            run, image = image.above, self.images.get(bytes(image.above))
+
     def _record(self, endpoint, value, rule, mode):
         what = {'kind': KINDS[endpoint.kind], **self._what(endpoint, value)}
-        commands = _commands(value)
+        above = list(itertools.islice(self._above(value), _abi.ANCESTORS))
+        outermost = above[-1][0] if above else value.run
+        commands = _commands(value, above)
         naming = _classes.naming(what, rule['paths'], [command.arguments for command in commands])
         shown = [command.shown() for command in commands]
         return {
@@ -99,8 +115,9 @@ class Reader:
             'expected': rule['expected'], 'kind': what['kind'],
             'class': _classes.HIDDEN if naming is None else _classes.DIRECT, **what,
             'count': value.count, 'first_seen': self._time(value.first_seen), 'last_seen': self._time(value.last_seen),
-            'pid': value.pid, 'uid': value.uid, 'command': shown[0]['command'], 'ancestry': shown[1:],
-            'evidence': None if naming is None else shown[naming], 'mode': mode,
+            'pid': value.run.pid, 'uid': value.uid, 'command': shown[0]['command'], 'ancestry': shown[1:],
+            'evidence': None if naming is None else shown[naming],
+            'entered': self._time(outermost.started, self.boot) if outermost.pid else None, 'mode': mode,
         }
 
 
@@ -152,10 +169,10 @@ class Command(typing.NamedTuple):
         return {'pid': self.pid, 'command': _secrets.shown(self.arguments, self.cut)}
 
 
-def _commands(value):
-    """The process, and those above it, nearest first."""
-    above = [Command(ancestor.pid, (_text(ancestor.comm),), False) for ancestor in value.ancestors if ancestor.pid]
-    return [Command(value.pid, _arguments(value), value.args_length == _abi.ARGS)] + above
+def _commands(value, above):
+    """The process, and those above it, nearest first: without launchers, through which tasks become another user."""
+    runs = [(value.run, value)] + [(run, image) for run, image in above if not LAUNCHER.match(bytes(image.args))]
+    return [Command(run.pid, _arguments(image), image.args_length == _abi.ARGS) for run, image in runs]
 
 
 def _arguments(value):

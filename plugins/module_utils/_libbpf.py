@@ -44,11 +44,13 @@ FILES = tuple('ebg_' + name for name in (
 SECURITY_HOOKS = dict(zip(WAYS, ('unix_stream_connect', 'unix_may_send', 'file_open', 'task_alloc')),
                       **{name: name[len('ebg_'):] for name in FILES})
 EXEC = 'ebg_exec'  # a tracepoint's: beside those of files; alone where nothing can be denied
-EVERYWHERE = WAYS + FILES + (EXEC,)
-OPTIONAL = UNIX_CGROUP + EVERYWHERE  # which of these there are depends on the host and the rules
+LINEAGE = ('ebg_fork', 'ebg_image')  # tracepoints': before the others, which ask who a process descends from
+EVERYWHERE = LINEAGE + WAYS + FILES + (EXEC,)
+OPTIONAL = UNIX_CGROUP + WAYS + FILES + (EXEC,)  # which of these there are depends on the host and the rules
 IDENTIFY = 'ebg_identify'  # tells which inodes are open here
 # kept when the rules are exchanged
-LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_heard', 'ebg_asked', 'ebg_opened', 'ebg_refused', SOCKETS)
+LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_images', 'ebg_ancestors', 'ebg_heard', 'ebg_asked',
+          'ebg_opened', 'ebg_refused', SOCKETS)
 RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names')
 CURRENT = 'ebg_current'  # says which rules record; kept as well, but no record is lost with it
 LIBBPF_ERRNO_START = 4000  # errors of libbpf's own, where the kernel was not asked

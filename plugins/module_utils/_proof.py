@@ -48,6 +48,8 @@ HOOKS = {
     'ebg_path_link': (_abi.HOOK_LINK, True),
     'ebg_path_rename': (_abi.HOOK_RENAME, True),
     'ebg_exec': (_abi.HOOK_EXEC, False),
+    'ebg_fork': (_abi.HOOK_FORK, False),
+    'ebg_image': (_abi.HOOK_IMAGE, False),
 }
 REFUSED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
@@ -59,11 +61,10 @@ def prove(place, read_canaries, programs, refuses):
     `read_canaries()` gives how often each hook met the canary so far. `programs`: the names of those that are attached.
     `refuses`: the mode denies.
     """
-    of_files = _files.attempts(place)
-    wanted = {name: attempt for name, attempt in dict(ATTEMPTS, **_ways.attempts(place), **of_files).items()
+    wanted = {name: attempt
+              for name, attempt in dict(ATTEMPTS, **_ways.attempts(place), **_files.attempts(place)).items()
               if name.partition(' ')[0] in programs}
-    if not wanted.keys().isdisjoint(of_files):
-        _files.make_canary(place)
+    _files.make_canary(place)
     before = read_canaries()
     with place.trial() as cgroup:
         results = _inside(cgroup, wanted)

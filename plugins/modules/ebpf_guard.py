@@ -332,7 +332,12 @@ denied:
         - V(hidden (no_log\)) when the task had C(no_log), and the callback of this collection is enabled.
       type: str
     ancestry:
-      description: The processes above it that are inside the guard, nearest first, each with C(pid) and C(command).
+      description:
+        - The programs that led to it, nearest first, each with C(pid) and C(command), up to the one that entered the guard.
+        - They were read when each began, so that those are told, too, that have ended, and what a process was before it
+          became another program by C(exec). The same pid then comes twice.
+        - A copy of its parent that became no other program has the command of the parent.
+        - One that was not seen to begin has its short name in place of a command.
       type: list
       elements: dict
     evidence:
@@ -340,6 +345,12 @@ denied:
         - The process whose command line names what was reached, the nearest one, with C(pid) and C(command).
         - Null when RV(denied[].class=hidden).
       type: dict
+      sample: [{pid: 4713, command: make all}, {pid: 4711, command: /bin/sh ./deploy.sh}]
+    entered:
+      description:
+        - When the outermost of these processes was started, in UTC by the target's clock. That is when its task began.
+        - Null where no process is known.
+      type: str
     mode:
       description: The mode at that time.
       type: str

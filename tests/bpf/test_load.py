@@ -23,15 +23,18 @@ MAPS = {'ebg_config': (ctypes.c_uint32, _abi.Config), 'ebg_nets': (_abi.NetKey, 
         'ebg_names': (ctypes.c_uint64, _abi.Name), 'ebg_ports': (ctypes.c_uint32, _abi.Port),
         'ebg_counters': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_denied': (_abi.Denial, _abi.Record),
         'ebg_observed': (_abi.Observation, _abi.Record), 'ebg_heard': (_abi.HeardKey, _abi.Heard),
+        'ebg_images': (_abi.Run, _abi.Image), 'ebg_ancestors': (_abi.Run, _abi.Image),
         'ebg_asked': (_abi.Asked, ctypes.c_uint8), 'ebg_sockets': (ctypes.c_uint64, ctypes.c_uint64),
-        'ebg_blank': (ctypes.c_uint32, _abi.Record), 'ebg_current': (ctypes.c_uint32, ctypes.c_uint32)}
+        'ebg_blank': (ctypes.c_uint32, _abi.Record), 'ebg_current': (ctypes.c_uint32, ctypes.c_uint32),
+        'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32)}
 FILE_MAPS = {'ebg_filter': (ctypes.c_uint32, _abi.Filter), 'ebg_paths': (ctypes.c_uint64, _abi.FileRule),
              'ebg_inodes': (_abi.Inode, _abi.FileRule), 'ebg_types': (_abi.Filesystem, _abi.FileRule),
              'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32)}
 # What the programs keep for themselves, and a queue, which has neither keys nor values.
 PRIVATE = {'ebg_addresses', 'ebg_aliases', 'ebg_opened', 'ebg_scratch', 'ebg_claims', 'ebg_refused'}
 ENTRIES = {'ebg_counters': _abi.COUNTERS, 'ebg_denied': _abi.MAX_DENIED, 'ebg_observed': _abi.MAX_OBSERVED,
-           'ebg_heard': _abi.MAX_HEARD, 'ebg_asked': _abi.MAX_ASKED}
+           'ebg_images': _abi.MAX_IMAGES, 'ebg_ancestors': _abi.MAX_ANCESTORS, 'ebg_heard': _abi.MAX_HEARD,
+           'ebg_asked': _abi.MAX_ASKED}
 BPFTOOL_NAMES = {'ebg_connect4': 'cgroup_inet4_connect', 'ebg_connect6': 'cgroup_inet6_connect',
                  'ebg_sendmsg4': 'cgroup_udp4_sendmsg', 'ebg_sendmsg6': 'cgroup_udp6_sendmsg',
                  'ebg_egress': 'cgroup_inet_egress', 'ebg_ingress': 'cgroup_inet_ingress',
@@ -49,7 +52,7 @@ def bpftool(*arguments):
 
 # --- programs ---
 
-@pytest.mark.parametrize('hook', (_libbpf.MESSAGE,) + _libbpf.HOOKS)
+@pytest.mark.parametrize('hook', (_libbpf.MESSAGE,) + _libbpf.HOOKS + _libbpf.LINEAGE)
 def test_the_verifier_needs_less_than_half_of_what_it_may(guards, hook):
     with open('/proc/self/fdinfo/%d' % guards(attach=False).object.program_fd(hook)) as lines:
         told = dict(line.strip().split(':\t') for line in lines)

@@ -70,7 +70,9 @@ class Guard:
         self._attach_message(self)
         directory = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            self.kernel.update(self.object.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
             self.links = [self.kernel.attach(self.object.program_fd(hook), directory, hook) for hook in _libbpf.HOOKS]
+            self.links += [self.kernel.attach_hook(self.object.program_fd(hook), hook) for hook in _libbpf.LINEAGE]
         finally:
             os.close(directory)
         return self
@@ -113,7 +115,11 @@ class Guard:
 
     def reader(self):
         return _ledger.Reader([_ledger.describe(rule) for rule in self.policy.all_rules],
-                              _ledger.names_by_address(self.heard()), self.policy.mode)
+                              _ledger.names_by_address(self.heard()), self.ancestors(), self.policy.mode)
+
+    def ancestors(self):
+        return {bytes(run): image for run, image in self.kernel.items(self.maps['ebg_ancestors'], _abi.Run, _abi.Image)}
+
 
     def close(self):
         for link in self.links:

@@ -32,34 +32,55 @@ def endpoint_of(address='198.51.100.1', port=443, protocol=6, kind=_abi.KIND_CON
     return _abi.Endpoint(address=(_abi.ctypes.c_uint8 * 16)(*packed), port=port, protocol=protocol, kind=kind)
 
 
-def record_of(args=b'curl\0https://github.com\0', comm=b'curl', ancestors=((7, b'sh'), (5, b'deploy.sh')), **values):
+def run_of(pid, started=0):
+    return _abi.Run(pid=pid, started=started or pid * 10 ** 9)
+
+
+def record_of(args=b'curl\0https://github.com\0', comm=b'curl', **values):
     record = _abi.Record(comm=comm, args_length=len(args), **dict(
-        {'count': 3, 'first_seen': 10 ** 9, 'last_seen': 2 * 10 ** 9, 'pid': 42, 'uid': 1000}, **values))
+        {'count': 3, 'first_seen': 10 ** 9, 'last_seen': 2 * 10 ** 9, 'run': run_of(42), 'above': run_of(7), 'uid': 1000},
+        **values))
     record.args[:len(args)] = args
-    for index, (pid, name) in enumerate(ancestors):
-        record.ancestors[index] = _abi.Ancestor(pid=pid, comm=name)
     return record
 
 
-def denial(rule=GITHUB, mode=_abi.MODE_ENFORCE, endpoint=None, **values):
-    reader = _ledger.Reader(RULES, NAMES, 'enforce')
+ANCESTORS = ((7, b'make\0all\0', b'make'), (5, b'/bin/sh\0./deploy.sh\0--db-password=x\0', b'deploy.sh'))
+
+
+def images_of(*ancestors):
+    """What the kernel keeps of (pid, args, comm), nearest first."""
+    images, above = {}, _abi.Run()
+    for pid, args, comm in reversed(ancestors):
+        image = images[bytes(run_of(pid))] = _abi.Image(above=above, comm=comm, args_length=len(args))
+        image.args[:len(args)] = args
+        above = run_of(pid)
+    return images
+
+
+def denial(rule=GITHUB, mode=_abi.MODE_ENFORCE, endpoint=None, ancestors=ANCESTORS, **values):
+    reader = _ledger.Reader(RULES, NAMES, images_of(*ancestors), 'enforce')
     key = _abi.Denial(rule=rule, mode=mode, endpoint=endpoint or endpoint_of())
     return reader.denials([(key, record_of(**values))])[0]
 
 
+def moment(record, key='entered'):
+    return _ledger.datetime.datetime.fromisoformat(record[key].replace('Z', '+00:00')).timestamp()
+
+
 def test_a_whole_denial():
     record = denial()
-    boot = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
-    for key, second in (('first_seen', 1), ('last_seen', 2)):
+    began, boot = (time.time() - time.clock_gettime(clock) for clock in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME))
+    for key, zero, second in (('first_seen', began, 1), ('last_seen', began, 2), ('entered', boot, 5)):
         assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z', record[key])
-        seconds = _ledger.datetime.datetime.fromisoformat(record.pop(key).replace('Z', '+00:00')).timestamp()
-        assert abs(seconds - boot - second) < 0.5
+        assert abs(moment(record, key) - zero - second) < 0.5
+        del record[key]
     assert record == {
         'rule': 'github', 'reason': 'it runs on this', 'owner': 'db-team', 'runbook': 'https://wiki.example/x',
         'expected': True, 'kind': 'connect', 'class': 'direct', 'name': 'github.com, www.github.com',
         'address': '198.51.100.1', 'port': 443, 'protocol': 'tcp', 'path': None, 'count': 3, 'pid': 42, 'uid': 1000,
         'command': 'curl https://github.com',
-        'ancestry': [{'pid': 7, 'command': 'sh'}, {'pid': 5, 'command': 'deploy.sh'}],
+        'ancestry': [{'pid': 7, 'command': 'make all'},
+                     {'pid': 5, 'command': '/bin/sh ./deploy.sh --db-password=********'}],
         'evidence': {'pid': 42, 'command': 'curl https://github.com'}, 'mode': 'enforce'}
 
 
@@ -109,20 +130,35 @@ def test_secrets_are_masked_and_classes_are_told_by_the_line_as_it_was(args, com
 
 
 def test_a_parent_may_name_it():
-    record = denial(args=b'./update\0', ancestors=((7, b'sh'), (5, b'github.com')))
-    assert (record['class'], record['evidence']) == ('direct', {'pid': 5, 'command': 'github.com'})
+    record = denial(args=b'./update\0', ancestors=((7, b'sh\0', b'sh'), (5, b'fetch\0github.com\0', b'fetch')))
+    assert (record['class'], record['evidence']) == ('direct', {'pid': 5, 'command': 'fetch github.com'})
 
 
-def test_ancestors_end_where_none_was_recorded():
-    assert denial(ancestors=())['ancestry'] == []
-    full = [(pid, b'123456789012345') for pid in range(1, _abi.ANCESTORS + 1)]
-    assert [ancestor['pid'] for ancestor in denial(ancestors=full)['ancestry']] == [pid for pid, _comm in full]
+@pytest.mark.parametrize('ancestors, told', [
+    ((), []), ([(7, b'', b'nginx')], ['nginx']), ([(8, b'sh\0', b'sh')], []),
+    ([(7, b'sh\0-c\0x', b'sh'), (6, b'/bin/sh\0/run/ebpf_guard/deploy/launcher\0-c\0x', b'launcher'), (5, b'sudo\0x', b'sudo')],
+     ['sh -c x', 'sudo x']),
+    ([(7, b'ls\0/run/ebpf_guard/deploy/launcher.old\0', b'ls')], ['ls /run/ebpf_guard/deploy/launcher.old'])])
+def test_ancestors_end_where_none_was_recorded(ancestors, told):
+    assert [one['command'] for one in denial(ancestors=ancestors)['ancestry']] == told
+
+
+def test_no_table_is_so_damaged_that_ancestors_never_end():
+    images = {bytes(run_of(pid)): _abi.Image(above=run_of(above), comm=b'sh') for pid, above in ((7, 8), (8, 7))}
+    record, = _ledger.Reader(RULES, {}, images, 'enforce').denials([(_abi.Denial(endpoint=endpoint_of()), record_of())])
+    assert len(record['ancestry']) == _abi.ANCESTORS
+
+
+def test_a_process_without_ancestors_has_entered_itself():
+    itself, above = (moment(denial(ancestors=ancestors, run=run_of(42, 9 * 10 ** 9))) for ancestors in ((), [(7, b'x', b'x')]))
+    assert abs(itself - above - 2) < 0.5
+    assert denial(ancestors=(), run=_abi.Run())['entered'] is None
 
 
 def test_observations_are_in_order_and_by_rule():
     entries = [(_abi.Observation(endpoint=endpoint_of(port=port)), record_of(first_seen=first, rule=rule)) for port, first, rule in (
         (3, 3000, MIRROR), (1, 1000, _abi.RULE_DEFAULT), (2, 2000, MIRROR))]
-    found = _ledger.Reader(RULES, {}, 'monitor').observations(entries)
+    found = _ledger.Reader(RULES, {}, {}, 'monitor').observations(entries)
     assert [(record['port'], record['rule'], record['mode']) for record in found] == [
         (1, None, 'monitor'), (2, 'mirror', 'monitor'), (3, 'mirror', 'monitor')]
 
@@ -168,7 +204,7 @@ def test_paths_are_one_harmless_line(kept, told):
 def test_records_with_and_without_an_address_have_one_order():
     entries = [(_abi.Denial(endpoint=endpoint, rule=GITHUB, mode=_abi.MODE_ENFORCE), record_of(name=path_of(path)))
                for endpoint, path in ((FILE, b'/mnt/b'), (endpoint_of(), b''), (FILE, b''), (EXEC, b'/mnt/a'))]
-    found = _ledger.Reader(RULES, {}, 'enforce').denials(entries)
+    found = _ledger.Reader(RULES, {}, {}, 'enforce').denials(entries)
     assert [record['path'] or record['address'] for record in found] == ['/mnt/a', '/mnt/b', '198.51.100.1', None]
 
 
