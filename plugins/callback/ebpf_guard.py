@@ -91,7 +91,8 @@ EXAMPLES = r'''
 #     task     mysql : Install the tool (roles/mysql/tasks/main.yml:12)
 #     command  curl -fsS https://github.com/install.sh
 #     evidence its command line names it
-#     ancestry sh deploy.sh < python3
+#     ancestry sh deploy.sh
+#              python3
 #     owner    db-team   runbook https://wiki.example/no-github-in-deploys
 #   DENIED  github.com:3128/tcp (HTTP)  1x  hidden  (rule github)
 #     at       203.0.113.70:3128/tcp
@@ -99,7 +100,8 @@ EXAMPLES = r'''
 #     task     mysql : Fetch the schema (roles/mysql/tasks/main.yml:20)
 #     command  schema-tool --proxy http://proxy:3128 migrate
 #     evidence no command line names it
-#     ancestry sh deploy.sh < python3
+#     ancestry sh deploy.sh
+#              python3
 #     owner    db-team   runbook https://wiki.example/no-github-in-deploys
 #   outside the guard (not watched, not stopped):
 #     raw      Check uptime (play.yml:20)
@@ -342,7 +344,8 @@ class CallbackModule(CallbackBase):
         report = dict(
             data, host=host, name=name, mode=guard.get('mode') or bracket.mode, offset=offset or 0.0,
             denied=data.get('denied') or [], observed=data.get('observed') or [],
-            tasks=bracket.windows, outside=bracket.outside)
+            tasks=bracket.windows, outside=bracket.outside,
+            launched=not bracket.args.get('cgroup') and bracket.args.get('scope') != 'user')
         show = self._observed or report['mode'] == 'monitor'
         self._fleet.add(report, show)
         self._tried.add(name, report['denied'])

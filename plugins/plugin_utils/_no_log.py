@@ -44,11 +44,12 @@ def conceal(host, report, offset):
 
 
 def _began_in(record, spans, offset):
-    moment = None if offset is None else _summary.moment_of(record['first_seen'], offset)
-    if moment is None:
+    """Was the access made then, or the first of its processes started? That may be long before."""
+    moments = [offset is not None and _summary.moment_of(record.get(key), offset) for key in ('first_seen', 'entered')]
+    if not moments[0]:
         return True
     margin = _summary.SLACK if abs(offset) < _summary.SLACK else _summary.NEAR  # clocks are compared only roughly
-    return any(start - margin <= moment <= end + margin for start, end in spans)
+    return any(start - margin <= moment <= end + margin for start, end in spans for moment in moments if moment)
 
 
 def _lineage(record):

@@ -7,12 +7,14 @@
 """Last stage, reports to text: what the guards returned goes in, lines of at most 80 columns come out.
 
 A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused and faults as the
-module returned them, tasks (a list of Window), offset (target clock minus controller clock, seconds), outside (pairs
-of how and task). A line is a pair of tone (bad, warn, good, plain) and text. Knows nothing of Ansible.
+module returned them, tasks (a list of Window), launched (the launcher started what runs inside), offset (target clock
+minus controller clock, seconds), outside (pairs of how and task). A line is a pair of tone (bad, warn, good, plain)
+and text. Knows nothing of Ansible.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import textwrap
@@ -27,7 +29,8 @@ NEAR = 2.0  # seconds that a denial may lie outside every task and still belong 
 SLACK = 0.2  # seconds within which the two clocks can't be told apart
 UNKNOWN = 'unknown'
 SORTS = ('denied', 'drill', 'faulty', 'would deny', 'expected')  # outcomes of a guard, the worst first
-TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-[^/\s]+/')
+TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-(\d+\.\d+)?[^/\s]*/')  # with the controller's time
+ANCESTORS = 8  # that a row shows
 PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
 FILES = {'unix': '', 'file': '', 'exec': ' (executed)'}  # what has a path in it, by kind
 ROOM = WIDTH - 13  # for the text of a detail, behind its label
@@ -54,9 +57,8 @@ def moment_of(stamp, offset):
     return seen.timestamp() - (offset if abs(offset) >= SLACK else 0.0)
 
 
-def task_at(stamp, windows, offset=0.0):
-    """Name the task that ran when the target's clock showed `stamp`."""
-    moment = moment_of(stamp, offset)
+def task_at(moment, windows):
+    """Name the task that ran at a moment on the controller's clock."""
     if moment is None:
         return UNKNOWN
 
@@ -68,6 +70,22 @@ def task_at(stamp, windows, offset=0.0):
 
     nearest = min(windows, key=distance, default=None)
     return nearest.task if nearest and distance(nearest) <= NEAR else UNKNOWN
+
+
+def task_of(record, stamp, report):
+    """Name the task that started the process, which may be over when the target's clock shows `stamp`.
+
+    The outermost directory that Ansible made for a task tells it exactly; there is none with pipelining. Then it
+    is the one that ran when the first of the processes came in, or a bit later, because no clock is that exact.
+    """
+    for command in reversed(commands(record)):
+        made = 'ansible-tmp-' in command and TASK_DIRECTORY.search(command)
+        task = task_at(float(made[1]), report['tasks']) if made and made[1] else UNKNOWN
+        if task != UNKNOWN:
+            return task
+    moment = moment_of(stamp, report['offset'])
+    entered = moment_of(record.get('entered'), report['offset']) if report['launched'] else None
+    return task_at(moment if None in (moment, entered) else min(moment, entered + SLACK), report['tasks'])
 
 
 def clean(text):
@@ -155,18 +173,25 @@ def totals(report):
     return sums
 
 
+def commands(record):
+    """The command lines of the process and of those that it descends from, nearest first."""
+    return [record.get('command') or '', *(parent.get('command') or '' for parent in record.get('ancestry') or ())]
+
+
 def merge(records):
     """Fold records that differ only by process and moment, or by the address behind the same name, into one."""
     merged = {}
     for record in records:
-        key = (known_name(record) or endpoint(record),
-               *map(record.get, ('rule', 'kind', 'class', 'command', 'expected', 'mode')))
+        key = (known_name(record) or endpoint(record), *map(spoken, commands(record)),
+               *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode')))
         first = record.get('first_seen') or ''
         last = record.get('last_seen') or first
-        row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last,
+        row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last, last=record,
                                           endpoints=[], addresses=[]))
         row['count'] += record.get('count', 1)
-        row['first_seen'], row['last_seen'] = min(row['first_seen'], first), max(row['last_seen'], last)
+        row['first_seen'] = min(row['first_seen'], first)
+        if last > row['last_seen']:
+            row['last_seen'], row['last'] = last, record
         for places, place in ((row['endpoints'], endpoint(record)), (row['addresses'], address(record))):
             if place not in places:
                 places.append(place)
@@ -187,7 +212,7 @@ def short(command):
 
 def spoken(command):
     """Drop the directory that Ansible made for the task: it says nothing, and takes the room."""
-    return TASK_DIRECTORY.sub('', command)
+    return TASK_DIRECTORY.sub('', command) if 'ansible-tmp-' in command else command
 
 
 def known_name(record):
@@ -223,6 +248,14 @@ def evidence(row):
     return 'named by ' + clean(spoken(naming['command']))
 
 
+def ancestors(row):
+    """What the process descends from, nearest first, a line each; copies of a process are told once."""
+    parents = [short(spoken(parent)) for parent, _same in itertools.groupby(commands(row)[1:])]
+    told = [clip(parent, ROOM) for parent in parents[:ANCESTORS]]
+    told += [f'… {len(parents) - ANCESTORS} more'] if parents[ANCESTORS:] else []
+    return [detail('' if number else 'ancestry', parent) for number, parent in enumerate(told)]
+
+
 def row_lines(row, report):
     """Tell one denial: what, why, during which task, by whom, and who to ask."""
     tone, word = verdict(row, report['mode'])
@@ -241,18 +274,16 @@ def row_lines(row, report):
     elif row['endpoints'][1:]:
         lines += wrapped('also', ', '.join(row['endpoints'][1:]))
     lines += wrapped('why', clean(row.get('reason') or ''))
-    task = task_at(row['first_seen'], report['tasks'], report['offset'])
-    last_task = task_at(row['last_seen'], report['tasks'], report['offset'])
-    lines.append(detail('task', task))
+    task = task_of(row, row['first_seen'], report)
+    last_task = task_of(row['last'], row['last_seen'], report)
+    lines += wrapped('task', task)
     if last_task not in (task, UNKNOWN):
-        lines.append(detail('until', last_task))
+        lines += wrapped('until', last_task)
     if row.get('command'):
         lines.append(detail('command', clip(spoken(row['command']), ROOM)))
     if row.get('class'):
         lines += wrapped('evidence', evidence(row))
-    parents = [clip(short(parent.get('command') or ''), 24) for parent in row.get('ancestry') or []]
-    if parents:
-        lines.append(detail('ancestry', clip(' < '.join(parents), ROOM)))
+    lines += ancestors(row)
     owner, runbook = clean(row.get('owner') or ''), clean(row.get('runbook') or '')
     if owner:
         lines.append(detail('owner', f'{owner}   runbook {runbook}' if runbook else owner))

@@ -145,7 +145,8 @@ GUARD deploy on web1 [enforce]: 3 accesses denied
     why      github.com runs on the database that this play deploys
     task     Move (play.yml:23)
     command  curl -fsS https://github.com/install.sh
-    ancestry sh deploy.sh < python3
+    ancestry sh deploy.sh
+             python3
     owner    db-team   runbook https://wiki.example/runbook
 ''' in out, out
     assert out.endswith('''

@@ -41,7 +41,7 @@ def record(**changes):
 def report(*denied, **changes):
     return dict(dict(
         host='web1', name='deploy', mode='enforce', denied=list(denied), observed=[], counters={},
-        left_running=[], tasks=WINDOWS, offset=0.0, outside=[]), **changes)
+        left_running=[], tasks=WINDOWS, offset=0.0, outside=[], launched=True), **changes)
 
 
 def told(*denied, max_rows=20, show=False, **changes):
@@ -69,11 +69,38 @@ MOMENTS = [
 
 @pytest.mark.parametrize('stamp, offset, task', **table(MOMENTS))
 def test_task_at(stamp, offset, task):
-    assert _summary.task_at(stamp, WINDOWS, offset) == task
+    assert _summary.task_of(record(), stamp, report(offset=offset)) == task
+
+
+# name, record, stamp, how long the clock of the target is ahead, task; `before` ended at 99, `during` began at 99.95
+MADE = 'python3 /root/.ansible/tmp/ansible-tmp-%s-4711-0815/AnsiballZ_command.py'
+LATER = '1970-01-01T00:02:05Z'
+STARTERS = [
+    ('its own time', {}, LATER, 0, 'later'),
+    ('it came in earlier', {'entered': '1970-01-01T00:01:40Z'}, LATER, 0, 'during'),
+    ('it came in at the end of one, as far as clocks tell', {'entered': '1970-01-01T00:01:39.800000Z'}, LATER, 0, 'during'),
+    ('it was there before all tasks', {'entered': '1970-01-01T00:00:00Z'}, LATER, 0, 'unknown'),
+    ('by the clock of the target', {'entered': '1970-01-01T01:01:40Z'}, '1970-01-01T01:02:05Z', 3600, 'during'),
+    ('by the directory of its task', {'ancestry': [{'command': MADE % 100.5}], 'entered': LATER}, LATER, 3600, 'during'),
+    ('by the directory in its own command', {'command': MADE % 100.5}, LATER, 0, 'during'),
+    ('by the outermost of two', {'ancestry': [{'command': MADE % 125.0}, {'command': MADE % 100.5}]}, LATER, 0, 'during'),
+    ('by a directory of no task here', {'ancestry': [{'command': MADE % 5.0}]}, LATER, 0, 'later'),
+    ('by a directory without a time', {'command': 'sh /tmp/ansible-tmp-x/y'}, LATER, 0, 'later'),
+]
+
+
+@pytest.mark.parametrize('changes, stamp, offset, task', **table(STARTERS))
+def test_a_process_is_of_the_task_that_started_it(changes, stamp, offset, task):
+    assert _summary.task_of(record(**changes), stamp, report(offset=offset)) == task
+
+
+def test_what_no_launcher_started_was_there_before_its_task():
+    one = record(entered='1970-01-01T00:00:00Z')
+    assert _summary.task_of(one, LATER, report(launched=False)) == 'later'
 
 
 def test_task_at_without_tasks():
-    assert _summary.task_at(RECORD['first_seen'], []) == 'unknown'
+    assert _summary.task_of(RECORD, RECORD['first_seen'], report(tasks=[])) == 'unknown'
 
 
 @pytest.mark.parametrize('changes, shown', [
@@ -280,7 +307,7 @@ def test_long_and_hostile_texts_stay_in_their_line():
         '             ' + ' '.join(['word'] * 7),
         '    task     during',
         '    command  ' + 'x' * 66 + '…',
-        '    ancestry sh -c ?[31m rm < sh -c ?[31m rm < sh -c ?[31m rm < sh -c ?[31m rm …',
+        '    ancestry sh -c ?[31m rm',
         DETAILS[3],
     ]
     assert all(len(line) <= 80 for line in lines[2:])
@@ -309,6 +336,26 @@ def test_rows_of_different_classes_stay_apart():
     assert [line.split('  ')[3:] for line in lines if line.startswith('  DENIED')] == [
         ['github.com', '2x', 'direct connect', '(rule github)'], ['github.com', '1x', 'hidden connect', '(rule github)'],
         ['github.com', '1x', 'hidden connect', '(rule github)']]
+
+
+def test_ancestors_have_a_line_each():
+    chain = ['./tool --fetch', './tool --fetch', '/usr/bin/make -C /srv all', '/bin/sh ./deploy.sh', MADE % 100.5,
+             '/bin/sh -c ' + 'x' * 80]
+    assert told(record(ancestry=[{'pid': pid, 'command': command} for pid, command in enumerate(chain)]))[5:-1] == [
+        '    ancestry tool --fetch',
+        '             make -C /srv all',
+        '             sh ./deploy.sh',
+        '             python3 AnsiballZ_command.py',
+        '             sh -c ' + 'x' * 60 + '…']
+    deep = [{'pid': pid, 'command': f'nest {pid}'} for pid in range(_summary.ANCESTORS + 3)]
+    assert told(record(ancestry=deep))[-3:-1] == ['             nest 7', '             … 3 more']
+
+
+def test_one_command_that_two_scripts_ran_is_two_rows():
+    scripts = [[{'pid': pid, 'command': f'sh ./deploy-{pid}.sh'}, {'pid': 9, 'command': MADE % (100.5 + pid)}] for pid in (1, 2, 2)]
+    lines = told(*(record(ancestry=ancestry) for ancestry in scripts))
+    assert [line.split()[3] for line in lines if 'DENIED' in line] == ['1x', '2x']
+    assert [line.split()[-1] for line in lines if 'ancestry' in line] == ['./deploy-1.sh', './deploy-2.sh']
 
 
 # name, mode, counters, denials known, outcome of those without a record
