@@ -92,6 +92,28 @@ def heard(answer):
         raise OSError(errno.ECONNRESET, "no answer")
 
 
+# Scripts that start tools and then wait, end, or become another program; the tools wait for all, then are denied at once.
+LINEAGE = """exec 3<&0
+deploy='for port in $1 $(($1 + 1)); do
+  bash -c "echo; read go <&3; : > /dev/udp/192.0.2.10/\\$0" $port &
+done; eval $2'
+set -- wait true 'exec sleep 0'
+for script in 0 1 2; do sh -c "$deploy" deploy-$script 700$((2 * script)) "$1" & shift; done
+wait"""
+TOOLS = 6
+
+
+def lineage():
+    running = subprocess.Popen(["sh", "-c", LINEAGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    for _tool in range(TOOLS):
+        running.stdout.readline()
+    errors = running.communicate("")[1]     # ends their input, and waits for all who have their output
+    refused = errors.count("/dev/udp/")
+    if refused:
+        raise OSError(errno.EACCES if refused == TOOLS else errno.EIO, errors)
+
+
 ATTEMPTS = {
     "tcp4": lambda: tcp(DENIED), "tcp6": lambda: tcp(DENIED6), "mapped": lambda: tcp("::ffff:" + DENIED, 443),
     "udp_connect": lambda: udp(DENIED, 80, connect=True), "udp4": lambda: udp(DENIED), "udp6": lambda: udp(DENIED6),
@@ -99,7 +121,7 @@ ATTEMPTS = {
     "dns_udp": dns_udp, "dns_tcp": dns_tcp, "alias": alias,
     "tls": lambda: tcp(SITE, 443, client_hello()),
     "http": lambda: tcp(SITE, 80, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % NAME.encode()),
-    "unix": unix,
+    "unix": unix, "lineage": lineage,
     "file": lambda: open(TREE + "/file").close(), "exec": lambda: subprocess.run([TREE + "/program"], check=True),
     "other": lambda: tcp(OTHER), "allowed4": lambda: tcp(SITE), "allowed6": lambda: tcp(SITE6),
 }
