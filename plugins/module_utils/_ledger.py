@@ -225,7 +225,7 @@ def append_log(path, name, report):
 def append_refusal(path, name, uid, pid, owner, command):
     """Write to the event log that a user tried to bring somebody else's process in."""
     _append(path, [{'event': REFUSED, 'guard': name, 'time': now(), 'uid': uid, 'pid': pid, 'owner': owner,
-                    'command': masked(command)}])
+                    'command': command}])
 
 
 def refusals(path, since):
