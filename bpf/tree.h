@@ -69,18 +69,18 @@ static __always_inline int is_suspect(const struct ebg_filter *known, __u64 numb
 }
 
 /* The same, by the name's first bytes as well. */
-__noinline int may_be_known(__u64 number, __u64 name, __u32 length)
+static __always_inline int may_be_known(const struct ebg_filter *known, __u64 number, const unsigned char *name,
+					__u32 length)
 {
-	const struct ebg_filter *known = filter();
 	__u64 start = 0;
 
-	if (!known || is_set(known->inodes, mixed(EBG_HASH_SEED, number)))
-		return 1;
-	if (bpf_probe_read_kernel(&start, sizeof(start), (void *)name) < 0)
+	if (!is_suspect(known, number, length))
+		return 0;
+	if (bpf_probe_read_kernel(&start, sizeof(start), name) < 0)
 		return 1;
 	if (length < sizeof(start)) /* what is behind a short name is left from an earlier one */
 		start &= (1ULL << 8 * length) - 1;
-	return is_set(known->names, mixed(EBG_HASH_SEED, start));
+	return is_set(known->inodes, mixed(EBG_HASH_SEED, number)) | is_set(known->names, mixed(EBG_HASH_SEED, start));
 }
 
 static __always_inline __u64 judge_path(__u64 dentry, __u64 mount)
@@ -116,8 +116,8 @@ __noinline __u64 walk_above(__u64 mount_address)
 	struct mount *mount = (void *)mount_address, *above = BPF_CORE_READ(mount, mnt_parent);
 	const struct ebg_filter *known = filter();
 	struct dentry *dentry, *parent;
-	__u64 said, number;
-	__u32 length, i;
+	__u64 said;
+	__u32 i;
 
 	if (!known)
 		return SAID_UNREADABLE;
@@ -130,10 +130,8 @@ __noinline __u64 walk_above(__u64 mount_address)
 
 		if (at_root && is_topmost(mount))
 			return 0; /* no rule names the root of everything */
-		number = BPF_CORE_READ(dentry, d_inode, i_ino);
-		length = BPF_CORE_READ(dentry, d_name.len);
-		if (is_suspect(known, number, length) &&
-		    may_be_known(number, (__u64)BPF_CORE_READ(dentry, d_name.name), length)) {
+		if (may_be_known(known, BPF_CORE_READ(dentry, d_inode, i_ino), BPF_CORE_READ(dentry, d_name.name),
+				 BPF_CORE_READ(dentry, d_name.len))) {
 			said = judge_step((__u64)dentry, (__u64)mount);
 			if (said)
 				return said;
@@ -248,10 +246,8 @@ static __always_inline __u64 mount_of(const struct wanted *wanted)
 static __always_inline int may_be_known_entry(const struct ebg_filter *known, const struct dentry *dentry)
 {
 	const struct inode *inode = dentry->d_inode; /* NULL: nothing has this name yet */
-	__u64 number = inode ? inode->i_ino : 0;
-	__u32 length = dentry->d_name.len;
 
-	return is_suspect(known, number, length) && may_be_known(number, (__u64)dentry->d_name.name, length);
+	return may_be_known(known, inode ? inode->i_ino : 0, dentry->d_name.name, dentry->d_name.len);
 }
 
 /* What the rules say of a file: of itself, of the directories above it, and of its file system. */
