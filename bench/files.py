@@ -23,7 +23,8 @@ NONE, BESIDE, INSIDE = "no guard on the host", "outside of a guard", "enforce, 1
 
 THERE = "/root/loopbreak"
 GUARD = "bench-files"
-CGROUPS = {NONE: "/sys/fs/cgroup/bench", BESIDE: "/sys/fs/cgroup/bench", INSIDE: f"/sys/fs/cgroup/ebpf_guard/{GUARD}"}
+CGROUPS = {NONE: "/sys/fs/cgroup/bench", BESIDE: "/sys/fs/cgroup/bench",
+           INSIDE: f"/sys/fs/cgroup/system.slice/ebpf_guard-{GUARD}.service/ebpf_guard/{GUARD}"}
 TREE = "/dev/shm/tree"
 PREPARE = f"""
 import os
