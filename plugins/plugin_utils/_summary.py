@@ -30,6 +30,7 @@ SLACK = 0.2  # seconds within which the two clocks can't be told apart
 UNKNOWN = 'unknown'
 SORTS = ('denied', 'drill', 'faulty', 'would deny', 'expected')  # outcomes of a guard, the worst first
 TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-(\d+\.\d+)?[^/\s]*/')  # with the controller's time
+BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
 ANCESTORS = 8  # that a row shows
 PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
 FILES = {'unix': '', 'file': '', 'exec': ' (executed)'}  # what has a path in it, by kind
@@ -178,11 +179,17 @@ def commands(record):
     return [record.get('command') or '', *(parent.get('command') or '' for parent in record.get('ancestry') or ())]
 
 
+def lineage(record):
+    """The same as people want them: without those by which Ansible becomes another user."""
+    own, *parents = map(spoken, commands(record))
+    return [own, *(parent for parent in parents if BECOMES not in parent)]
+
+
 def merge(records):
     """Fold records that differ only by process and moment, or by the address behind the same name, into one."""
     merged = {}
     for record in records:
-        key = (known_name(record) or endpoint(record), *map(spoken, commands(record)),
+        key = (known_name(record) or endpoint(record), *lineage(record),
                *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode')))
         first = record.get('first_seen') or ''
         last = record.get('last_seen') or first
@@ -250,10 +257,10 @@ def evidence(row):
 
 def ancestors(row):
     """What the process descends from, nearest first, a line each; copies of a process are told once."""
-    parents = [short(spoken(parent)) for parent, _same in itertools.groupby(commands(row)[1:])]
-    told = [clip(parent, ROOM) for parent in parents[:ANCESTORS]]
-    told += [f'… {len(parents) - ANCESTORS} more'] if parents[ANCESTORS:] else []
-    return [detail('' if number else 'ancestry', parent) for number, parent in enumerate(told)]
+    parents = [short(parent) for parent, _same in itertools.groupby(lineage(row)[1:])]
+    lines = [clip(parent, ROOM) for parent in parents[:ANCESTORS]]
+    lines += [f'… {len(parents) - ANCESTORS} more'] if parents[ANCESTORS:] else []
+    return [detail('' if number else 'ancestry', parent) for number, parent in enumerate(lines)]
 
 
 def row_lines(row, report):

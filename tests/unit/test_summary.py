@@ -347,6 +347,9 @@ def test_ancestors_have_a_line_each():
         '             sh ./deploy.sh',
         '             python3 AnsiballZ_command.py',
         '             sh -c ' + 'x' * 60 + '…']
+    become = '/bin/sh -c sudo -H -S -n -u root /run/ebpf_guard/deploy/launcher -c "echo BECOME-SUCCESS-abc ; deploy.sh"'
+    assert told(record(ancestry=[{'pid': 1, 'command': './deploy.sh'}, {'pid': 2, 'command': become}]))[5:-1] == [
+        '    ancestry deploy.sh']
     deep = [{'pid': pid, 'command': f'nest {pid}'} for pid in range(_summary.ANCESTORS + 3)]
     assert told(record(ancestry=deep))[-3:-1] == ['             nest 7', '             … 3 more']
 
