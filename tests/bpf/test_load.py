@@ -117,7 +117,7 @@ def test_the_program_for_messages_is_attached_to_its_map(guards):
 
 @pytest.mark.parametrize('name, known, shared', (
     ('ebpf_guard.bpf.o', MAPS, PRIVATE),
-    ('ebpf_guard_files.bpf.o', FILE_MAPS, {*_files.SHARED, 'ebg_blank'}),
+    ('ebpf_guard_files.bpf.o', FILE_MAPS, {*_files.SHARED, 'ebg_blank', 'ebg_above'}),
 ))
 def test_an_object_describes_its_maps_as_python_does(name, known, shared):
     described = {}

@@ -345,7 +345,7 @@ IN_MOVE = '    task     Move (play.yml:26)\n    command'
     (0, 0, 0, 0, IN_MOVE),
     (0, 1, 1, 0, IN_MOVE),
     (0, 0, 0, 3600, IN_MOVE),
-    (1, -0.8, 0, -86400, SLOW_TO_MOVE),
+    (3, -2.5, 0, -86400, SLOW_TO_MOVE),
     (4, -3, 0, 0, SLOW_TO_MOVE),
     (0, -3600, 0, 0, '    task     unknown\n    until    Move (play.yml:26)\n'),
 ])
