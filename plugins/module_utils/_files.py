@@ -32,6 +32,8 @@ FORBIDDEN = ("something keeps root from loading programs for the kernel's securi
 SHARED = ('ebg_config', 'ebg_current', 'ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_images', 'ebg_ancestors',
           'ebg_scratch', 'ebg_claims')
 CANARY, ALLOWED = 'canary', 'true'  # a directory below the guard's own, and a program in it
+THERE = ('directory', 'opened', 'removed', 'linked', 'renamed', ALLOWED)  # there, before attempts() are made
+MADE = ('made', 'new', 'symlink', 'link', 'other')  # what they leave where nothing is denied
 
 Loaded = namedtuple('Loaded', 'programs enforced warnings')
 
@@ -175,14 +177,19 @@ def _set(words, word):
 
 
 def make_canary(place):
-    """A directory that a rule of the guard's own denies, but for one program in it; with all that attempts() needs."""
-    directory = os.path.join(place.run, CANARY)
-    shutil.rmtree(directory, ignore_errors=True)
-    os.makedirs(os.path.join(directory, 'directory'))
+    """A directory that a rule of the guard's own denies, but for one program in it; with all that attempts() needs.
+
+    One that is whole is left alone: rules that are in force already may keep this process from making it anew.
+    """
+    at = os.path.join(place.run, CANARY, '%s').__mod__
+    if all(os.path.exists(at(name)) for name in THERE) and not any(os.path.lexists(at(name)) for name in MADE):
+        return
+    shutil.rmtree(at(''), ignore_errors=True)
+    os.makedirs(at('directory'))
     for name in ('opened', 'removed', 'linked', 'renamed'):
-        with open(os.path.join(directory, name), 'w'):
+        with open(at(name), 'w'):
             pass
-    shutil.copy('/bin/true', os.path.join(directory, ALLOWED))
+    shutil.copy('/bin/true', at(ALLOWED))
 
 
 def attempts(place):

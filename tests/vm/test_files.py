@@ -76,7 +76,8 @@ def exchanged():
 
 
 PLAY = {"hosts": "all", "gather_facts": False,
-        "tasks": [*act("programs", "BEFORE"), *tried("enforce"), *tried("monitor"), *exchanged(),
+        # what shares files has programs of systemd's own
+        "tasks": [*act("prepare"), *act("programs", "BEFORE"), *tried("enforce"), *tried("monitor"), *exchanged(),
                   *act("programs", "AFTER", until="'ebg_' not in said.stdout", retries=20, delay=1, failed_when=False)]}
 
 
