@@ -115,6 +115,12 @@ def stop_lost(place):
             stop({'pid': pid, 'started': _started(pid)})
 
 
+def went_out(place, record):
+    """Is this what an agent does that was started from inside the guard, as by a task that exchanges its rules?"""
+    return (record['path'] == os.path.join(place.desk, 'cgroup.procs')
+            and record['command'].endswith(' ebpf_guard agent ' + place.name))
+
+
 def make_doors(place, uids):
     """A FIFO for each user that may join: only this user can write to it."""
     os.makedirs(place.doors, mode=0o755, exist_ok=True)

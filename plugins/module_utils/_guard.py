@@ -204,7 +204,8 @@ def _report(place, state):
             {(key.pid, key.name) for key, _yes in items('ebg_asked', _abi.Asked, ctypes.c_uint8)},
             _resolve.search_domains())
         return {'denied': denied,
-                'observed': reader.observations(items('ebg_observed', _abi.Observation, _abi.Record)),
+                'observed': [record for record in reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
+                             if not _agent.went_out(place, record)],
                 'counters': dict(_ledger.counters(totals), search_list=made_up)}
     finally:
         _libbpf.close(maps.values())
