@@ -120,7 +120,6 @@ class Guard:
     def ancestors(self):
         return {bytes(run): image for run, image in self.kernel.items(self.maps['ebg_ancestors'], _abi.Run, _abi.Image)}
 
-
     def close(self):
         for link in self.links:
             os.close(link)

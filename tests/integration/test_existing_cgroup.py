@@ -9,7 +9,6 @@ import subprocess
 
 import pytest
 from controller import guarded_play, policy, where
-from hosts import remains
 
 SERVICE = "/sys/fs/cgroup/unified/site/service"
 # Asks at each line of its input whether it is denied; what a service does while a guard comes and goes.

@@ -73,7 +73,7 @@ def test_the_run_ends_as_the_command_does(ci, command, status, said):
     done, told = scripted.result(), scripted.result().stderr.decode()
     assert (done.returncode, done.stdout) == (status, b""), told
     assert not [text for text in said if text.format(host=host) not in told], told
-    assert not [path for path in ci.directory.glob("tmp.*")], "its temporary directory is left"
+    assert not list(ci.directory.glob("tmp.*")), "its temporary directory is left"
 
 
 def test_of_several_hosts_the_highest_status_counts_and_output_is_as_it_was(ci):
@@ -151,5 +151,5 @@ def test_a_script_that_is_stopped_puts_its_things_away_and_leaves_the_guard(ci, 
         going.kill()
         fleet.exec("web1", "rm", "/tmp/begun")
     assert going.returncode == 143 and "its guard 'deploy' is left up" in told, told
-    assert not [path for path in ci.directory.glob("tmp.*")] and remains(fleet)
+    assert not list(ci.directory.glob("tmp.*")) and remains(fleet)
     ci.call("ebpf_guard", state="absent")

@@ -81,7 +81,7 @@ def test_each_denial_is_of_its_task_and_tells_the_commands_that_led_to_it(contro
         "vars": {"ebpf_guard_policy": policy(), "ebpf_guard_roles": ["mysql"]}}]}
     run = controller.playbook([play])
     run.ended(2).said("5 accesses denied")
-    lines = {number: line for number, line in enumerate((tasks / "main.yml").read_text().splitlines(), 1)}
+    lines = dict(enumerate((tasks / "main.yml").read_text().splitlines(), 1))
     told = rows(run)
     assert [row["task"][0].partition(" (")[0] for row in told] == [
         f"mysql : Deploy, whose script {how}" for how in ("lives", "becomes", "ends", "lives", "becomes")]

@@ -87,7 +87,7 @@ def action(who):
 
 def as_root(mark, command):
     """`raw`, so outside the guard."""
-    return ask(mark, command=f"KNOCK={shlex.quote(KNOCK)}\n{command}", ansible_user="root")
+    return ask(mark, command=f"export SYSTEMD_PAGER=\nKNOCK={shlex.quote(KNOCK)}\n{command}", ansible_user="root")
 
 
 def play(*tasks, hosts=HOSTS):
