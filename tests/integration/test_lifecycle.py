@@ -347,7 +347,7 @@ def test_a_log_out_does_not_end_the_guard(controller, fleet):
 @pytest.mark.parametrize("limits, controller_name", [
     ({"memory": "2G"}, "memory"), ({"pids": 512}, "pids"), ({"cpus": 1.5}, "cpu")])
 def test_limits_that_this_host_can_not_hold_fail_the_start_by_name(controller, fleet, limits, controller_name):
-    """Here cgroup v1 has the controllers. Where cgroup2 has them: tests/vm/test_limits.py."""
+    """Here cgroup v1 has the controllers. Where cgroup2 has them: tests/vm/test_limits_hit.py."""
     before = listing(fleet)
     results, run = controller.adhoc("ebpf_guard", {"policy": policy(limits=limits)})
     run.ended(2)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whose command lines a report hides. Whole plays are in tests/integration/test_secrets.py."""
+"""Whose command lines a report hides. Whole plays are in tests/integration/test_host_secrets.py."""
 
 from __future__ import annotations
 
