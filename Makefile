@@ -83,10 +83,11 @@ $(addprefix $(BUILD)/bpf/,$(OBJECTS)): $(BPF_SOURCES) $(BUILD)/packages.stamp
 	cd bpf && $(CLANG) $(CLANG_FLAGS) -c $(SOURCE) -o ../$@
 	llvm-strip-14 -g $@
 
-$(BUILD)/bpf/_abi.py: $(BPF_SOURCES) $(BUILD)/packages.stamp
+$(BUILD)/bpf/_abi.py: $(BPF_SOURCES) $(BUILD)/bpf/ebpf_guard.bpf.o $(BUILD)/packages.stamp
 	mkdir -p $(@D)
 	cd bpf && $(CLANG) $(CLANG_FLAGS) -c abi.c -o ../$(BUILD)/bpf/abi.o
-	bpftool btf dump file $(BUILD)/bpf/abi.o -j | python3 bpf/gen_abi.py > $@
+	for object in abi.o ebpf_guard.bpf.o; do bpftool btf dump file $(@D)/$$object -j > $(@D)/$$object.json || exit 1; done
+	python3 bpf/gen_abi.py $(@D)/abi.o.json $(@D)/ebpf_guard.bpf.o.json > $@
 
 $(ARTIFACT): $(CONTENTS) $(BUILD)/venv.stamp
 	$(BIN)/ansible-galaxy collection build --force --output-path $(@D)

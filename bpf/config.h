@@ -28,7 +28,7 @@ static __always_inline const struct ebg_config *configuration(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&ebg_config, &zero);
+	return bpf_map_lookup_elem(MAP(ebg_config), &zero);
 }
 
 #endif

@@ -15,7 +15,7 @@ struct {
 
 static __always_inline void count(__u32 counter)
 {
-	__u64 *total = bpf_map_lookup_elem(&ebg_counters, &counter);
+	__u64 *total = bpf_map_lookup_elem(MAP(ebg_counters), &counter);
 
 	/* Atomic although per CPU: a program can be preempted between load and store. */
 	if (total)

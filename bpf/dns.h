@@ -39,15 +39,15 @@ static __always_inline void note_question(struct scratch *s, struct task_struct 
 
 	if (task)
 		asked.pid = BPF_CORE_READ(task, tgid);
-	if (!bpf_map_lookup_elem(&ebg_asked, &asked))
-		bpf_map_update_elem(&ebg_asked, &asked, &yes, BPF_ANY);
+	if (!bpf_map_lookup_elem(MAP(ebg_asked), &asked))
+		bpf_map_update_elem(MAP(ebg_asked), &asked, &yes, BPF_ANY);
 }
 
 /*
  * The question of the DNS message at `start`; -1 where it can't be read. More than one question to a message is
  * forbidden (RFC 9619), and no question's name has a reason to point elsewhere: neither is read.
  */
-__noinline int read_question(__u32 slot, __u32 start)
+FUNCTION(int, read_question, __u32 slot, __u32 start)
 {
 	struct scratch *s = scratch(slot);
 
@@ -82,15 +82,15 @@ static __always_inline void judge_question(const struct ebg_config *config, stru
 /* Adds a lead to an address; -1 where there is no room. */
 static __always_inline int learn(const __u8 *address, lead_t lead)
 {
-	struct leads *leads = bpf_map_lookup_elem(&ebg_addresses, address);
+	struct leads *leads = bpf_map_lookup_elem(MAP(ebg_addresses), address);
 	__u32 now = seconds();
 	int i, place = -1;
 
 	if (!leads) {
 		struct leads none = {};
 
-		bpf_map_update_elem(&ebg_addresses, address, &none, BPF_NOEXIST);
-		leads = bpf_map_lookup_elem(&ebg_addresses, address);
+		bpf_map_update_elem(MAP(ebg_addresses), address, &none, BPF_NOEXIST);
+		leads = bpf_map_lookup_elem(MAP(ebg_addresses), address);
 		if (!leads)
 			return -1;
 	}
@@ -164,10 +164,10 @@ static __always_inline int read_address(struct scratch *s, __u32 position, __u32
 	if (is_here(key.address))
 		return RECORD_READ;
 	room = learn(key.address, lead_of(&s->decided.slice, s->heard.until));
-	known = bpf_map_lookup_elem(&ebg_heard, &key);
+	known = bpf_map_lookup_elem(MAP(ebg_heard), &key);
 	if (known && same_name(known->target, s->heard.target)) /* cheaper than all of it again */
 		known->until = s->heard.until;
-	else if (bpf_map_update_elem(&ebg_heard, &key, &s->heard, BPF_ANY) < 0)
+	else if (bpf_map_update_elem(MAP(ebg_heard), &key, &s->heard, BPF_ANY) < 0)
 		count(EBG_COUNTER_LOST);
 	return room < 0 && s->decided.slice.count ? RECORD_LOST : RECORD_READ;
 }
@@ -185,11 +185,11 @@ static __always_inline int read_alias(struct scratch *s, __u32 slot, __u32 posit
 		return RECORD_READ;
 	s->decided = s->found;
 	lead = lead_of(&s->decided.slice, s->heard.until);
-	return bpf_map_update_elem(&ebg_aliases, &s->question, &lead, BPF_ANY) < 0 ? RECORD_LOST : RECORD_READ;
+	return bpf_map_update_elem(MAP(ebg_aliases), &s->question, &lead, BPF_ANY) < 0 ? RECORD_LOST : RECORD_READ;
 }
 
 /* The record at s->cursor, which moves behind it. */
-__noinline int read_record(__u32 slot)
+FUNCTION(int, read_record, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
 	__u32 type, length;
@@ -236,9 +236,12 @@ static __always_inline int read_answer(struct scratch *s, __u32 start)
 	__builtin_memcpy(s->heard.name, s->name, sizeof(s->name));
 	__builtin_memset(s->heard.target, 0, sizeof(s->heard.target));
 	FORGET(s->cursor) = position + 4;
-	for (i = 0; i < EBG_RECORDS && i < records; i++) {
-		int result = read_record(slot);
+	for (i = 0; i < EBG_RECORDS; i++) {
+		int result;
 
+		if (i >= FORGET(records)) /* a loop that counts down from an unknown number is long to the verifier */
+			break;
+		result = read_record(slot);
 		if (result < 0)
 			return result == RECORD_LOST ? -1 : 0;
 	}

@@ -17,7 +17,7 @@
 /*
  * Records an access that is denied or worth to be observed, and answers for the hook. A global function: numbers alone.
  */
-__noinline int settle_file(__u32 hook, __u32 kind, __u64 said, __u64 entry, __u64 mount)
+FUNCTION(int, settle_file, __u32 hook, __u32 kind, __u64 said, __u64 entry, __u64 mount)
 {
 	const struct ebg_config *config = configuration();
 	struct access access = { .hook = hook,

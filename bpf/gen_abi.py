@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
-"""Write module_utils/_abi.py from the BTF of abi.h: `bpftool btf dump file abi.o -j | gen_abi.py > _abi.py`."""
+"""Write module_utils/_abi.py: `gen_abi.py ABI.json GUARD.json > _abi.py`.
+
+The two are what `bpftool btf dump file OBJECT -j` says of the types in abi.h, and of the guard's object: its maps.
+"""
 
 import json
 import sys
@@ -57,9 +60,44 @@ def structures(types):
         yield '    ]\n'
 
 
+def bare(types, type_id):
+    """The type without the names and the qualifiers around it."""
+    while types[type_id]['kind'] in ('TYPEDEF', 'CONST', 'VOLATILE'):
+        type_id = types[type_id]['type_id']
+    return types[type_id]
+
+
+def size(types, type_id):
+    kind = bare(types, type_id)
+    return kind['nr_elems'] * size(types, kind['type_id']) if kind['kind'] == 'ARRAY' else kind['size']
+
+
+def maps(types):
+    """As libbpf reads them: each attribute of a map is a pointer, to an array as long as its number, or to its type."""
+    [section] = (kind for kind in types.values() if kind['kind'] == 'DATASEC' and kind['name'] == '.maps')
+    yield '\n\n# {map: (type, bytes of a key, bytes of a value, entries, flags, where in the value a spin lock is)}\nMAPS = {\n'
+    for variable in (types[entry['type_id']] for entry in section['vars']):
+        told = {member['name']: types[member['type_id']]['type_id']
+                for member in types[variable['type_id']]['members']}
+        sizes = {name: size(types, told[name]) if name in told else 0 for name in ('key', 'value')}
+        numbers = {name: types[told[name]]['nr_elems'] if name in told else 0
+                   for name in ('type', 'max_entries', 'map_flags')}
+        locks = [member['bits_offset'] // 8 for member in bare(types, told.get('value', 0) or told['type']).get('members', ())
+                 if bare(types, member['type_id'])['name'] == 'bpf_spin_lock']
+        yield "    '%s': (%d, %d, %d, %d, %d, %s),\n" % (
+            variable['name'], numbers['type'], sizes['key'], sizes['value'], numbers['max_entries'],
+            numbers['map_flags'], locks[0] if locks else None)
+    yield '}\n'
+
+
+def read(path):
+    with open(path) as file:
+        return {kind['id']: kind for kind in json.load(file)['types']}
+
+
 def main():
-    types = {kind['id']: kind for kind in json.load(sys.stdin)['types']}
-    sys.stdout.write(HEADER + ''.join(constants(types)) + ''.join(structures(types)))
+    types, guard = map(read, sys.argv[1:])
+    sys.stdout.write(HEADER + ''.join(constants(types)) + ''.join(structures(types)) + ''.join(maps(guard)))
 
 
 if __name__ == '__main__':

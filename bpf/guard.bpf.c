@@ -16,16 +16,13 @@
 #include "packet.h"
 #include "scope.h"
 
-#include <bpf/bpf_tracing.h>
-
 /* Where names are denied and the mode denies, what could carry a name past the programs has to be refused. */
 static __always_inline int strict(const struct ebg_config *config)
 {
 	return config->judges_names && config->mode != EBG_MODE_MONITOR;
 }
 
-SEC("cgroup/sock_create")
-int ebg_create(struct bpf_sock *ctx)
+PROGRAM("cgroup/sock_create", ebg_create)(struct bpf_sock *ctx)
 {
 	const struct ebg_config *config = configuration();
 
@@ -41,7 +38,7 @@ static __always_inline struct opened *remember(struct bpf_sock_addr *ctx, const 
 					       const struct address_judgement *judged)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct opened *opened = sk ? bpf_sk_storage_get(&ebg_opened, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
+	struct opened *opened = sk ? bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
 
 	if (!opened)
 		return NULL;
@@ -107,26 +104,22 @@ static __always_inline int on_socket6(struct bpf_sock_addr *ctx, enum ebg_hook h
 	return on_socket(ctx, &access);
 }
 
-SEC("cgroup/connect4")
-int ebg_connect4(struct bpf_sock_addr *ctx)
+PROGRAM("cgroup/connect4", ebg_connect4)(struct bpf_sock_addr *ctx)
 {
 	return on_socket4(ctx, EBG_HOOK_CONNECT4);
 }
 
-SEC("cgroup/connect6")
-int ebg_connect6(struct bpf_sock_addr *ctx)
+PROGRAM("cgroup/connect6", ebg_connect6)(struct bpf_sock_addr *ctx)
 {
 	return on_socket6(ctx, EBG_HOOK_CONNECT6);
 }
 
-SEC("cgroup/sendmsg4")
-int ebg_sendmsg4(struct bpf_sock_addr *ctx)
+PROGRAM("cgroup/sendmsg4", ebg_sendmsg4)(struct bpf_sock_addr *ctx)
 {
 	return on_socket4(ctx, EBG_HOOK_SENDMSG4);
 }
 
-SEC("cgroup/sendmsg6")
-int ebg_sendmsg6(struct bpf_sock_addr *ctx)
+PROGRAM("cgroup/sendmsg6", ebg_sendmsg6)(struct bpf_sock_addr *ctx)
 {
 	return on_socket6(ctx, EBG_HOOK_SENDMSG6);
 }
@@ -183,8 +176,7 @@ static __always_inline int on_connection(struct __sk_buff *skb, const struct ebg
 	return settle(config, &access);
 }
 
-SEC("cgroup_skb/egress")
-int ebg_egress(struct __sk_buff *skb)
+PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 {
 	struct access access = { .hook = EBG_HOOK_EGRESS, .it = { EBG_RULE_UNREADABLE, 1 } };
 	const struct ebg_config *config = configuration();
@@ -201,7 +193,7 @@ int ebg_egress(struct __sk_buff *skb)
 		 * dependency. */
 		struct opened *opened = config->mode == EBG_MODE_MONITOR ?
 						NULL :
-						bpf_sk_storage_get(&ebg_opened, connection, NULL, 0);
+						bpf_sk_storage_get(MAP(ebg_opened), connection, NULL, 0);
 
 		return opened ? on_connection(skb, config, opened) : EBG_PASS;
 	}
@@ -217,8 +209,7 @@ int ebg_egress(struct __sk_buff *skb)
 	return EBG_PASS;
 }
 
-SEC("cgroup_skb/ingress")
-int ebg_ingress(struct __sk_buff *skb)
+PROGRAM("cgroup_skb/ingress", ebg_ingress)(struct __sk_buff *skb)
 {
 	const struct ebg_config *config = configuration();
 	struct packet packet = {};
@@ -240,15 +231,14 @@ int ebg_ingress(struct __sk_buff *skb)
 	return kept < 0 && strict(config) ? EBG_REFUSE : EBG_PASS;
 }
 
-SEC("sockops")
-int ebg_established(struct bpf_sock_ops *ctx)
+PROGRAM("sockops", ebg_established)(struct bpf_sock_ops *ctx)
 {
 	__u64 cookie;
 
 	if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
 		cookie = bpf_get_socket_cookie(ctx);
 		/* Where that fails `message` will not see its data, and egress not let it go. */
-		if (bpf_sock_hash_update(ctx, &ebg_sockets, &cookie, BPF_ANY) == 0 &&
+		if (bpf_sock_hash_update(ctx, MAP(ebg_sockets), &cookie, BPF_ANY) == 0 &&
 		    bpf_ntohl(ctx->remote_port) != EBG_DNS_PORT)
 			bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
 	} else if (ctx->op == BPF_SOCK_OPS_RTT_CB && ctx->data_segs_out > 0) {
@@ -257,7 +247,7 @@ int ebg_established(struct bpf_sock_ops *ctx)
 		 * a blocking recv(2) might end with EAGAIN.
 		 */
 		cookie = bpf_get_socket_cookie(ctx);
-		bpf_map_delete_elem(&ebg_sockets, &cookie);
+		bpf_map_delete_elem(MAP(ebg_sockets), &cookie);
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
 	}
 	return 1;
@@ -358,13 +348,12 @@ static __always_inline int on_first_bytes(struct sk_msg_md *msg, const struct eb
 	return result;
 }
 
-SEC("sk_msg")
-int ebg_message(struct sk_msg_md *msg)
+PROGRAM("sk_msg", ebg_message)(struct sk_msg_md *msg)
 {
 	const struct ebg_config *config = configuration();
 	struct access access = { .hook = EBG_HOOK_MESSAGE };
 	struct bpf_sock *sk = msg->sk;
-	struct opened *opened = sk ? bpf_sk_storage_get(&ebg_opened, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
+	struct opened *opened = sk ? bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
 	struct ebg_refusal refusal = {};
 	struct scratch *s;
 	int result = EBG_REFUSE;
@@ -388,30 +377,31 @@ int ebg_message(struct sk_msg_md *msg)
 	if (result == EBG_PASS)
 		return SK_PASS;
 	/* who ignores EACCES, and waits for an answer, hears of it in another way */
-	bpf_ringbuf_output(&ebg_refused, &refusal, sizeof(refusal), 0);
+	bpf_ringbuf_output(MAP(ebg_refused), &refusal, sizeof(refusal), 0);
 	return SK_DROP;
 }
 
 /* The current process has made a child, which runs the same program so far. */
 static __always_inline void remember_child(struct task_struct *child)
 {
-	struct ebg_run run = run_of((void *)bpf_get_current_task()), born = run_of(child);
+	__u64 parent = bpf_get_current_task();
+	struct ebg_run run = run_of((void *)parent), born = run_of(child);
 	struct ebg_image *image;
 	int i;
 
-	remember_image();
-	image = bpf_map_lookup_elem(&ebg_images, &run);
+	remember_image(parent);
+	image = bpf_map_lookup_elem(MAP(ebg_images), &run);
 	if (!image)
 		return;
-	bpf_map_update_elem(&ebg_images, &born, image, BPF_ANY);
-	image = bpf_map_lookup_elem(&ebg_images, &born);
+	bpf_map_update_elem(MAP(ebg_images), &born, image, BPF_ANY);
+	image = bpf_map_lookup_elem(MAP(ebg_images), &born);
 	if (!image)
 		return;
 	image->above = run;
 	image->forked = 1;
 	/* Looked up, they are not the least recently used: who waits for its children makes no others. */
 	for (i = 0; i < EBG_ANCESTORS; i++) {
-		image = bpf_map_lookup_elem(&ebg_images, &run);
+		image = bpf_map_lookup_elem(MAP(ebg_images), &run);
 		if (!image)
 			return;
 		run = image->above;
@@ -422,9 +412,10 @@ static __always_inline void remember_child(struct task_struct *child)
  * These two are run for every process of the host. What they do is the same under all rules, and done twice it changes
  * nothing.
  */
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(ebg_fork, struct task_struct *parent, struct task_struct *child)
+TRACEPOINT("sched_process_fork", ebg_fork)(__u64 *ctx)
 {
+	struct task_struct *child = (void *)ctx[1];
+
 	if (!is_inside() || BPF_CORE_READ(child, group_leader) != child) /* a thread is no other process */
 		return 0;
 	count(EBG_COUNTER_CANARY + EBG_HOOK_FORK);
@@ -432,13 +423,12 @@ int BPF_PROG(ebg_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(ebg_image)
+TRACEPOINT("sched_process_exec", ebg_image)(__u64 *ctx)
 {
 	if (!is_inside())
 		return 0;
 	count(EBG_COUNTER_CANARY + EBG_HOOK_IMAGE);
-	remember_image();
+	remember_image(bpf_get_current_task());
 	return 0;
 }
 

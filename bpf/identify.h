@@ -7,8 +7,7 @@
 #include "kernel.h"
 
 /* Tells the loader which inodes the files are that it has opened: as the kernel knows them, on every file system. */
-SEC("iter/task_file")
-int ebg_identify(struct bpf_iter__task_file *ctx)
+PROGRAM("iter/task_file", ebg_identify)(struct bpf_iter__task_file *ctx)
 {
 	struct file *file = ctx->file;
 	struct task_struct *task = ctx->task;

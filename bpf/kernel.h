@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* The kernel's own structures, only the fields that are read. CO-RE finds their offsets on the kernel that runs. */
+/*
+ * The kernel's own structures, only the fields that are read. CO-RE finds their offsets on the kernel that runs. Compiled
+ * by BCC on the target, they come from that kernel's headers.
+ */
 #ifndef EBG_KERNEL_H
 #define EBG_KERNEL_H
 
-#include <linux/bpf.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_core_read.h>
+#ifdef BCC_SEC
+#include "bcc.h"
+#else
+#include "libbpf.h"
 
 #define EBG_CORE __attribute__((preserve_access_index))
 
@@ -161,6 +164,7 @@ struct bpf_sock_addr_kern {
 	struct sockaddr *uaddr;
 	int uaddrlen;
 } EBG_CORE;
+#endif
 
 #define EBG_EACCES 13
 #define EBG_EPROTONOSUPPORT 93
@@ -204,7 +208,7 @@ struct bpf_sock_addr_kern {
 /* Refuses with this errno where the kernel can (5.18 and later); else the kernel says EPERM. */
 static __always_inline int refuse_with(int error)
 {
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_set_retval))
+	if (HAS_SET_RETVAL)
 		bpf_set_retval(-error);
 	return EBG_REFUSE;
 }

@@ -37,7 +37,7 @@ static __always_inline const void *blank(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&ebg_blank, &zero);
+	return bpf_map_lookup_elem(MAP(ebg_blank), &zero);
 }
 
 static __always_inline __u64 cgroup_of(struct task_struct *task)
@@ -77,9 +77,9 @@ static __always_inline struct task_struct *parent_of(struct task_struct *task)
  * guard), the parent that it has now, and so on, by the names that are left of them. A global function, which the
  * verifier checks once.
  */
-__noinline int remember_image(void)
+FUNCTION(int, remember_image, __u64 current)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task = (void *)current;
 	const void *zeros = blank();
 	int i;
 
@@ -88,17 +88,17 @@ __noinline int remember_image(void)
 		const struct ebg_image *earlier;
 		struct ebg_image *image;
 
-		if (bpf_map_lookup_elem(&ebg_images, &run))
+		if (bpf_map_lookup_elem(MAP(ebg_images), &run))
 			return 0;
-		bpf_map_update_elem(&ebg_images, &run, zeros, BPF_NOEXIST);
-		image = bpf_map_lookup_elem(&ebg_images, &run);
+		bpf_map_update_elem(MAP(ebg_images), &run, zeros, BPF_NOEXIST);
+		image = bpf_map_lookup_elem(MAP(ebg_images), &run);
 		if (!image)
 			return 0;
 		BPF_CORE_READ_INTO(&image->comm, task, group_leader, comm);
 		if (i == 0)
 			image->args_length = read_args(image->args, task);
 		before.exec--;
-		earlier = bpf_map_lookup_elem(&ebg_images, &before);
+		earlier = bpf_map_lookup_elem(MAP(ebg_images), &before);
 		if (earlier) {
 			image->above = earlier->forked ? earlier->above : before;
 			return 0;
@@ -111,17 +111,17 @@ __noinline int remember_image(void)
 }
 
 /* Keeps what the current process descends from, however many images come after. Global, too. */
-__noinline int keep_ancestors(void)
+FUNCTION(int, keep_ancestors, __u64 current)
 {
-	struct ebg_run run = run_of((void *)bpf_get_current_task());
-	const struct ebg_image *image = bpf_map_lookup_elem(&ebg_images, &run);
+	struct ebg_run run = run_of((void *)current);
+	const struct ebg_image *image = bpf_map_lookup_elem(MAP(ebg_images), &run);
 	int i;
 
 	for (i = 0; i < EBG_ANCESTORS && image; i++) {
 		run = image->above;
-		image = bpf_map_lookup_elem(&ebg_images, &run);
+		image = bpf_map_lookup_elem(MAP(ebg_images), &run);
 		if (image)
-			bpf_map_update_elem(&ebg_ancestors, &run, image, BPF_NOEXIST);
+			bpf_map_update_elem(MAP(ebg_ancestors), &run, image, BPF_NOEXIST);
 	}
 	return 0;
 }

@@ -20,7 +20,7 @@ enum sight {
 };
 
 /* Where the server's name stands in the ClientHello at the start of the message; its length goes to s->end. */
-__noinline int find_sni(__u32 slot)
+FUNCTION(int, find_sni, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
 	__u32 i, position = EBG_TLS_RECORD + 4 + 2 + 32; /* behind the headers, the version and the random bytes */
@@ -76,7 +76,7 @@ static __always_inline int is_method(__u32 word)
 }
 
 /* Where the host stands: behind the user and the password that may be in front of it. */
-__noinline int skip_user(__u32 slot, __u32 start)
+FUNCTION(int, skip_user, __u32 slot, __u32 start)
 {
 	struct scratch *s = scratch(slot);
 	__u32 i;
@@ -98,7 +98,7 @@ __noinline int skip_user(__u32 slot, __u32 start)
 /*
  * Where the request's target names a host: `CONNECT host:port`, or `GET http://host/`, as proxies are asked.
  */
-__noinline int find_target(__u32 slot)
+FUNCTION(int, find_target, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
 	__u32 i, last = 0, slashes = 0;
@@ -123,7 +123,7 @@ __noinline int find_target(__u32 slot)
 }
 
 /* Where the next line starts, or 0. Eight bytes at a time: the verifier follows each turn. */
-__noinline int next_line(__u32 slot, __u32 start)
+FUNCTION(int, next_line, __u32 slot, __u32 start)
 {
 	struct scratch *s = scratch(slot);
 	__u32 i;
@@ -173,7 +173,7 @@ static __always_inline __u32 skip_blanks(struct scratch *s, __u32 position)
 }
 
 /* Where the Host header's value stands. */
-__noinline int find_host(__u32 slot)
+FUNCTION(int, find_host, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
 	__u32 i;
@@ -236,7 +236,7 @@ static __always_inline void read_presented(struct scratch *s, __u32 slot, int po
 	find_rules(slot);
 	s->said = match(s->found.slice.first, s->found.slice.count, protocol_port);
 	if (!s->said) {
-		const lead_t *alias = bpf_map_lookup_elem(&ebg_aliases, &s->hash);
+		const lead_t *alias = bpf_map_lookup_elem(MAP(ebg_aliases), &s->hash);
 
 		if (alias && *alias >> 32 >= seconds())
 			s->said = follow(*alias, protocol_port);
@@ -244,7 +244,7 @@ static __always_inline void read_presented(struct scratch *s, __u32 slot, int po
 }
 
 /* What the first bytes of a connection present: s->kind, s->named, s->said, or s->wait: how many bytes will tell. */
-__noinline int look(__u32 slot, __u32 size, __u32 protocol_port)
+FUNCTION(int, look, __u32 slot, __u32 size, __u32 protocol_port)
 {
 	struct scratch *s = scratch(slot);
 	int position;

@@ -38,7 +38,7 @@ static __always_inline void begin_name(struct scratch *s)
 }
 
 /* Takes up to eight bytes of a label; -1 where the message ends before. */
-__noinline int take_word(__u32 slot, __u32 position, __u32 left)
+FUNCTION(int, take_word, __u32 slot, __u32 position, __u32 left)
 {
 	struct scratch *s = scratch(slot);
 	__u32 taken = left < 8 ? left : 8, count;
@@ -62,7 +62,7 @@ __noinline int take_word(__u32 slot, __u32 position, __u32 left)
  * Reads the name at `start` of the message in the form of DNS. Returns the position behind it, or -1 where it can't be
  * read. `follow`: 0 where a pointer to another part of the message has no place.
  */
-__noinline int read_wire_name(__u32 slot, __u32 start, __u32 follow)
+FUNCTION(int, read_wire_name, __u32 slot, __u32 start, __u32 follow)
 {
 	struct scratch *s = scratch(slot);
 	__u32 i;
@@ -121,7 +121,7 @@ static __always_inline int ends_host(__u8 c)
  * no name but nothing or an address, or -1 where it can't be read. s->end is where a port follows, or 0. The name gets
  * the form of DNS where it stands: the length of a label takes the place of what is in front of it.
  */
-__noinline int read_text_name(__u32 slot, __u32 start, __u32 length)
+FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 {
 	struct scratch *s = scratch(slot);
 	__u32 i;
@@ -173,7 +173,7 @@ __noinline int read_text_name(__u32 slot, __u32 start, __u32 length)
 }
 
 /* Finds the rules for the name that was read last; where there are none, its slice is empty. */
-__noinline int find_rules(__u32 slot)
+FUNCTION(int, find_rules, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
 	__u64 hash = EBG_HASH_SEED;
@@ -191,7 +191,7 @@ __noinline int find_rules(__u32 slot)
 		hash = mixed(hash, s->labels[BELOW(EBG_LABELS, count - 1 - i)]);
 		FORGET(s->hash) = hash;
 		hash = FORGET(s->hash);
-		name = bpf_map_lookup_elem(&ebg_names, &hash);
+		name = bpf_map_lookup_elem(MAP(ebg_names), &hash);
 		if (name)
 			s->found = i + 1 == count ? name->itself : name->below;
 	}

@@ -126,7 +126,7 @@ static __always_inline void end_sender(struct __sk_buff *skb, const struct packe
 
 	__builtin_memcpy(refusal.source, packet->from, sizeof(refusal.source));
 	__builtin_memcpy(refusal.destination, packet->to.address, sizeof(refusal.destination));
-	bpf_ringbuf_output(&ebg_refused, &refusal, sizeof(refusal), 0);
+	bpf_ringbuf_output(MAP(ebg_refused), &refusal, sizeof(refusal), 0);
 }
 
 /* Loads what stands behind the headers; -1 where nothing does. */

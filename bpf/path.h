@@ -55,7 +55,7 @@ static __always_inline void begin(struct scratch *s)
  * Writes the path as it is seen from the root of its mount namespace in front of what is spelled at the end of the
  * slot's message, and moves s->cursor to its start. -1 where it has none, or is too long.
  */
-__noinline int spell(__u64 dentry_address, __u64 mount_address, __u32 slot)
+FUNCTION(int, spell, __u64 dentry_address, __u64 mount_address, __u32 slot)
 {
 	struct dentry *dentry = (void *)dentry_address;
 	struct mount *mount = (void *)mount_address;
@@ -103,7 +103,7 @@ static __always_inline __u64 word_of(const struct scratch *s, __u32 index)
 }
 
 /* The hash of the path that was spelled, as _paths.py makes it: whole words up to its end, zeros before its start. */
-__noinline __u64 spelled_hash(__u32 slot)
+FUNCTION(__u64, spelled_hash, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
 	__u32 i, cursor, before;
@@ -131,7 +131,7 @@ static __always_inline __u64 judge_inode(const struct dentry *dentry)
 	struct ebg_inode key = { BPF_CORE_READ(inode, i_ino), BPF_CORE_READ(inode, i_sb, s_dev),
 				 BPF_CORE_READ(inode, i_generation) };
 
-	return said_by(bpf_map_lookup_elem(&ebg_inodes, &key));
+	return said_by(bpf_map_lookup_elem(MAP(ebg_inodes), &key));
 }
 
 /* On a tie, deny. */

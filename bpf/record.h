@@ -50,9 +50,9 @@ static __noinline void describe(struct ebg_record *record, struct task_struct *t
 	record->uid = BPF_CORE_READ(task, cred, uid.val);
 	BPF_CORE_READ_INTO(&record->comm, task, group_leader, comm);
 	record->args_length = read_args(record->args, task);
-	remember_image();
-	keep_ancestors();
-	image = bpf_map_lookup_elem(&ebg_images, &run);
+	remember_image((__u64)task);
+	keep_ancestors((__u64)task);
+	image = bpf_map_lookup_elem(MAP(ebg_images), &run);
 	if (image)
 		record->above = image->above;
 }
@@ -110,14 +110,14 @@ static __always_inline void note_denial(const struct ebg_config *config, const s
 
 	if (task)
 		denial.run = run_of(task);
-	note(&ebg_denied, &denial, access->it.rule, access->name, task);
+	note(MAP(ebg_denied), &denial, access->it.rule, access->name, task);
 }
 
 static __always_inline void note_observation(const struct access *access)
 {
 	struct ebg_observation observation = { .endpoint = access->to, .name = access->name_hash };
 
-	note(&ebg_observed, &observation, access->it.rule, access->name, sender(access->socket_cgroup));
+	note(MAP(ebg_observed), &observation, access->it.rule, access->name, sender(access->socket_cgroup));
 }
 
 /* Counts and records one access; says whether it may go on. */

@@ -15,7 +15,7 @@ struct {
 
 static __always_inline int is_inside(void)
 {
-	return bpf_current_task_under_cgroup(&ebg_scope, 0) == 1;
+	return bpf_current_task_under_cgroup(MAP(ebg_scope), 0) == 1;
 }
 
 /* Is the process in the guard, and are these the rules that are in force? */
@@ -23,7 +23,7 @@ static __always_inline int is_concerned(void)
 {
 	__u32 zero = 0;
 	const struct ebg_config *config = configuration();
-	const __u32 *current = bpf_map_lookup_elem(&ebg_current, &zero);
+	const __u32 *current = bpf_map_lookup_elem(MAP(ebg_current), &zero);
 
 	return is_inside() && config && current && (*current & EBG_BOTH || *current == config->generation);
 }

@@ -50,7 +50,7 @@ struct {
 
 static __always_inline struct scratch *scratch(__u32 slot)
 {
-	return bpf_map_lookup_elem(&ebg_scratch, &slot);
+	return bpf_map_lookup_elem(MAP(ebg_scratch), &slot);
 }
 
 /*
@@ -63,7 +63,7 @@ static __always_inline struct scratch *claim(void)
 
 	for (slot = 0; slot < EBG_SLOTS; slot++) {
 		__u32 key = slot;
-		__u64 *claims = bpf_map_lookup_elem(&ebg_claims, &key);
+		__u64 *claims = bpf_map_lookup_elem(MAP(ebg_claims), &key);
 		struct scratch *s = scratch(key);
 
 		if (!claims || !s)
@@ -81,7 +81,7 @@ static __always_inline struct scratch *claim(void)
 static __always_inline void release(struct scratch *s)
 {
 	__u32 slot = FORGET(s->slot);
-	__u64 *claims = bpf_map_lookup_elem(&ebg_claims, &slot);
+	__u64 *claims = bpf_map_lookup_elem(MAP(ebg_claims), &slot);
 
 	if (claims)
 		__sync_fetch_and_add(claims, -1);

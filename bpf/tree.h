@@ -49,7 +49,7 @@ static __always_inline const struct ebg_filter *filter(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&ebg_filter, &zero);
+	return bpf_map_lookup_elem(MAP(ebg_filter), &zero);
 }
 
 /* Is this place of the filter set? `hash`: its upper half is as good as any. */
@@ -93,14 +93,14 @@ static __always_inline __u64 judge_path(__u64 dentry, __u64 mount)
 	begin(s);
 	if (spell(dentry, mount, FORGET(s->slot)) == 0) {
 		hash = spelled_hash(FORGET(s->slot));
-		said = said_by(bpf_map_lookup_elem(&ebg_paths, &hash));
+		said = said_by(bpf_map_lookup_elem(MAP(ebg_paths), &hash));
 	}
 	release(s);
 	return said;
 }
 
 /* What the rules say of this very file or directory. */
-__noinline __u64 judge_step(__u64 dentry, __u64 mount)
+FUNCTION(__u64, judge_step, __u64 dentry, __u64 mount)
 {
 	return stricter(judge_inode((void *)dentry), judge_path(dentry, mount));
 }
@@ -111,7 +111,7 @@ static __always_inline int is_topmost(const struct mount *mount)
 }
 
 /* From the place where a mount hangs upwards. */
-__noinline __u64 walk_above(__u64 mount_address)
+FUNCTION(__u64, walk_above, __u64 mount_address)
 {
 	struct mount *mount = (void *)mount_address, *above = BPF_CORE_READ(mount, mnt_parent);
 	const struct ebg_filter *known = filter();
@@ -166,12 +166,12 @@ static __always_inline __u64 tree_version(const struct ebg_filter *known)
  * The same from memory, as long as nothing was renamed or mounted. What it says is as good as the walk: a mount holds
  * what it hangs on, and all above that. The two words are not written at one stroke, but only together they fit.
  */
-__noinline __u64 judge_above(__u64 mount)
+FUNCTION(__u64, judge_above, __u64 mount)
 {
 	const struct ebg_filter *known = filter();
 	__u64 start = mixed(EBG_HASH_SEED, mount), version, said;
 	__u32 place = BELOW(EBG_ABOVE, start >> 32);
-	struct remembered *remembered = bpf_map_lookup_elem(&ebg_above, &place);
+	struct remembered *remembered = bpf_map_lookup_elem(MAP(ebg_above), &place);
 
 	if (!known || !remembered)
 		return SAID_UNREADABLE;
@@ -189,7 +189,7 @@ __noinline __u64 judge_above(__u64 mount)
 }
 
 /* What the rules for types of file systems say. */
-__noinline __u64 judge_type(__u64 super_block)
+FUNCTION(__u64, judge_type, __u64 super_block)
 {
 	const struct super_block *sb = (void *)super_block;
 	const char *subtype = BPF_CORE_READ(sb, s_subtype);
@@ -199,11 +199,11 @@ __noinline __u64 judge_type(__u64 super_block)
 	bpf_probe_read_kernel_str(key.type, sizeof(key.type), BPF_CORE_READ(sb, s_type, name));
 	if (subtype)
 		bpf_probe_read_kernel_str(key.subtype, sizeof(key.subtype), subtype);
-	rule = bpf_map_lookup_elem(&ebg_types, &key);
+	rule = bpf_map_lookup_elem(MAP(ebg_types), &key);
 	if (!rule && subtype) {
 		__builtin_memset(key.subtype, 0, sizeof(key.subtype));
 		key.subtype[0] = '*';
-		rule = bpf_map_lookup_elem(&ebg_types, &key);
+		rule = bpf_map_lookup_elem(MAP(ebg_types), &key);
 	}
 	return said_by(rule);
 }

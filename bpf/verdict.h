@@ -17,7 +17,7 @@ struct address_judgement {
  * What the slice says of a protocol and port (protocol << 16 | port): 0 for nothing, else rule << 2 | deny << 1 | 1.
  * What can't be right (a damaged table) must not open the door. Port 0 with protocol 0 asks for what holds for all.
  */
-__noinline __u64 match(__u32 first, __u32 count, __u32 protocol_port)
+FUNCTION(__u64, match, __u32 first, __u32 count, __u32 protocol_port)
 {
 	__u64 refused = EBG_RULE_DEFAULT << 2 | 3;
 	__u32 i;
@@ -28,7 +28,7 @@ __noinline __u64 match(__u32 first, __u32 count, __u32 protocol_port)
 
 		if (i >= count)
 			return 0;
-		matcher = bpf_map_lookup_elem(&ebg_ports, &index);
+		matcher = bpf_map_lookup_elem(MAP(ebg_ports), &index);
 		if (!matcher)
 			return refused;
 		if ((matcher->protocol == EBG_PROTOCOL_ANY || matcher->protocol == protocol) && port >= matcher->low &&
@@ -76,7 +76,7 @@ static __always_inline struct judgement judge_network(const struct ebg_config *c
 
 	__builtin_memcpy(key.address, to->address, sizeof(key.address));
 	/* The compiler of the rules has put the matchers of wider networks behind those of this one. */
-	slice = bpf_map_lookup_elem(&ebg_nets, &key);
+	slice = bpf_map_lookup_elem(MAP(ebg_nets), &key);
 	return slice ? unpacked(match(slice->first, slice->count, protocol_port(to)), otherwise) : otherwise;
 }
 
@@ -92,10 +92,10 @@ enum weighed {
  * A global function, which the verifier checks once; it takes numbers alone: the address as two words as they stand in
  * memory, and what holds for a name that no rule speaks of, as match() returns it.
  */
-__noinline __u64 weigh(__u64 high, __u64 low, __u32 protocol_port, __u64 other)
+FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 other)
 {
 	__u64 words[2] = { high, low }, allowed = 0, denied = 0;
-	const struct leads *leads = bpf_map_lookup_elem(&ebg_addresses, words);
+	const struct leads *leads = bpf_map_lookup_elem(MAP(ebg_addresses), words);
 	__u32 i, now;
 
 	if (!leads)

@@ -64,7 +64,7 @@ static __always_inline __u64 with_program(__u64 hash)
  * Counts a way whose path is spelled in the slot, records it, and answers as a security hook does. `said`: by the
  * rules, of its inode.
  */
-__noinline int settle_way(__u32 hook, __u32 slot, __u64 said)
+FUNCTION(int, settle_way, __u32 hook, __u32 slot, __u64 said)
 {
 	const struct ebg_config *config = configuration();
 	struct access access = { .hook = hook, .to.kind = EBG_KIND_UNIX, .outward = 1 };
@@ -75,7 +75,7 @@ __noinline int settle_way(__u32 hook, __u32 slot, __u64 said)
 		return -EBG_EACCES;
 	if (FORGET(s->cursor) < EBG_MESSAGE) {
 		hash = spelled_hash(slot);
-		said = stricter(said, said_by(bpf_map_lookup_elem(&ebg_paths, &hash)));
+		said = stricter(said, said_by(bpf_map_lookup_elem(MAP(ebg_paths), &hash)));
 	}
 	access.it = (struct judgement){ said >> SAID_RULE_SHIFT, !!(said & SAID_DENY) };
 	if (access.it.rule == EBG_RULE_SERVICE) {

@@ -302,3 +302,29 @@ class Filter(ctypes.Structure):
         ('filesystems', ctypes.c_uint32),
         ('traced', ctypes.c_uint32),
     ]
+
+
+# {map: (type, bytes of a key, bytes of a value, entries, flags, where in the value a spin lock is)}
+MAPS = {
+    'ebg_images': (9, 16, 296, 8192, 0, None),
+    'ebg_ancestors': (1, 16, 296, 16384, 1, None),
+    'ebg_ports': (2, 4, 12, 1, 0, None),
+    'ebg_addresses': (1, 16, 72, 65536, 1, 0),
+    'ebg_names': (1, 8, 32, 1, 1, None),
+    'ebg_opened': (24, 4, 40, 0, 1, None),
+    'ebg_sockets': (18, 8, 8, 65536, 0, None),
+    'ebg_refused': (27, 0, 0, 65536, 0, None),
+    'ebg_scratch': (6, 4, 6096, 16, 0, None),
+    'ebg_claims': (6, 4, 8, 16, 0, None),
+    'ebg_config': (2, 4, 72, 1, 0, None),
+    'ebg_current': (2, 4, 4, 1, 0, None),
+    'ebg_nets': (11, 20, 8, 1, 1, None),
+    'ebg_aliases': (1, 8, 8, 16384, 1, None),
+    'ebg_heard': (1, 24, 520, 16384, 1, None),
+    'ebg_asked': (9, 16, 1, 16384, 0, None),
+    'ebg_counters': (6, 4, 8, 51, 0, None),
+    'ebg_blank': (2, 4, 600, 1, 0, None),
+    'ebg_denied': (1, 56, 600, 16384, 1, None),
+    'ebg_observed': (1, 32, 600, 16384, 1, None),
+    'ebg_scope': (8, 4, 4, 1, 0, None),
+}
