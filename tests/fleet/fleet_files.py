@@ -11,6 +11,7 @@ import tarfile
 import time
 from pathlib import Path
 
+import fleet_headers as headers
 import fleet_pages as pages
 import fleet_plan as plan
 from fleet_kernel import FleetError
@@ -37,6 +38,11 @@ class Archive:
         if content is None:
             entry.type = tarfile.DIRTYPE
         self._tar.addfile(entry, io.BytesIO(data))
+
+    def add_link(self, path: str, target: str) -> None:
+        entry = tarfile.TarInfo(path.lstrip("/"))
+        entry.type, entry.linkname = tarfile.SYMTYPE, target
+        self._tar.addfile(entry)
 
     def add_home(self, path: str, uid: int, authorized_key: str) -> None:
         if uid:
@@ -105,6 +111,8 @@ def private_files(node: str, addresses: list[str], directory: Path) -> bytes:
         _add_servers(archive, directory)
     else:
         _add_host(archive, node, addresses, directory)
+        if headers.is_needed():
+            _add_headers(archive)
     return archive.bytes()
 
 
@@ -116,6 +124,13 @@ def _add_servers(archive: Archive, directory: Path) -> None:
         archive.add(plan.certificate_path(service), (directory / "tls" / f"{service}.pem").read_text(), 0o600)
     for name, addresses in plan.MOVABLE.items():
         archive.add(f"{plan.MOVABLE_NAMES}/{name}", plan.hosts_file(name, addresses))
+
+
+def _add_headers(archive: Archive) -> None:
+    for path, content in headers.files().items():
+        archive.add(f"{headers.DIRECTORY}/{path}", content)
+    for path, target in headers.links().items():
+        archive.add_link(f"{headers.DIRECTORY}/{path}", target)
 
 
 def _add_host(archive: Archive, host: str, addresses: list[str], directory: Path) -> None:
