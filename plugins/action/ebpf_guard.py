@@ -38,7 +38,8 @@ class ActionModule(ActionBase):
             except GuardError as error:
                 result.update(failed=True, msg=str(error), **error.facts)
                 return result
-            arguments.update(_objects=_objects.packed(), _remote_user=self._play_context.remote_user)
+            arguments.update(_objects=_objects.packed(arguments.get('loader', 'auto')),
+                             _remote_user=self._play_context.remote_user)
         began = time.time()
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
                                            task_vars=task_vars))

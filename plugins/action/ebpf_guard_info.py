@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = {key: value for key, value in self._task.args.items() if key != '_objects'}
         if boolean(arguments.get('capabilities'), strict=False):
-            arguments['_objects'] = _objects.packed()
+            arguments['_objects'] = _objects.packed('auto')
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments,
                                            task_vars=task_vars, wrap_async=self._task.async_val))
         for guard in result.get('guards') or []:

@@ -35,14 +35,16 @@ CANARY, ALLOWED = 'canary', 'true'  # a directory below the guard's own, and a p
 THERE = ('directory', 'opened', 'removed', 'linked', 'renamed', ALLOWED)  # there, before attempts() are made
 MADE = ('made', 'new', 'symlink', 'link', 'other')  # what they leave where nothing is denied
 
+BCC = 'BCC compiles the programs of the network and of names alone; these need loader: libbpf'
+
 Loaded = namedtuple('Loaded', 'programs enforced warnings')
 
 
 def load(library, kernel, content, shared, policy, numbers, observe, place, cgroup):
     """Loaded: `programs` {name: file descriptor}, attached to nothing; `enforced` of files and executions; `warnings`.
 
-    `shared`: {name: file descriptor} of the maps that all of a guard's programs have. `numbers`: {rule id: the rule's
-    number in the kernel}. `cgroup`: a file descriptor of the deploy cgroup.
+    `content`: of the object; None: BCC has none. `shared`: {name: file descriptor} of the maps that all of a guard's
+    programs have. `numbers`: {rule id: the rule's number in the kernel}. `cgroup`: a file descriptor of the deploy cgroup.
     """
     if not policy.has_files and not observe:
         return Loaded({}, {'file': NOT_NEEDED, 'exec': NOT_NEEDED}, [])
@@ -80,6 +82,8 @@ def probe(library, content):
 
 def _start(library, content, shared, sizes):
     """(the object in the kernel, None where not even a part of it can be; what is then enforced)."""
+    if content is None:
+        return None, {'file': BCC, 'exec': BCC}
     kind = _hooks.kind()
 
     def start(hooks):

@@ -13,7 +13,7 @@ import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import (
-    _abi, _agent, _cgroup, _files, _health, _launcher, _learn, _ledger, _libbpf, _limits, _names, _proof, _resolve,
+    _abi, _agent, _cgroup, _files, _health, _launcher, _learn, _ledger, _libbpf, _limits, _loader, _names, _proof, _resolve,
     _rules, _sockdiag, _state, _ways)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
@@ -21,7 +21,7 @@ MOMENT = 0.02  # seconds; no program takes so long to run
 ENFORCED = dict.fromkeys(('connect', 'send', 'dns', 'payload'), True)  # with less than that there is no guard
 
 # cgroup: the path of an existing one; None for one of the guard's own, which tasks enter
-Request = namedtuple('Request', 'name policy observe ttl uids shell objects cgroup', defaults=(None,))
+Request = namedtuple('Request', 'name policy observe ttl uids shell loader objects cgroup', defaults=(None,))
 
 
 def present(request, check_mode=False):
@@ -30,6 +30,7 @@ def present(request, check_mode=False):
     Returns the report, `changed`, `repaired` (what was broken, as sentences) and `warnings`.
     """
     place = _state.Place(request.name)
+    _loader.check(request.loader)
     with _state.lock():
         state = place.read()
         _check_cgroup(place, state, request.cgroup or place.own)
@@ -37,7 +38,8 @@ def present(request, check_mode=False):
             _leave(place)
         breaches, damages = _health.faults(place, state)
         faults = breaches + damages
-        same = state is not None and _wish(state) == _wish(_remember(request))
+        same = (state is not None and _wish(state) == _wish(_remember(request))
+                and request.loader in (_loader.AUTO, state['loader']))
         addresses, warnings = _resolve.resolve(request.policy)
         if check_mode:
             return dict(_told(place, state), changed=not same or bool(faults), repaired=[], warnings=warnings)
@@ -179,8 +181,8 @@ def _told(place, state):
     if state is None:
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
                 'counters': dict(_ledger.counters([0] * _abi.COUNTERS), search_list=0), 'limits': {}}
-    guard = {key: state[key] for key in ('name', 'mode', 'loader', 'cgroup', 'launcher', 'policy_sha256',
-                                         'started_at', 'load_ms', 'enforced')}
+    guard = {key: state[key] for key in ('name', 'mode', 'loader', 'loader_reason', 'cgroup', 'launcher',
+                                         'policy_sha256', 'started_at', 'load_ms', 'enforced')}
     return dict(_report(place, state), guard=guard, policy=state['policy'],
                 limits=_limits.told(place.cgroup, state['policy'].get('limits', {})))
 
@@ -233,7 +235,7 @@ def _bring_up(place, request, addresses, breaches, old):
     library = _libbpf.Library()
     kernel = _libbpf.Kernel(library)
     began = time.monotonic()
-    loaded = _load(library, kernel, request.objects['guard'], compiled, _kept(kernel, place) if old else {})
+    loaded, loader, why = _load(library, kernel, request, compiled, _kept(kernel, place) if old else {})
     for name, found in addresses.items():
         _learn.tell(kernel, loaded.program_fd('ebg_ingress'), name, found)
     if old:
@@ -253,7 +255,8 @@ def _bring_up(place, request, addresses, breaches, old):
             _state.replace(place.launcher, _launcher.script(place, _cgroup.relative(place.own), shell, as_is), 0o755)
         _agent.make_doors(place, request.uids)
         agent.open_doors()
-        ways, files = _load_others(library, kernel, request, place, loaded, compiled.config, numbers)
+        ways, files = _load_others(library, kernel, request, loader, place, loaded, compiled.config,
+                                   numbers)
         programs.update(ways.programs, **files.programs)
         links = _attach(kernel, place, loaded, programs, old, undo)
         switch = loaded.map_fd(_libbpf.CURRENT)
@@ -265,7 +268,7 @@ def _bring_up(place, request, addresses, breaches, old):
         _proof.prove(place, lambda: _canaries(kernel, loaded.map_fd('ebg_counters')), {*programs, _libbpf.MESSAGE},
                      request.policy.mode != 'monitor')
         _pin(kernel, place, loaded, links)
-        state = dict(_remember(request), name=request.name, loader='libbpf', cgroup=place.cgroup,
+        state = dict(_remember(request), name=request.name, loader=loader, loader_reason=why, cgroup=place.cgroup,
                      cgroup_id=_cgroup.identity(place.cgroup),
                      launcher=None if request.cgroup else place.launcher,
                      started_at=old['started_at'] if old else _ledger.now(), load_ms=load_ms,
@@ -282,7 +285,8 @@ def _bring_up(place, request, addresses, breaches, old):
         _agent.stop(old['agent'])
     _libbpf.close(links.values())
     loaded.close()
-    return state, ways.warnings + files.warnings
+    instead = ["Guard '%s' was compiled on this host by BCC: %s" % (place.name, why)] if loader == _loader.BCC and why else []
+    return state, instead + ways.warnings + files.warnings
 
 
 def _number(policy, rules):
@@ -306,13 +310,10 @@ def _kept(kernel, place):
     return maps
 
 
-def _load(library, kernel, content, compiled, kept):
-    """The object in the kernel, its rules filled in, attached to nothing."""
-    loaded = _libbpf.Object(library, content)
-    loaded.set_size('ebg_nets', len(compiled.keys))
-    loaded.set_size('ebg_ports', len(compiled.ports))
-    loaded.set_size('ebg_names', len(compiled.names))
-    loaded.load(kept)
+def _load(library, kernel, request, compiled, kept):
+    """The object in the kernel, its rules filled in, attached to nothing; its loader, and why this one."""
+    sizes = {'ebg_nets': len(compiled.keys), 'ebg_ports': len(compiled.ports), 'ebg_names': len(compiled.names)}
+    loaded, loader, why = _loader.load(request.loader, library, request.objects, sizes, kept)
     _libbpf.close(kept.values())
     kernel.update(loaded.map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
     kernel.update_many(loaded.map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(
@@ -321,7 +322,7 @@ def _load(library, kernel, content, compiled, kept):
     kernel.update_many(loaded.map_fd('ebg_names'), compiled.hashes, compiled.names)
     for name in _libbpf.RULES:
         kernel.freeze(loaded.map_fd(name))
-    return loaded
+    return loaded, loader, why
 
 
 def _learn_again(kernel, loaded):
@@ -369,7 +370,7 @@ def _attach(kernel, place, loaded, programs, old, undo):
         with contextlib.suppress(_libbpf.KernelError):  # until this call ends, so that they can be put back
             undo.callback(_put_back, kernel, kernel.open(place.pin(name)), place.pin(name))
         if name in programs:
-            links[name] = kernel.attach_hook(programs[name], name)
+            links[name] = kernel.attach_hook(programs[name], name, loaded.tracepoints.get(name))
             undo.callback(os.close, links[name])
     return links
 
@@ -380,13 +381,14 @@ def _put_back(kernel, link, path):
     kernel.pin(link, path)
 
 
-def _load_others(library, kernel, request, place, loaded, config, numbers):
-    """The programs of the ways out and of files, which share what the guard's know."""
+def _load_others(library, kernel, request, loader, place, loaded, config, numbers):
+    """The programs of the ways out and of files, which share what the guard's know. BCC has none."""
+    objects = request.objects if loader == _loader.LIBBPF else {}
     shared = {name: loaded.map_fd(name) for name in _files.SHARED}
     directory = os.open(place.cgroup, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return (_ways.load(library, kernel, request.objects, shared, request.policy, config, numbers, place, directory),
-                _files.load(library, kernel, request.objects['files'], shared, request.policy, numbers,
+        return (_ways.load(library, kernel, objects, shared, request.policy, config, numbers, place, directory),
+                _files.load(library, kernel, objects.get('files'), shared, request.policy, numbers,
                             bool(config.observe), place, directory))
     finally:
         os.close(directory)

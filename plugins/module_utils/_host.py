@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. What a host has, what a guard could enforce there, and what to change to get the rest.
 
-Nothing is changed to find out. Programs are loaded, because only the kernel knows whether it takes them; they are
+Nothing is changed to find out. Programs are loaded, by libbpf, and where that can't by BCC, because only the kernel knows whether it takes them; they are
 attached to nothing, and end with the call.
 """
 
@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import gzip
-import importlib.util
 import os
 import platform
 import re
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _files, _hooks, _libbpf, _state, _ways
+from ansible_collections.loopbreak.deploy.plugins.module_utils import (
+    _bcc, _cgroup, _files, _hooks, _libbpf, _loader, _state, _ways)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 CONNECTIONS = ('connect', 'send', 'dns', 'payload')  # one object: all of them, or no guard
@@ -48,14 +48,15 @@ def facts():
     lsm, lockdown = security()
     found = {'kernel': machine.release, 'architecture': machine.machine, 'python': platform.python_version(),
              'btf': os.path.exists(_libbpf.BTF), 'lsm': lsm, 'lockdown': lockdown,
-             'cgroup2': None, 'cgroup_layout': None, 'libbpf': None,
+             'cgroup2': None, 'cgroup_layout': None, 'libbpf': None, 'loader': None,
              'bpffs': any(point == _state.BPFFS and kind == 'bpf' for point, _root, kind in mounted),
-             'bcc': importlib.util.find_spec('bcc') is not None,
-             'kernel_headers': os.path.isdir('/lib/modules/%s/build' % machine.release)}
+             'bcc': _bcc.is_there(),
+             'kernel_headers': any(map(os.path.exists, _bcc.headers()))}
     with contextlib.suppress(GuardError):
         found['cgroup2'] = _cgroup.mount_point()
         found['cgroup_layout'] = 'hybrid' if any(kind == 'cgroup' for _point, _root, kind in mounted) else 'unified'
     with contextlib.suppress(GuardError):
+        _libbpf.check()
         found['libbpf'] = _libbpf.Library().version() or 'unknown'
     return found
 
@@ -81,18 +82,26 @@ def _read(path, opener=open):
 
 
 def probe(objects, host):
-    """{capability: True, or why it can't be in force on this host, and what to change}."""
-    missing = []  # all of it, so that nobody has to ask again after each thing that is mended
-    for need in (_cgroup.mount_point, _libbpf.check_btf):
-        with _noted(missing, host):
-            need()
+    """{capability: True, or why it can't be in force on this host, and what to change}; and host['loader']."""
+    no_place, missing = [], []  # all of it, so that nobody has to ask again after each thing that is mended
+    with _noted(no_place, host):
+        _cgroup.mount_point()
+    with _noted(missing, host):
+        _libbpf.check_btf()
     found = {}
     with _noted(missing, host):
+        _libbpf.check()
         library = _libbpf.Library()
         check_libbpf(library.version())
         if host['btf']:
             found = _load(library, objects, host)
-    return dict.fromkeys(CAPABILITIES, ' '.join(missing)) if missing else found
+            host['loader'] = _loader.LIBBPF
+    if missing and host['bcc']:
+        with _noted(missing, host):
+            found = _load_by_bcc(objects)
+            missing, host['loader'] = [], _loader.BCC
+    lacking = no_place + missing
+    return dict.fromkeys(CAPABILITIES, ' '.join(lacking)) if lacking else found
 
 
 @contextlib.contextmanager
@@ -134,6 +143,12 @@ def _load(library, objects, host):
         found.update(dict.fromkeys(('unix', 'lock'), _why(error, host)))
     found.update(_files.probe(library, objects['files']))
     return found
+
+
+def _load_by_bcc(objects):
+    with contextlib.closing(_bcc.Object(_bcc.compiled(objects['sources']))) as loaded:
+        loaded.load()
+    return {**dict.fromkeys(CAPABILITIES, _files.BCC), **dict.fromkeys(CONNECTIONS, True)}
 
 
 def remedy(host, code):
@@ -188,8 +203,9 @@ def told(host, capabilities):
         'cgroup2': '%s, %s' % (host['cgroup2'], host['cgroup_layout']) if host['cgroup2'] else 'not mounted',
         'bpffs': 'mounted' if host['bpffs'] else 'not mounted: the guard mounts it',
         'libbpf': host['libbpf'] or 'missing',
-        'bcc': '%sinstalled, %skernel headers; not needed' % (
-            '' if host['bcc'] else 'not ', '' if host['kernel_headers'] else 'no '),
+        'bcc': '%sinstalled, %skernel headers%s' % (
+            '' if host['bcc'] else 'not ', '' if host['kernel_headers'] else 'no ',
+            '; not needed' if host['loader'] == _loader.LIBBPF else '; loads the guard' if host['loader'] else ''),
         'Python': host['python'],
     }
     for name, found in capabilities.items():

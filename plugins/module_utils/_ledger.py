@@ -217,8 +217,8 @@ def append_log(path, name, report):
     lines = [dict(record, event='denied' if record['mode'] != 'monitor' else 'would_deny', guard=name)
              for record in report['denied']]
     lines += [dict(record, event='observed', guard=name) for record in report['observed']]
-    lines.append({'event': 'down', 'guard': name, 'counters': report['counters'], 'limits': report['limits'],
-                  'left_running': report['left_running']})
+    lines.append({'event': 'down', 'guard': name, 'loader': report['guard']['loader'], 'counters': report['counters'],
+                  'limits': report['limits'], 'left_running': report['left_running']})
     _append(path, lines)
 
 

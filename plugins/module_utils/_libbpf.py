@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The kernel's BPF, through the host's libbpf (0.5 to 1.x). No other file makes a BPF system call.
+"""PRIVATE. The kernel's BPF, through the host's libbpf (0.5 to 1.x), or the one that BCC has inside.
 
 Keys and values are ctypes structures of ``_abi``. Every failure is a KernelError that names what was asked of the
 kernel and the errno; where libbpf or the verifier said more, the end of it follows.
@@ -9,8 +9,8 @@ kernel and the errno; where libbpf or the verifier said more, the end of it foll
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import ctypes.util
 import errno
 import os
 import re
@@ -19,6 +19,7 @@ import resource
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 SONAMES = ('libbpf.so.1', 'libbpf.so.0')
+BCC_SONAME = 'libbcc.so.0'  # has libbpf inside, or leads to it
 PACKAGES = {'debian 11': 'libbpf0', 'ubuntu 22.04': 'libbpf0', 'debian': 'libbpf1', 'ubuntu': 'libbpf1',
             'opensuse': 'libbpf1', 'suse': 'libbpf1'}
 BTF = '/sys/kernel/btf/vmlinux'
@@ -155,20 +156,25 @@ def check_btf():
                          'read them. It needs a kernel built with CONFIG_DEBUG_INFO_BTF=y.' % BTF)
 
 
+def _open(sonames):
+    for soname in sonames:
+        with contextlib.suppress(OSError):
+            return ctypes.CDLL(soname, use_errno=True)
+    package = package_name()
+    raise GuardError("This host has no libbpf (%s), which loads the guard's programs into the kernel. Install the package "
+                     '%s.' % (' or '.join(SONAMES), package), missing_packages=[package])
+
+
+def check():
+    """Raises GuardError where the host has no libbpf of its own."""
+    _open(SONAMES)
+
+
 class Library:
     """libbpf, loaded."""
 
     def __init__(self):
-        for soname in SONAMES:
-            try:
-                self.lib = ctypes.CDLL(soname, use_errno=True)
-                break
-            except OSError:
-                continue
-        else:
-            package = package_name()
-            raise GuardError("This host has no libbpf (%s), which loads the guard's programs into the kernel. Install "
-                             'the package %s.' % (' or '.join(SONAMES), package), missing_packages=[package])
+        self.lib = _open(SONAMES + (BCC_SONAME,))
         for name in ('bpf_object__open_mem', 'bpf_object__find_map_by_name', 'bpf_object__find_program_by_name',
                      'ring_buffer__new'):
             getattr(self.lib, name).restype = ctypes.c_void_p
@@ -202,6 +208,8 @@ class Library:
 
 class Object:
     """The guard's BPF object: opened, sized, loaded. Closing it drops what is not pinned or attached."""
+
+    tracepoints = {}  # the programs know by themselves where they belong
 
     def __init__(self, library, content):
         self.library, self.lib = library, library.lib
@@ -327,9 +335,9 @@ class Kernel:
         return self.library.check(self.lib.bpf_link_create(program, cgroup, ATTACH_TYPES[name], None),
                                   'attach %s to the cgroup' % name)
 
-    def attach_hook(self, program, name):
-        """To the place in the kernel that the program itself names."""
-        return self.library.check(self.lib.bpf_raw_tracepoint_open(None, program), 'attach %s' % name)
+    def attach_hook(self, program, name, tracepoint=None):
+        """To the place in the kernel that the program itself names, or to this tracepoint."""
+        return self.library.check(self.lib.bpf_raw_tracepoint_open(tracepoint, program), 'attach %s' % name)
 
     def exchange(self, link, program, name):
         """Puts another program behind an attached link, at one stroke."""

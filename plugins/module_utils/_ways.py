@@ -35,9 +35,9 @@ SPOOLS = ('/var/spool/cron', '/var/spool/cron/crontabs', '/var/spool/cron/atjobs
 CANARY = '/run/ebpf_guard/canary.sock'
 WRITTEN = 'canary.file'  # in the guard's own directory
 LACKING = (errno.EINVAL, errno.ESRCH, errno.ENOENT)  # no such attach type, no such kernel function
-UNSUPPORTED = ("this kernel can't deny unix sockets (%s), which needs BPF programs on its security hooks, or Linux 6.7; a "
-               'name service daemon (nss-resolve, nscd) can look denied names up, and then their addresses and the names '
-               'that connections present are denied')
+ASKED = ('a name service daemon (nss-resolve, nscd) can look denied names up, and then their addresses and the names that '
+         'connections present are denied')
+UNSUPPORTED = ("this kernel can't deny unix sockets (%s), which needs BPF programs on its security hooks, or Linux 6.7; " + ASKED)
 CAN_NOT_LOCK = 'nothing tells when a process leaves the guard: %s'
 NOT_NEEDED = 'nothing needs it: the policy does not say lock: true'
 # clone3(2), which has the same number everywhere
@@ -49,7 +49,7 @@ Loaded = namedtuple('Loaded', 'programs enforced warnings')
 def load(library, kernel, objects, shared, policy, config, numbers, place, cgroup):
     """Loaded: `programs` {name: file descriptor}, attached to nothing; `enforced` of sockets and lock; `warnings`.
 
-    `objects`: {object: bytes}. `shared`: {name: file descriptor} of the maps that all of a guard's programs have.
+    `objects`: {object: bytes}; empty: BCC has none. `shared`: {name: file descriptor} of the maps that all of a guard's programs have.
     `numbers`: {rule id: the rule's number in the kernel}. `cgroup`: a file descriptor of the deploy cgroup.
     """
     built_in, rules = _built_in(config), _rules(policy, numbers)
@@ -129,6 +129,9 @@ def _refuse_what_can_not_be(policy, enforced):
 
 def _start(library, objects, shared, sizes):
     """(the object in the kernel, its programs' names, what is then enforced); (None, (), ...) where there is none."""
+    if not objects:
+        return None, (), {'unix': '%s; %s' % (_files.BCC, ASKED), 'lock': CAN_NOT_LOCK % _files.BCC}
+
     def start(name, set_up):
         loaded = _libbpf.Object(library, objects[name])
         set_up(loaded)

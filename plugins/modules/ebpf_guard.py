@@ -85,7 +85,11 @@ options:
     elements: str
   loader:
     description:
-      - What loads the programs. V(auto) takes libbpf. This version refuses V(bcc).
+      - What brings the programs into the kernel. V(libbpf) loads the object that comes with the collection. V(bcc) compiles
+        them on the target with BCC and the headers of its kernel, which needs no BTF; what it can't carry is told in
+        RV(guard.enforced), and rules that need it are refused.
+      - V(auto) takes V(libbpf), and V(bcc) where that can't load and Python on the target can import C(bcc). It warns
+        then, and RV(guard.loader_reason) says why.
     type: str
     choices: [auto, libbpf, bcc]
     default: auto
@@ -207,9 +211,13 @@ guard:
       type: str
       sample: enforce
     loader:
-      description: What loaded the programs.
+      description: What loaded the programs, V(libbpf) or V(bcc).
       type: str
       sample: libbpf
+    loader_reason:
+      description: Why this one. Null where O(loader) asks for it.
+      type: str
+      sample: auto takes libbpf where it can load the object
     cgroup:
       description: The deploy cgroup. On a systemd host it is below a service of the guard's own.
       type: str
@@ -435,9 +443,6 @@ def check_options(params):
     if not re.match(NAME, params['name']):
         raise GuardError("'%s' can't be a guard's name. Write lower case letters, digits, _ and -, 31 characters at "
                          'most.' % params['name'])
-    if params['loader'] == 'bcc':
-        raise GuardError("This version of the collection can't do loader: bcc; use loader: libbpf, which needs no "
-                         'compiler on the host.')
     if params['cgroup'] is not None and params['scope'] == 'user':
         raise GuardError('cgroup and scope: user exclude each other: both say what is guarded.')
     if params['ttl'] < 0:
@@ -477,7 +482,8 @@ def request_of(params):
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
     return _guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
                           uids=set() if cgroup else joining_uids(params['join_users'], connecting),
-                          shell=params['_shell'], objects=_objects.unpacked(params['_objects']), cgroup=cgroup)
+                          shell=params['_shell'], loader=params['loader'],
+                          objects=_objects.unpacked(params['_objects']), cgroup=cgroup)
 
 
 def bring_up(module):

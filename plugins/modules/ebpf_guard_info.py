@@ -170,8 +170,12 @@ host:
       type: str
       sample: 1.1.2
     bcc:
-      description: Whether this Python could import C(bcc). A guard does without.
+      description: Whether this Python could import C(bcc), which loads a guard where libbpf can't.
       type: bool
+    loader:
+      description: What would load a guard here, V(libbpf) or V(bcc). Null where neither can.
+      type: str
+      sample: libbpf
     kernel_headers:
       description: Whether the headers of the running kernel are there, which C(bcc) compiles with.
       type: bool

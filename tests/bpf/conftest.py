@@ -16,9 +16,17 @@ from workbench import Guard  # noqa: E402  (it leads to the unit tests, too)
 from test_rules import RESOLVERS, policy_of  # noqa: E402
 
 
+def pytest_generate_tests(metafunc):
+    """Each test of a module that names LOADERS is run with the programs of each of them."""
+    loaders = getattr(metafunc.module, 'LOADERS', None)
+    if loaders and 'guards' in metafunc.fixturenames:
+        metafunc.parametrize('guards', loaders, indirect=True)
+
+
 @pytest.fixture
 def guards(request):
     """Makes guards, and takes them down after the test."""
+    Guard.loader = getattr(request, 'param', 'libbpf')
     made = []
 
     def make(policy=None, attach=True, observe=False, heard=(), sizes=(), after=None, resolvers=RESOLVERS,
@@ -29,6 +37,7 @@ def guards(request):
     yield make
     for guard in made:
         guard.close()
+    Guard.loader = 'libbpf'
 
 
 @pytest.fixture(scope='session', autouse=True)

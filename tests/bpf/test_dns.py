@@ -20,6 +20,8 @@ from workbench import DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING, SYN, Guard, ch
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
 from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import CANARY_NAME
 
+LOADERS = ('libbpf', 'bcc')
+
 RULES = dict(
     deny=[('github', ['.github.com']), ('alone', ['alone.test']), ('below', ['*.below.test']),
           ('deep', ['x.mirror.github.com']), ('https', ['ports.test'], [443]), ('long', ['.long.test'])],

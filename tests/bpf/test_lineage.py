@@ -14,6 +14,8 @@ from workbench import PATIENCE
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 
+LOADERS = ('libbpf', 'bcc')
+
 # Each script tells its pid and its name, as the ancestry will show them, then does what its line says.
 SCRIPT = '#!%s\necho $$ %s "$0" "$@"\n%s\n'
 TOOL = '%s -c \'%s\' denied\n' % (PYTHON, CONNECT % 1)

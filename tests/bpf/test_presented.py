@@ -23,6 +23,8 @@ from wire import A, CNAME, answer, answer_frame, client_hello, extension, in_rec
     question, record, sni, wire_name
 from workbench import Guard, child, family, listener, outcome, until_the_end
 
+LOADERS = ('libbpf', 'bcc')
+
 RULES = dict(deny=[('github', ['.github.com']), ('https', ['ports.test'], [443])],
              allow=[('mirror', ['.mirror.github.com'])])
 SERVER = '127.0.0.2'  # of 127.0.0.1 no name is learned

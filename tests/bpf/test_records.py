@@ -17,6 +17,8 @@ from workbench import PATIENCE, counted, own_network
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 
+LOADERS = ('libbpf', 'bcc')
+
 PYTHON = os.path.realpath(sys.executable)  # one that every user may run
 DENIED = '198.51.100.1'
 RULES = dict(deny=[('net', ['198.51.100.0/24', '2001:db8:1::/48'])])

@@ -24,6 +24,8 @@ from wire import question
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import CANARY4, CANARY6, MODES
 
+LOADERS = ('libbpf', 'bcc')
+
 # Names that lead to addresses, as a guard learns them; the rules speak of db.example alone.
 HEARD = {'db.example': ['198.51.100.6', '203.0.113.7', '2001:db8:7::7'],
          'other.example': ['203.0.113.7', '2001:db8::2']}

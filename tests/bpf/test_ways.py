@@ -43,7 +43,7 @@ def rules(guards, tmp_path):
         directory = os.open(guard.cgroup, os.O_RDONLY)
         opened.append(directory)
         config = _rules.compile_rules(policy, False, (), numbers_of(policy), 1).config
-        loaded = _ways.load(_libbpf.Library(), guard.kernel, _objects.unpacked(_objects.packed()), shared, policy, config,
+        loaded = _ways.load(_libbpf.Library(), guard.kernel, _objects.unpacked(_objects.packed('libbpf')), shared, policy, config,
                             numbers_of(policy), Place(str(tmp_path), guard.cgroup), directory)
         assert loaded.enforced['unix'] is True and not loaded.warnings
         for name, program in loaded.programs.items():

@@ -1,7 +1,9 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shipped object in this machine's kernel: loaded, filled, attached to a throwaway cgroup. Needs root.
+"""The guard's programs in this machine's kernel: loaded, filled, attached to a throwaway cgroup. Needs root.
+
+Those of the shipped object, or what BCC makes of the sources that are shipped as well.
 
 Processes that try something run in a network namespace of their own, whose only device is lo. So no packet leaves,
 and an access that the guard lets pass ends with ENETUNREACH, which a denied one never does.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import functools
 import ipaddress
 import json
 import os
@@ -19,13 +22,17 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import traceback
 import uuid
 from pathlib import Path
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _learn, _ledger, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils import (
+    _abi, _bcc, _cgroup, _learn, _ledger, _libbpf, _objects)
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'unit'))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / 'unit'), str(TESTS / 'fleet')]
+import fleet_headers  # noqa: E402
 from test_rules import RESOLVERS, TCP, UDP, compiled  # noqa: E402
 
 OBJECT = Path(_abi.__file__).parents[1] / 'ebpf_guard.bpf.o'
@@ -35,11 +42,26 @@ SYN, ACK = 0x02, 0x10
 HOP_BY_HOP, FRAGMENT, ROUTING, DESTINATION = 0, 44, 43, 60
 
 
+@functools.lru_cache(maxsize=None)
+def compiled_by_bcc():
+    """What BCC makes of the sources, once for all guards of a run."""
+    sys.path.append('/usr/lib/python3/dist-packages')  # where its package is; not in the environment of the tests
+    with tempfile.TemporaryDirectory() as directory:
+        if fleet_headers.is_needed():
+            os.environ['BCC_KERNEL_SOURCE'] = str(fleet_headers.write(Path(directory)))
+        try:
+            return _bcc.compiled(_objects.unpacked(_objects.packed('bcc'))['sources'])
+        finally:
+            os.environ.pop('BCC_KERNEL_SOURCE', None)
+
+
 class Guard:
     """A loaded object; with a cgroup once something has to run inside.
 
     `heard`: {name: addresses}, as the guard's start resolves them. `after`: a guard whose ledger goes on.
     """
+
+    loader = 'libbpf'  # or bcc: of all guards from now on
 
     def __init__(self, policy, observe=False, heard=(), sizes=(), after=None, resolvers=RESOLVERS):
         self.policy, self.cgroup, self.links = policy, None, []
@@ -47,13 +69,12 @@ class Guard:
         library = _libbpf.Library()
         self.kernel = _libbpf.Kernel(library)
         rules = compiled(policy, resolvers, observe, self.generation)
-        self.object = _libbpf.Object(library, OBJECT.read_bytes())
+        self.object = (_bcc.Object(compiled_by_bcc()) if self.loader == 'bcc'
+                       else _libbpf.Object(library, OBJECT.read_bytes()))
         needed = {'ebg_nets': len(rules.keys), 'ebg_ports': len(rules.ports), 'ebg_names': len(rules.names)}
         for name, size in dict(needed, **dict(sizes)).items():
             self.object.set_size(name, size)
-        for name in _libbpf.LEDGER if after else ():
-            self.object.reuse(name, after.object.map_fd(name))
-        self.object.load()
+        self.object.load({name: after.object.map_fd(name) for name in _libbpf.LEDGER} if after else {})
         self.maps = {name: self.object.map_fd(name) for name in _libbpf.LEDGER + _libbpf.RULES + (
             'ebg_addresses', 'ebg_aliases')}
         self.egress, self.ingress = (self.object.program_fd(name) for name in ('ebg_egress', 'ebg_ingress'))
@@ -72,7 +93,8 @@ class Guard:
         try:
             self.kernel.update(self.object.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
             self.links = [self.kernel.attach(self.object.program_fd(hook), directory, hook) for hook in _libbpf.HOOKS]
-            self.links += [self.kernel.attach_hook(self.object.program_fd(hook), hook) for hook in _libbpf.LINEAGE]
+            self.links += [self.kernel.attach_hook(self.object.program_fd(hook), hook, self.object.tracepoints.get(hook))
+                           for hook in _libbpf.LINEAGE]
         finally:
             os.close(directory)
         return self

@@ -25,11 +25,19 @@ def fleet():
         yield fleet
 
 
+def pytest_generate_tests(metafunc):
+    """Each test of a module that names LOADERS is run with each of them; one that is marked `libbpf` with that alone."""
+    loaders = getattr(metafunc.module, "LOADERS", None)
+    if loaders and "controller" in metafunc.fixturenames:
+        alone = metafunc.definition.get_closest_marker("libbpf")
+        metafunc.parametrize("controller", loaders[:1] if alone else loaders, indirect=True)
+
+
 @pytest.fixture
-def controller(fleet, tmp_path):
+def controller(request, fleet, tmp_path):
     """Each test takes its guards down; what it leaves is a defect of the product or of the test."""
     fleet.forget_logs()
-    controller = Controller(fleet, tmp_path)
+    controller = Controller(fleet, tmp_path, loader=getattr(request, "param", None))
     yield controller
     left = {host: found for host in fleet.hosts if (found := remains(fleet, host))}
     for host, found in left.items():

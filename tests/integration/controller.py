@@ -55,8 +55,9 @@ class Run:
 
 
 class Controller:
-    def __init__(self, fleet, directory: Path, collections: Path = COLLECTIONS):
-        self.fleet, self.directory = fleet, directory
+    def __init__(self, fleet, directory: Path, collections: Path = COLLECTIONS, loader: str | None = None):
+        """`loader`: for guards that do not say which."""
+        self.fleet, self.directory, self.loader = fleet, directory, loader
         directory.mkdir(parents=True, exist_ok=True)
         self.environment = {
             **os.environ,
@@ -97,6 +98,8 @@ class Controller:
 
     def adhoc(self, module, arguments, hosts="web1", *more, timeout=300, **environment):
         """({host: result}, Run) of one module call."""
+        if self.loader and module == "ebpf_guard" and arguments.get("state") != "absent":
+            arguments = {"loader": self.loader, **arguments}
         run = self._run([BIN / "ansible", hosts, "-m", f"loopbreak.deploy.{module}", "-a", json.dumps(arguments) if arguments else "",
                          *more], environment, timeout)
         return {host: json.loads(text) for host, _word, text in ADHOC_LINE.findall(run.output)}, run
@@ -116,7 +119,8 @@ class Controller:
 
 def guarded_play(controller, tasks, policy=None, hosts="web1", variables=None, play=None, after=(), handlers=()):
     from_role = {"ebpf_guard_policy": policy or globals()["policy"](),
-                 "ebpf_guard_tasks": str(controller.write(tasks)), **(variables or {})}
+                 "ebpf_guard_tasks": str(controller.write(tasks)),
+                 **({"ebpf_guard_loader": controller.loader} if controller.loader else {}), **(variables or {})}
     return {"hosts": hosts, "gather_facts": False, **(play or {}),
             "tasks": [{"name": "Guarded", "ansible.builtin.include_role": {"name": "loopbreak.deploy.ebpf_guard"},
                        "vars": from_role}, *after],

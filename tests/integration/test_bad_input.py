@@ -45,7 +45,6 @@ BAD_POLICIES = {
     "taken id": ("version: 1\ndeny:\n  - id: encrypted_dns\n", [":3:", "encrypted_dns"]),
 }
 BAD_OPTIONS = {
-    "bcc": ({"loader": "bcc"}, ["loader: bcc", "loader: libbpf"]),
     "user scope": ({"scope": "user"}, ["scope: user", "scope: tasks"]),
     "cgroup and user scope": ({"cgroup": "service", "scope": "user"}, ["exclude each other"]),
     "cgroup": ({"cgroup": "no/such"}, ["there is no cgroup /sys/fs/cgroup/unified/no/such"]),

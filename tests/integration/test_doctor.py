@@ -16,6 +16,8 @@ from controller import policy
 from hosts import denied, listing
 
 CONNECTIONS = ("connect", "send", "dns", "payload")
+BCC = "/usr/lib/python3/dist-packages/bcc"
+NO_BCC = f"mount -t tmpfs none {BCC}", f"umount {BCC}"
 # how a host loses it, and gets it back
 LOSSES = {
     "cgroup2": ("mount -t tmpfs none $(findmnt -fno TARGET -t cgroup2)", "umount $(findmnt -fno TARGET -t cgroup2)"),
@@ -34,13 +36,13 @@ SAID = {
 
 
 @contextlib.contextmanager
-def losing(fleet, **what):
-    """Hosts without something: web1="BTF"."""
+def losing(fleet, *, but_bcc=False, **what):
+    """Hosts without something: web1="BTF"; and without BCC, which could do the same, unless `but_bcc`."""
     with contextlib.ExitStack() as undo:
         for host, thing in what.items():
-            take, give_back = LOSSES[thing]
-            undo.callback(fleet.exec, host, "sh", "-c", give_back)
-            fleet.exec(host, "sh", "-c", take)
+            for take, give_back in [LOSSES[thing]] + [NO_BCC] * (not but_bcc):
+                undo.callback(fleet.exec, host, "sh", "-c", give_back)
+                fleet.exec(host, "sh", "-c", take)
         yield
 
 
@@ -81,6 +83,18 @@ def test_hosts_that_lack_something_are_told_what_to_change(controller, fleet):
     assert sorted(failed) == ["web1", "web2", "web3"] and len(each) == 3, run
     for page, line in zip(sorted(each), ("cgroup2   not mounted", "BTF       no", "libbpf    missing")):
         assert line in page, page
+
+
+def test_a_host_where_bcc_can_is_partly_able(controller, fleet):
+    before, programs = listing(fleet), loaded()
+    with losing(fleet, but_bcc=True, web1="BTF"):
+        run = controller.shipped("doctor", "--limit", "web1").ended(0)
+    page = pages(run)[0]
+    assert page[0] == "web1: partly able, without unix and lock and file and exec: BCC compiles the programs of the network " \
+                      "and of names alone; these need loader: libbpf"
+    assert "bcc       installed, kernel headers; loads the guard" in page
+    assert {f"{name:9} yes" for name in CONNECTIONS} <= set(page)
+    assert (listing(fleet), loaded()) == (before, programs)
 
 
 def test_everything_that_is_lacking_is_told_at_once(controller, fleet):

@@ -9,6 +9,7 @@ import pytest
 from controller import REASON, policy, reach
 from hosts import inside
 
+LOADERS = ("libbpf", "bcc")
 DENIED = ("EACCES", "EPERM")
 GITHUB = "192.0.2.10", "2001:db8:2::10", "::ffff:192.0.2.10"
 WAYS = ("udp_connect", "udp_sendto", "udp_sendmsg", "udp_sendmmsg", "fastopen", "icmp", "ping_socket")

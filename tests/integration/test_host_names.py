@@ -9,6 +9,7 @@ import pytest
 from hosts import agents, inside
 from names import (FETCH, GETADDRINFO, PYTHON, Try, asked_inside, attempts, file_with, name_rules, presented, until)
 
+LOADERS = ("libbpf", "bcc")
 TELL = ("import socket, sys; s = socket.create_connection((sys.argv[1], 80), 5); s.send(b\"hello\"); print(s.recv(9))")
 GITHUB4, MIRROR4, SHARED4, PROXY = "192.0.2.10", "203.0.113.20", "203.0.113.50", "http://proxy:3128"
 
@@ -326,6 +327,7 @@ def nscd(fleet):
     fleet.exec("web1", "nscd", "--shutdown")
 
 
+@pytest.mark.libbpf
 def test_a_name_service_daemon_answers_nothing_that_is_denied(controller, fleet, nscd):
     """What it knows already needs no DNS question, so nobody would see it: its socket is refused."""
     _run, _outcomes, report = attempts(controller, [
@@ -336,6 +338,7 @@ def test_a_name_service_daemon_answers_nothing_that_is_denied(controller, fleet,
     assert report["counters"]["name_services"] >= 2
 
 
+@pytest.mark.libbpf
 def test_where_no_name_is_denied_a_name_service_daemon_may_be_asked(controller, fleet, nscd):
     _run, _outcomes, report = attempts(controller, [Try("getent ahosts github.com", says=GITHUB4)],
                                        name_rules(mode="monitor"))

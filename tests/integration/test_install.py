@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 from controller import BIN, ROOT, Controller, policy, reach
@@ -37,22 +38,38 @@ def test_a_host_without_libbpf_is_told_the_package(controller, fleet):
         fleet.exec("web3", "sh", "-c", f"mv /tmp/away/* {libraries[0].rsplit('/', 1)[0]}")
 
 
+def only_to_be_installed(fleet, packages):
+    """Makes files of web3 packages of a repository, the only one that it has, and removes them. {package: files}"""
+    for package, files in packages.items():
+        fleet.exec("web3", "sh", "-ec", f"""
+            mkdir -p /tmp/repo/{package}/DEBIAN; cd /tmp/repo
+            tar -c {" ".join(files)} | tar -x -C {package}
+            printf 'Package: {package}\\nVersion: 9:9\\nArchitecture: all\\nMaintainer: t <t@example.org>\\nDescription: t\\n' \
+                > {package}/DEBIAN/control
+            dpkg-deb -Zgzip --build {package} {package}.deb
+            {{ dpkg-deb -f {package}.deb; echo Filename: ./{package}.deb; stat -c 'Size: %s' {package}.deb;
+            echo "SHA256: $(sha256sum {package}.deb | cut -d' ' -f1)"; echo; }} >> Packages
+            rm -r {" ".join(files)}
+        """)
+    fleet.exec("web3", "sh", "-ec", """
+        mkdir -p /tmp/lists.d; mv /etc/apt/sources.list* /tmp/lists.d 2> /dev/null || true
+        echo 'deb [trusted=yes] file:/tmp/repo ./' > /etc/apt/sources.list
+        : > /var/lib/dpkg/status
+    """)
+
+
 def test_the_role_installs_what_is_missing(controller, fleet):
     """By real apt, from a repository of one package that is made of the library itself; nothing else is installed."""
-    find = "ls /usr/lib/*/libbpf.so.[01]*"
-    libraries = fleet.exec("web3", "sh", "-c", find).stdout.split()
-    directory = libraries[0].rsplit("/", 1)[0]
-    fleet.exec("web3", "sh", "-ec", f"""
-        mkdir -p /tmp/repo/pkg/DEBIAN /tmp/repo/pkg{directory}
-        cp -a {' '.join(libraries)} /tmp/repo/pkg{directory}
-        printf 'Package: libbpf1\\nVersion: 9:9\\nArchitecture: all\\nMaintainer: t <t@example.org>\\nDescription: t\\n' \
-            > /tmp/repo/pkg/DEBIAN/control
-        dpkg-deb -Zgzip --build /tmp/repo/pkg /tmp/repo/libbpf1.deb
-        cd /tmp/repo; {{ dpkg-deb -f libbpf1.deb; echo Filename: ./libbpf1.deb; stat -c 'Size: %s' libbpf1.deb;
-        echo "SHA256: $(sha256sum libbpf1.deb | cut -d' ' -f1)"; }} > Packages
-        mkdir -p /tmp/lists.d && mv /etc/apt/sources.list* /tmp/lists.d
-        echo 'deb [trusted=yes] file:/tmp/repo ./' > /etc/apt/sources.list
-        rm {' '.join(libraries)} && : > /var/lib/dpkg/status
-    """)
+    only_to_be_installed(fleet, {"libbpf1": fleet.exec("web3", "sh", "-c", "ls /usr/lib/*/libbpf.so.[01]*").stdout.split()})
     run = controller.guarded(reach("tcp", "192.0.2.10"), hosts="web3")
+    run.ended(2).said("GUARD deploy on web3 [enforce]: 1 access denied")
+
+
+def test_the_role_installs_bcc_and_the_headers_of_the_kernel(controller, fleet):
+    headers = f"/usr/lib/modules/{os.uname().release}/build"
+    only_to_be_installed(fleet, {"python3-bpfcc": ["/usr/lib/python3/dist-packages/bcc"],
+                                 f"linux-headers-{os.uname().release}": [headers]})
+    asked = {"ebpf_guard_loader": "bcc"}
+    controller.guarded([], hosts="web3", variables={**asked, "ebpf_guard_install": False}).ended(2).said("can not import bcc")
+    run = controller.guarded(reach("tcp", "192.0.2.10"), hosts="web3", variables=asked)
     run.ended(2).said("GUARD deploy on web3 [enforce]: 1 access denied")

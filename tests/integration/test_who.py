@@ -11,6 +11,7 @@ import pytest
 from controller import policy
 from hosts import inside
 
+LOADERS = ("libbpf", "bcc")
 HERE = "/srv/chain"
 # A deployment as they are: a script, make, a tool, curl. Its parts tell nothing of the endpoint.
 SCRIPTS = {

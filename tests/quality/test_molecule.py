@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The molecule scenario: the installed role on hosts that molecule creates, verifies and destroys."""
+"""The molecule scenarios: the installed role on hosts that molecule creates, verifies and destroys."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ def home():
 
 
 @pytest.mark.timeout(PATIENCE + 60)
-def test_molecule(home):
+@pytest.mark.parametrize('scenario', ['default', 'bcc'])
+def test_molecule(home, scenario):
     said = home / 'output'
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(('ANSIBLE_', 'MOLECULE_', 'XDG_', 'MAKE'))}
     environment.update(HOME=str(home), MOLECULE_EPHEMERAL_DIRECTORY=str(home / 'scenario'), NO_COLOR='1',
                        PATH='%s:%s' % (Path(sys.executable).parent, os.environ['PATH']))
     with said.open('w') as output:
-        process = subprocess.Popen(['molecule', 'test', '--scenario-name', 'default'], cwd=ROOT, env=environment,
+        process = subprocess.Popen(['molecule', 'test', '--scenario-name', scenario], cwd=ROOT, env=environment,
                                    stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                                    start_new_session=True)
     try:

@@ -14,7 +14,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 
 HOST = {'kernel': '6.1.0-18-amd64', 'architecture': 'x86_64', 'python': '3.11.2', 'btf': True, 'lsm': ['capability', 'bpf'],
         'lockdown': 'none', 'cgroup2': '/sys/fs/cgroup', 'cgroup_layout': 'unified', 'bpffs': True, 'libbpf': '1.1.2',
-        'bcc': False, 'kernel_headers': False}
+        'bcc': False, 'kernel_headers': False, 'loader': 'libbpf'}
 ALL = dict.fromkeys(_host.CAPABILITIES, True)
 
 
@@ -96,11 +96,11 @@ def test_a_host_that_is_partly_able_tells_each_reason_once():
 
 def test_a_host_that_is_not_able():
     host = dict(HOST, btf=False, lsm=None, lockdown=None, cgroup2=None, cgroup_layout=None, bpffs=False, libbpf=None,
-                bcc=True, kernel_headers=True)
+                bcc=True, kernel_headers=True, loader=None)
     able, summary = _host.told(host, dict.fromkeys(ALL, 'There is nothing.'))
     assert (able, summary[0]) == ('not', 'not able: There is nothing.')
     unknown = 'unknown: securityfs is not mounted'
     assert summary[2:9] == [
         'BTF       no', 'LSM       ' + unknown, 'lockdown  ' + unknown, 'cgroup2   not mounted',
         'bpffs     not mounted: the guard mounts it', 'libbpf    missing',
-        'bcc       installed, kernel headers; not needed']
+        'bcc       installed, kernel headers']

@@ -294,7 +294,8 @@ def test_what_fails_a_host(mode, expected, fails):
 
 
 def report(**lists):
-    return dict({'denied': [], 'observed': [], 'counters': {'lost': 0}, 'limits': {}, 'left_running': []}, **lists)
+    return dict({'guard': {'loader': 'bcc'}, 'denied': [], 'observed': [], 'counters': {'lost': 0}, 'limits': {},
+                 'left_running': []}, **lists)
 
 
 def test_the_event_log(tmp_path):
@@ -304,6 +305,7 @@ def test_the_event_log(tmp_path):
     _ledger.append_log(str(log), 'deploy', report(observed=[denial(endpoint=EXEC, name=path_of(b'/mnt/\xff'))]))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line['event'] for line in lines] == ['denied', 'denied', 'would_deny', 'down', 'observed', 'down']
+    assert lines[5]['loader'] == 'bcc'
     assert (lines[4]['kind'], lines[4]['path'], lines[4]['address']) == ('exec', r'/mnt/\xff', None)
     assert {line['guard'] for line in lines} == {'deploy'} and lines[0]['command'] == 'tw\no "\xf6"'
     assert [os.stat(path).st_mode & 0o777 for path in (log, log.parent)] == [0o600, 0o700]

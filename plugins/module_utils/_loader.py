@@ -1,0 +1,63 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. What brings the guard's object into the kernel: libbpf, or BCC where it is asked for or libbpf can't."""
+
+from __future__ import annotations
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _bcc, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+
+AUTO, LIBBPF, BCC = 'auto', 'libbpf', 'bcc'
+
+
+def check(wanted):
+    """Raises GuardError where this host can't have what was asked for, as far as that shows before anything is done."""
+    if wanted == BCC:
+        _bcc.check()
+    elif wanted == LIBBPF:
+        _libbpf.check()
+    else:
+        try:
+            _libbpf.check()
+        except GuardError as error:
+            if not _bcc.is_there():
+                raise _neither(error) from error
+
+
+def load(wanted, library, objects, sizes, kept):
+    """(the guard's object in the kernel, its loader, why this one: None where it was asked for).
+
+    `objects`: {object: bytes}, and `sources`. `sizes`: {map: entries}. `kept`: {map: file descriptor} of maps to go on
+    with.
+    """
+    if wanted == BCC:
+        return _start(_bcc.Object(_bcc.compiled(objects['sources'])), sizes, kept), BCC, None
+    try:
+        _libbpf.check()
+        loaded = _start(_libbpf.Object(library, objects['guard']), sizes, kept)
+        return loaded, LIBBPF, None if wanted == LIBBPF else 'auto takes libbpf where it can load the object'
+    except GuardError as error:
+        if wanted == LIBBPF:
+            raise
+        if not _bcc.is_there():
+            raise _neither(error) from error
+        lacking = error
+    try:
+        loaded = _start(_bcc.Object(_bcc.compiled(objects['sources'])), sizes, kept)
+    except GuardError as error:
+        raise GuardError('Neither loader brings the guard up on this host. With libbpf: %s With BCC: %s' % (lacking, error),
+                         **dict(error.facts, **lacking.facts)) from error
+    return loaded, BCC, 'libbpf could not load the object: %s' % lacking
+
+
+def _start(loaded, sizes, kept):
+    for name, entries in sizes.items():
+        loaded.set_size(name, entries)
+    loaded.load(kept)
+    return loaded
+
+
+def _neither(lacking):
+    return GuardError('%s Or have BCC compile the guard on this host: install %s.' % (lacking, _bcc.needed()),
+                      **lacking.facts)
