@@ -145,5 +145,6 @@ def _add_host(archive: Archive, host: str, addresses: list[str], directory: Path
     archive.add("etc/ssh/ssh_host_ed25519_key.pub", public_key(host_key) + "\n")
     key = public_key(directory / "id_ed25519") + "\n"
     archive.add_home("root", 0, key)
+    archive.add("root/.bashrc", "")     # sshd's bash reads it before each command: the machine's own may take long
     for user, (uid, _password, _sudo) in plan.USERS.items():
         archive.add_home(f"home/{user}", uid, key)
