@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import files
+import plays
 from report import Check, Row, as_mapping, as_table, interleaved
 from room import BUILT, OBJECT, PROXY, ROOT, SERVER, SERVER_CPU, Room, enter, run
 
@@ -142,8 +143,12 @@ def files_row(_room, _cgroups):
     return files.rows()
 
 
+def plays_row(_room, _cgroups):
+    return plays.rows()
+
+
 ENFORCE_RULES = "100,000 rules"
-ROWS = [start_row, connect_row, write_row, sendfile_row, dns_row, http_row, files_row]
+ROWS = [start_row, connect_row, write_row, sendfile_row, dns_row, http_row, plays_row, files_row]
 
 
 # --- the run ---

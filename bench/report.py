@@ -14,16 +14,17 @@ COMPARISONS = {"<=": operator.le, ">=": operator.ge}
 
 @dataclass
 class Check:
-    """A figure with a target; the median decides."""
+    """A figure; where it has a target, the median decides."""
 
     what: str
     values: list[float]     # one a round
-    comparison: str
-    limit: float
+    comparison: str | None
+    limit: float | None
     unit: str = "x"
 
     def met(self):
-        return COMPARISONS[self.comparison](statistics.median(self.values), self.limit)
+        """None where there is no target."""
+        return self.comparison and COMPARISONS[self.comparison](statistics.median(self.values), self.limit)
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Row:
     unit: str
     samples: dict[str, list[float]]     # {way: one value a round}; the first way is what the others are compared with
     checks: list[Check] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)   # {way: why it could not be measured here}
 
     def ratios(self, way, to=None):
         """One a round: what shakes the machine in a round shakes both sides of the ratio."""
@@ -46,16 +48,20 @@ class Row:
         """The ratio of this way to the first is to be at most or at least so much."""
         self.checks.append(Check(way, self.ratios(way), comparison, limit))
 
+    def figure(self, what, values, unit):
+        """Something to know that has no target."""
+        self.checks.append(Check(what, values, None, None, unit))
 
-def interleaved(ways, rounds):
-    """{way: [value of each round]}. The order turns from round to round; the first round only warms up."""
+
+def interleaved(ways, rounds, warm_up=True):
+    """{way: [value of each round]}. The order turns from round to round; a first round only warms up."""
     names = list(ways)
     samples = {name: [] for name in names}
-    for number in range(rounds + 1):
+    for number in range(-warm_up, rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             value = ways[name]()
-            if number:
+            if number >= 0:
                 samples[name].append(value)
     return samples
 
@@ -75,11 +81,12 @@ def as_table(row):
             low, middle, high = _spread(row.ratios(way))
             line += f"  {middle:6.2f} x ({low:.2f} to {high:.2f})"
         lines.append(line)
+    lines += [f"  {way:<42} NOT MEASURED HERE: {why}" for way, why in row.missing.items()]
     for check in row.checks:
         low, middle, high = _spread(check.values)
-        said = "met" if check.met() else "NOT MET"
-        lines.append(f"  {said:>7}: {check.what}: {middle:.2f} {check.unit} ({low:.2f} to {high:.2f}), "
-                     f"target {check.comparison} {check.limit:g} {check.unit}")
+        said = {True: "met: ", False: "NOT MET: ", None: ""}[check.met()]
+        line = f"  {said:>9}{check.what}: {middle:.2f} {check.unit} ({low:.2f} to {high:.2f})"
+        lines.append(line + (f", target {check.comparison} {check.limit:g} {check.unit}" if said else ""))
     return "\n".join(lines) + "\n"
 
 
@@ -91,5 +98,6 @@ def as_mapping(row):
     return {"title": row.title, "unit": row.unit,
             "ways": {way: dict(told(values), ratio=statistics.median(row.ratios(way)))
                      for way, values in row.samples.items()},
+            "missing": row.missing,
             "targets": [dict(told(check.values), what=check.what, comparison=check.comparison, limit=check.limit,
                              unit=check.unit, met=check.met()) for check in row.checks]}

@@ -20,11 +20,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BUILT = ROOT / "build" / "bench"
-INSTALLED = ROOT / "build" / "collections" / "ansible_collections" / "loopbreak" / "deploy"
+BIN = ROOT / "build" / "venv" / "bin"
+COLLECTIONS = ROOT / "build" / "collections"
+INSTALLED = COLLECTIONS / "ansible_collections" / "loopbreak" / "deploy"
 PLUGINS = INSTALLED / "plugins"
 OBJECT = PLUGINS / "ebpf_guard.bpf.o"
 
-sys.path.insert(0, str(ROOT / "build" / "collections"))
+sys.path.insert(0, str(COLLECTIONS))
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _objects, _state  # noqa: E402
 
 SERVER = "192.0.2.1"    # the room has no other network, so nobody else has these
