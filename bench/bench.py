@@ -22,12 +22,13 @@ from pathlib import Path
 import files
 import plays
 from report import Check, Row, as_mapping, as_table, interleaved
-from room import BUILT, OBJECT, PROXY, ROOT, SERVER, SERVER_CPU, Room, enter, run
+from room import BIN, BUILT, HERE, OBJECT, PROXY, ROOT, SERVER, SERVER_CPU, Room, enter, run
 
 RESULT = ROOT / "build" / "bench.json"
 ROUNDS = 21         # short ones: what else runs on the machine then spoils some, and not the median
 STARTS = 3          # rounds of the row that brings guards up
 BIG = 100_000       # networks, and as many names
+FLEET, DENIALS = 1000, 100      # hosts of a big run, and what is denied on each
 CHUNK = 65536       # bytes of a write, as load.c has it
 UNGUARDED, ENFORCE, MONITOR = "unguarded", "enforce, 100,000 rules", "monitor, 100,000 rules"
 
@@ -143,12 +144,32 @@ def files_row(_room, _cgroups):
     return files.rows()
 
 
+def controller_row(_room, _cgroups):
+    """What the callback does about hosts whose guards denied a lot, in a process that does nothing else."""
+    took = {}
+
+    def report(hosts):
+        one = json.loads(run(BIN / "python", HERE / "controller.py", hosts, DENIALS))
+        took.setdefault(hosts, []).append(one)
+        return one["seconds"]
+
+    row = Row(f"controller: the report of hosts with {DENIALS} denials each, CPU time", "s", interleaved({
+        f"{hosts:,} hosts": lambda hosts=hosts: report(hosts) for hosts in (10, 100, FLEET)}, STARTS, warm_up=False))
+    row.checks.append(Check(f"{FLEET:,} hosts", row.samples[f"{FLEET:,} hosts"], "<=", 2, "s"))
+    row.checks.append(Check(f"peak memory, {FLEET:,} hosts", [one["memory"] / 2**20 for one in took[FLEET]], "<=", 150, "MB"))
+    row.figure("peak memory, 10 hosts", [one["memory"] / 2**20 for one in took[10]], "MB")
+    row.figure("results of 20 tasks a host before that", [one["tasks"] for one in took[FLEET]], "s")
+    for hosts in took:
+        row.figure(f"printed, {hosts:,} hosts", [one["size"] / 1e6 for one in took[hosts]], "MB")
+    return [row]
+
+
 def plays_row(_room, _cgroups):
     return plays.rows()
 
 
 ENFORCE_RULES = "100,000 rules"
-ROWS = [start_row, connect_row, write_row, sendfile_row, dns_row, http_row, plays_row, files_row]
+ROWS = [start_row, connect_row, write_row, sendfile_row, dns_row, http_row, controller_row, plays_row, files_row]
 
 
 # --- the run ---

@@ -109,6 +109,7 @@ EXAMPLES = r'''
 
 import atexit
 import functools
+import itertools
 import os
 import sys
 import time
@@ -154,8 +155,14 @@ class Bracket:
 
 
 def _part(result, name):
-    """Read host, task or result, public since ansible-core 2.19 and underscored before."""
+    """Read host or task, public since ansible-core 2.19 and underscored before."""
     return getattr(result, name) if hasattr(result, name) else getattr(result, '_' + name)
+
+
+def _data(result):
+    """Read what the task returned. Since ansible-core 2.19 `result` is a copy of it, whose making costs more than all that
+    is done with it here."""
+    return result._return_data if hasattr(result, '_return_data') else result._result
 
 
 def _action(task):
@@ -266,14 +273,14 @@ class CallbackModule(CallbackBase):
         if _action(task) == OURS:
             # In check mode nothing is up, whatever the result foretells.
             if task.check_mode is not True:
-                self._guarded(task.delegate_to or host, task, _part(result, 'result'), failed)
+                self._guarded(task.delegate_to or host, task, _data(result), failed)
         elif self._up:
-            data = _part(result, 'result')
+            data = _data(result)
             if task.no_log is True or 'censored' in data:
                 _no_log.note(task.delegate_to or host, task, start or end, end)
             self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
         if _command.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
-            self._command_ended(host, _part(result, 'result'))
+            self._command_ended(host, _data(result))
 
     def _note_task(self, host, task, facts, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
@@ -393,8 +400,8 @@ class CallbackModule(CallbackBase):
         self._fleet.miss(title, host, bracket.name, bracket.mode, details, len(set(bracket.outside)))
 
     def _print(self, lines):
-        for tone, text in lines:
-            self._display.display(text, color=COLORS[tone])
+        for tone, those in itertools.groupby(lines, key=lambda line: line[0]):
+            self._display.display('\n'.join(text for dummy, text in those), color=COLORS[tone])
 
     @_kept
     def _end(self, final):

@@ -91,7 +91,8 @@ def task_of(record, stamp, report):
 
 def clean(text):
     """One printable line: what a process on the target called itself must not steer this terminal."""
-    return ''.join(char if char.isprintable() else '?' for char in ' '.join(str(text).split()))
+    text = ' '.join(str(text).split())
+    return text if text.isprintable() else ''.join(char if char.isprintable() else '?' for char in text)
 
 
 def clip(text, width):
@@ -189,7 +190,8 @@ def merge(records):
     """Fold records that differ only by process and moment, or by the address behind the same name, into one."""
     merged = {}
     for record in records:
-        key = (known_name(record) or endpoint(record), *lineage(record),
+        where = endpoint(record)
+        key = (known_name(record) or where, *lineage(record),
                *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode')))
         first = record.get('first_seen') or ''
         last = record.get('last_seen') or first
@@ -199,7 +201,7 @@ def merge(records):
         row['first_seen'] = min(row['first_seen'], first)
         if last > row['last_seen']:
             row['last_seen'], row['last'] = last, record
-        for places, place in ((row['endpoints'], endpoint(record)), (row['addresses'], address(record))):
+        for places, place in ((row['endpoints'], where), (row['addresses'], address(record))):
             if place not in places:
                 places.append(place)
     for row in merged.values():  # resolver libraries try each address by a UDP connect: that is not the news
@@ -242,7 +244,8 @@ def row_head(word, row):
 
 def wrapped(label, text):
     """A detail, on as many lines as it takes."""
-    return [detail('' if number else label, part) for number, part in enumerate(textwrap.wrap(text, ROOM))]
+    parts = textwrap.wrap(text, ROOM) if len(text) > ROOM else filter(None, [text])
+    return [detail('' if number else label, part) for number, part in enumerate(parts)]
 
 
 def evidence(row):
@@ -426,7 +429,9 @@ class Fleet:
         told = [(record, verdict(record, report['mode'])[1]) for record in report['denied']]
         for record, word in told + [(record, 'seen') for record in report['observed'] if show_observed]:
             key = endpoint(record), record.get('rule') or '-', word
-            place = self.endpoints.setdefault(key, ['', set(), 0, endpoint(record, short_path)])
+            place = self.endpoints.get(key)
+            if not place:
+                place = self.endpoints[key] = ['', set(), 0, endpoint(record, short_path)]
             place[0] = place[0] or known_name(record)
             place[1].add(report['host'])
             place[2] += record.get('count', 1)
