@@ -60,8 +60,14 @@ def label_hash(label):
 
 def name_hash(text):
     """From the last label to the first: so the kernel gets the hash of each of a name's ends on its way."""
+    first, *others = labels(text) or [None]
+    return SEED if first is None else mixed(_hash_of_end(tuple(others)), label_hash(first))
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_of_end(end):
     state = SEED
-    for label in reversed(labels(text)):
+    for label in reversed(end):
         state = mixed(state, label_hash(label))
     return state
 

@@ -17,6 +17,7 @@ import ipaddress
 import json
 import posixpath
 import re
+import socket
 import typing
 import unicodedata
 
@@ -72,9 +73,10 @@ DOH_HOSTS = (
 )
 
 NAME = r'[*.]*([A-Za-z0-9_-]+\.)*[A-Za-z][A-Za-z0-9-]*\.?'  # near enough to a host name to say so in a hint
-# A host that is in its normal form already, as most are: a policy may list 100,000, and _host takes its time.
+# A host in its normal form
 _LABEL = r'[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?'
 NORMAL_HOST = re.compile(r'(?:\*\.|\.)?(?:%s\.)*(?=[a-z])%s' % (_LABEL, _LABEL))
+LENGTHS = frozenset(map(str, range(129)))  # of networks
 NETWORK_HELP = 'Write an IPv4 or IPv6 network such as 192.0.2.0/24 or 2001:db8::/32.'
 PORT_HELP = 'Write a number from 0 to 65535 (443), a range ("8000-8080"), or one with a protocol ("udp/443").'
 TOO_LONG = '%s is too long. A name has at most 253 bytes, and 63 between two dots.'
@@ -111,7 +113,7 @@ class Rule:
     runbook: str | None
     expected: bool
     hosts: tuple  # 'a.b' itself, '*.a.b' all below it, '.a.b' both; lower case, ASCII, no trailing dot
-    networks: tuple  # ipaddress networks; an IPv4-mapped one in its IPv4 form
+    networks: tuple  # as ipaddress writes them: '192.0.2.0/24', '2001:db8::/32'; an IPv4-mapped one in its IPv4 form
     ports: tuple  # of Ports; empty: every port and protocol; narrows hosts and networks alone
     paths: tuple  # absolute, each for itself and all below it; no slash at the end, no '//', '.' or '..'
     filesystems: tuple  # types: 'nfs4', 'fuse.sshfs'; 'fuse.*' is every subtype
@@ -167,11 +169,30 @@ class Policy:
 
     def sha256(self):
         """The same for every spelling of a policy. The order of rules counts, that inside a rule doesn't."""
-        text = json.dumps(self.as_mapping(), sort_keys=True, separators=(',', ':'))
-        return hashlib.sha256(text.encode('ascii')).hexdigest()
+        digest = hashlib.sha256()
+        for piece in _pieces(self.as_mapping()):
+            digest.update(piece.encode('ascii'))
+        return digest.hexdigest()
 
     def with_mode(self, mode):
         return dataclasses.replace(self, mode=_choice(mode, MODES, _Place('policy', {}).inside('mode')))
+
+
+def _pieces(mapping):
+    """The mapping as JSON in its shortest form, rule by rule: as one text it would be the most of a start's memory."""
+    for number, (key, value) in enumerate(sorted(mapping.items())):
+        yield '%s"%s":' % (',' if number else '{', key)
+        if key in ('deny', 'allow'):
+            for place, rule in enumerate(value):
+                yield (',' if place else '[') + _as_json(rule)
+            yield ']'
+        else:
+            yield _as_json(value)
+    yield '}'
+
+
+def _as_json(value):
+    return json.dumps(value, sort_keys=True, separators=(',', ':'))
 
 
 def check(mapping, source='policy', lines=None):
@@ -299,8 +320,7 @@ def _built_in(rules, expected):
     part = Rule(id=BUILT_IN, action='deny', reason=BUILT_IN_REASON, owner=None, runbook=None,
                 expected=BUILT_IN in expected, hosts=(), networks=(), ports=(), paths=(), filesystems=(),
                 sockets=())
-    everywhere = (ipaddress.IPv4Network('0.0.0.0/0'), ipaddress.IPv6Network('::/0'))
-    return (dataclasses.replace(part, networks=everywhere, ports=(Ports(None, DOT_PORT, DOT_PORT),)),
+    return (dataclasses.replace(part, networks=('0.0.0.0/0', '::/0'), ports=(Ports(None, DOT_PORT, DOT_PORT),)),
             dataclasses.replace(part, hosts=_doh_hosts(rules)))
 
 
@@ -349,8 +369,8 @@ def _rule(value, action, taken, place):
     _check_matchers(value, place)
     return Rule(
         id=name, action=action, expected=False,
-        hosts=_parsed(value, 'hosts', _host, '[github.com]', place),
-        networks=_parsed(value, 'networks', _network, '[192.0.2.0/24]', place),
+        hosts=_parsed(value, 'hosts', _host, '[github.com]', place, _normal_host),
+        networks=_parsed(value, 'networks', _network, '[192.0.2.0/24]', place, _normal_network),
         ports=_parsed(value, 'ports', _ports, '[443]', place),
         paths=_parsed(value, 'paths', _path, '[/mnt/artifacts]', place),
         filesystems=_parsed(value, 'filesystems', _filesystem, '[nfs4]', place),
@@ -358,10 +378,16 @@ def _rule(value, action, taken, place):
         **texts)
 
 
-def _parsed(rule, key, parse, example, place):
-    """What a list means, in an order of its own, so that the author's order makes no other policy."""
-    items = _items(rule, key, example, place) if key in rule else ()
-    return tuple(sorted({parse(item, here) for here, item in items}, key=str))
+def _parsed(rule, key, parse, example, place, normal=lambda item: None):
+    """What a list means, in an order of its own, so that the author's order makes no other policy.
+
+    `normal`: returns what is in its normal form already, as most is, and None for the rest: a policy may list 100,000,
+    and parse() takes its time.
+    """
+    items = _list(rule, key, example, place) if key in rule else ()
+    place = place.inside(key)
+    found = {normal(item) or parse(item, place.inside(number)) for number, item in enumerate(items)}
+    return tuple(sorted(found, key=str))
 
 
 def _check_matchers(rule, place):
@@ -372,11 +398,14 @@ def _check_matchers(rule, place):
         raise place.error('it matches nothing. Add %s.' % _matchers())
 
 
+def _normal_host(value):
+    if isinstance(value, str) and len(value) <= 253 and NORMAL_HOST.fullmatch(value):
+        return str(value)
+    return None
+
+
 def _host(value, place):
     """The host in its normal form: lower case, ASCII (IDNA), without the trailing dot; '*.' or '.' in front stays."""
-    normal = NORMAL_HOST.fullmatch(value) if isinstance(value, str) and len(value) <= 253 else None
-    if normal:
-        return normal.group()
     text = _text(value, 'github.com', place)
     if _parse_network(text.strip('[]')):
         raise place.error('%s is an address, not a name. Write it under networks.' % _show(text))
@@ -426,7 +455,28 @@ def _idna(label):
     return encoded.decode('ascii')
 
 
+def _normal_network(value):
+    """Whatever inet_ntop(3) would write so. Not what has IPv4 in IPv6, where Python writes other digits."""
+    if not isinstance(value, str):
+        return None
+    address, slash, length = value.partition('/')
+    family, bits = (socket.AF_INET6, 128) if ':' in address else (socket.AF_INET, 32)
+    if not slash:
+        length = str(bits)
+    if length not in LENGTHS or (bits == 128 and '.' in address):
+        return None
+    try:
+        packed = socket.inet_pton(family, address)
+    except (OSError, ValueError):
+        return None
+    beyond = int.from_bytes(packed, 'big') & ((1 << max(0, bits - int(length))) - 1)
+    if int(length) > bits or beyond or socket.inet_ntop(family, packed) != address:
+        return None
+    return str(value) if slash else '%s/%d' % (address, bits)
+
+
 def _network(value, place):
+    """The network as its text."""
     text = _text(value, '192.0.2.0/24', place)
     network = _parse_network(text)
     if network is None:
@@ -436,7 +486,7 @@ def _network(value, place):
     if address.network_address != network.network_address:
         raise place.error('%s is an address in a network. Write %s for the network, or %s for the address.'
                           % (_show(text), _unmapped(network), _unmapped(address)))
-    return _unmapped(network)
+    return str(_unmapped(network))
 
 
 def _parse_network(text):
@@ -571,13 +621,19 @@ def _filled_mapping(mapping, key, known, example, place):
 
 def _items(mapping, key, example, place):
     """The place and the value of each item of the list mapping[key], which must have some."""
+    inside = place.inside(key)
+    return [(inside.inside(number), item) for number, item in enumerate(_list(mapping, key, example, place))]
+
+
+def _list(mapping, key, example, place):
+    """The list mapping[key], which must have something in it."""
     value, place = mapping[key], place.inside(key)
     if not isinstance(value, list) or not value:
         if isinstance(value, str) and re.fullmatch(r'[^"\\\s]{1,80}', value):
             example = '["%s"]' % value
         raise place.error('%s where a list with something in it is needed. Write %s: %s, or leave %s out.' % (
             _show(value), key, example, key))
-    return [(place.inside(number), item) for number, item in enumerate(value)]
+    return value
 
 
 def _text(value, example, place):

@@ -10,10 +10,14 @@ one.
 
 from __future__ import annotations
 
+import array
 import ctypes
 import ipaddress
+import itertools
+import operator
+import socket
 import struct
-from collections import defaultdict, namedtuple
+from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
@@ -22,6 +26,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._names import nam
 MODES = {'monitor': _abi.MODE_MONITOR, 'enforce': _abi.MODE_ENFORCE, 'drill': _abi.MODE_DRILL}
 PROTOCOLS = {None: _abi.PROTOCOL_ANY, 'tcp': 6, 'udp': 17}
 IPV4 = 0xffff << 32  # ::ffff:0:0/96, where the tables keep IPv4
+ADDRESS = (1 << 128) - 1
+NET_KEY = struct.Struct('=I16s')  # _abi.NetKey
 LOOPBACK = ('127.0.0.0/8', '::1/128')
 DNS_PORT = 53
 
@@ -50,7 +56,7 @@ def compile_rules(policy, observe, resolvers, numbers, generation):
     """
     rules = [(rule, _of_rule(rule, numbers[rule.id])) for rule in policy.all_rules]
     slices = _Slices()
-    keys, nets = _pack_networks(_flatten(_networks(policy, rules, resolvers)), slices)
+    keys, nets = _pack_networks(_networks(policy, rules, resolvers), slices)
     named = [((CANARY_NAME,), (CANARY,))] + [(rule.hosts, matchers) for rule, matchers in rules]
     hashes, names = _pack_names(named, policy.default == 'deny', slices)
     denies_names = any(rule.hosts and rule.action == 'deny' for rule, _matchers in rules)
@@ -59,7 +65,7 @@ def compile_rules(policy, observe, resolvers, numbers, generation):
                          judges_names=denies_names or policy.default == 'deny', generation=generation,
                          lock=policy.lock)
     for place, resolver in zip(config.resolvers, resolvers):
-        place[:] = struct.unpack('=QQ', _prefix(ipaddress.ip_network(resolver))[1].to_bytes(16, 'big'))
+        place[:] = struct.unpack('=QQ', (_prefix(resolver) & ADDRESS).to_bytes(16, 'big'))
     return Compiled(config, keys, nets, slices.pack(), hashes, names)
 
 
@@ -90,11 +96,11 @@ class _Slices:
     def __init__(self):
         self.ports, self.known = [], {}
 
-    def add(self, matchers, what, *words):
-        """The Slice for these matchers; `what % words` names to the user what they are for."""
+    def add(self, matchers, what, written, place):
+        """The Slice for these matchers; `what % written(place)` names to the user what they are for."""
         if len(matchers) > _abi.SLICE:
             raise GuardError('%s by %d port matchers of your rules; the kernel looks at %d at most. Join port ranges, '
-                             'or drop overlapping rules.' % (what % words, len(matchers), _abi.SLICE))
+                             'or drop overlapping rules.' % (what % written(place), len(matchers), _abi.SLICE))
         if matchers not in self.known:
             self.known[matchers] = _abi.Slice(len(self.ports), len(matchers))
             self.ports.extend(matchers)
@@ -108,131 +114,165 @@ class _Slices:
         return packed
 
 
+class _Joint:
+    """All that holds for a network or a name, its own matchers and wider ones', as a number.
+
+    Worked out once for all that have the same: there may be 100,000 of them. Number 0 is nothing.
+    """
+
+    def __init__(self, slices):
+        self._slices, self._numbers = slices, {}
+        self.matchers, self.slices = [()], [slices.add((), '', str, '')]
+
+    def number(self, own, wider, what, written, place):
+        """Of the matchers `own`, and behind them those with the number `wider`."""
+        key = own, wider
+        if key not in self._numbers:
+            matchers = _reachable(own, self.matchers[wider])
+            self._numbers[key] = len(self.matchers)
+            self.matchers.append(matchers)
+            self.slices.append(self._slices.add(matchers, what, written, place))
+        return self._numbers[key]
+
+
+def _putter(packed):
+    """A function that sets packed[index]. A ctypes array itself would note of each index where its value came from."""
+    size, view = ctypes.sizeof(packed._type_), memoryview(packed).cast('B')
+
+    def put(index, value):
+        view[index * size:(index + 1) * size] = bytes(value)
+
+    return put
+
+
 # --- networks ---
 
 def _networks(policy, rules, resolvers):
     """{prefix: its own matchers}."""
-    prefixes = defaultdict(list)
+    prefixes = {}
 
-    def offer(network, *matchers):
-        prefixes[_prefix(ipaddress.ip_network(network))].extend(matchers)
+    def offer(network, matchers):
+        prefix = _prefix(network)
+        prefixes[prefix] = prefixes.get(prefix, ()) + matchers  # the very matchers of the rule, where it is the only one
 
-    offer(CANARY4, CANARY)
-    offer(CANARY6, CANARY)
-    offer(CANARY_PEER, PEER)
+    offer(CANARY4, (CANARY,))
+    offer(CANARY6, (CANARY,))
+    offer(CANARY_PEER, (PEER,))
     if policy.default == 'deny':
         for network in LOOPBACK:
-            offer(network, SEALED)
+            offer(network, (SEALED,))
         for resolver in resolvers:
-            offer(resolver, SEALED._replace(low=DNS_PORT, high=DNS_PORT))
+            offer(resolver, (SEALED._replace(low=DNS_PORT, high=DNS_PORT),))
     for rule, matchers in rules:
         for network in rule.networks:
-            prefixes[_prefix(network)].extend(matchers)
-    prefixes.setdefault((96, IPV4), [])  # so that a rule for ::/0 never speaks for IPv4
+            offer(network, matchers)
+    prefixes.setdefault(96 << 128 | IPV4, ())  # so that a rule for ::/0 never speaks for IPv4
     return prefixes
 
 
 def _prefix(network):
-    """(length, value) of a network among the 128 bits of the tables."""
-    value = int(network.network_address)
-    if network.version == 4:
-        return network.prefixlen + 96, value | IPV4
-    return network.prefixlen, value
+    """A network, or an address, among the 128 bits of the tables: length << 128 | value."""
+    address, _slash, length = network.partition('/')
+    if ':' in address:
+        return int(length or 128) << 128 | int.from_bytes(socket.inet_pton(socket.AF_INET6, address), 'big')
+    value = int.from_bytes(socket.inet_pton(socket.AF_INET, address), 'big')
+    return int(length or 32) + 96 << 128 | IPV4 | value
 
 
-def _written(length, value):
-    """(address, length) of a prefix as a policy writes it."""
+def _written(prefix):
+    """The prefix as a policy writes it."""
+    length, value = prefix >> 128, prefix & ADDRESS
     if length >= 96 and value >> 32 == 0xffff:
-        return ipaddress.IPv4Address(value & 0xffffffff), length - 96
-    return ipaddress.IPv6Address(value), length
+        return '%s/%d' % (ipaddress.IPv4Address(value & 0xffffffff), length - 96)
+    return '%s/%d' % (ipaddress.IPv6Address(value), length)
 
 
-def _flatten(prefixes):
-    """{prefix: its matchers and those of every wider prefix}, widest first."""
-    places = sorted(prefixes)
-    lengths = sorted({length for length, _value in places})
-    flat = {}
-    for prefix in places:
-        length, value = prefix
-        inherited = ()
-        for wider in reversed(lengths):
-            if wider >= length or (wider < 96 and length >= 96 and value >> 32 == 0xffff):
-                continue
-            above = flat.get((wider, value >> (128 - wider) << (128 - wider)))
-            if above is not None:  # it has what is above itself
-                inherited = above
-                break
-        flat[prefix] = _reachable(prefixes[prefix], inherited)
-    return flat
+def _wider_network(prefix, lengths, known):
+    """What is known of the nearest prefix of these lengths, longest first, that this one lies in; 0 where none does."""
+    length, value = prefix >> 128, prefix & ADDRESS
+    for wider in lengths:
+        if wider >= length or (wider < 96 and length >= 96 and value >> 32 == 0xffff):
+            continue
+        above = known.get(wider << 128 | value >> (128 - wider) << (128 - wider))
+        if above is not None:
+            return above
+    return 0
 
 
-def _pack_networks(flat, slices):
-    keys, nets = (_abi.NetKey * len(flat))(), (_abi.Slice * len(flat))()
-    for index, ((length, value), matchers) in enumerate(flat.items()):
-        keys[index].prefix_length = length
-        keys[index].address[:] = value.to_bytes(16, 'big')
-        nets[index] = slices.add(matchers, 'The network %s/%d is covered', *_written(length, value))
+def _pack_networks(prefixes, slices):
+    """(keys, nets): what holds for each prefix, and behind it what holds for every wider one."""
+    joint = _Joint(slices)
+    lengths = sorted({prefix >> 128 for prefix in prefixes}, reverse=True)
+    keys, nets = (_abi.NetKey * len(prefixes))(), (_abi.Slice * len(prefixes))()
+    put = _putter(nets)
+    for index, prefix in enumerate(sorted(prefixes)):  # the widest first
+        # what is all that holds takes the place of the prefix's own: a table as large is not made twice
+        number = prefixes[prefix] = joint.number(prefixes[prefix], _wider_network(prefix, lengths, prefixes),
+                                                 'The network %s is covered', _written, prefix)
+        NET_KEY.pack_into(keys, index * NET_KEY.size, prefix >> 128, (prefix & ADDRESS).to_bytes(16, 'big'))
+        put(index, joint.slices[number])
     return keys, nets
 
 
 # --- names ---
 
 def _own(rules):
-    """({name: rules for it alone}, {name: rules for every name below}), as places in `rules`: (hosts, matchers).
-
-    As places, because 100,000 names with the same rules are then told to be the same at once.
-    """
-    itself, below = defaultdict(tuple), defaultdict(tuple)
-    for place, (hosts, _matchers) in enumerate(rules):
+    """({name: matchers for it alone}, {name: matchers for every name below}) of rules as (hosts, matchers)."""
+    itself, below = {}, {}
+    for hosts, matchers in rules:
         for host in hosts:
             name = host.lstrip('*.')
             if host[0] != '*':
-                itself[name] += (place,)
+                itself[name] = itself.get(name, ()) + matchers
             if host[0] in '*.':
-                below[name] += (place,)
+                below[name] = below.get(name, ()) + matchers
     return itself, below
 
 
 def _pack_names(rules, sealed, slices):
     """(hashes, names): what holds for each name of a rule, and for the names below it."""
     itself, below = _own(rules)
-    sets, joined = [_name_set((), sealed, slices.add((), ''))], {}
-
-    def join(own, wider, what, name):
-        """The number in `sets` of all that holds; worked out once for all names with the same rules."""
-        if (own, wider) not in joined:
-            matchers = _reachable([matcher for place in own for matcher in rules[place][1]], sets[wider][0])
-            joined[own, wider] = len(sets)
-            sets.append(_name_set(matchers, sealed, slices.add(matchers, what, name)))
-        return joined[own, wider]
-
-    flat = {'': 0}  # {name: the number of what holds below it}; here every search ends
+    joint, entries = _Joint(slices), {}
+    below[''] = 0  # here every search ends
     for name in sorted(below, key=lambda name: name.count('.')):
-        flat[name] = join(below[name], _wider(name, flat), 'The names below %s are covered', name)
-    hashes, entries, packed = {}, {}, []
-    for name in {**itself, **below}:
-        wider = _wider(name, flat)
-        sides = join(itself.get(name, ()), wider, 'The name %s is covered', name), flat.get(name, wider)
+        if name:  # as with networks, the number of all that holds takes the place of its own
+            below[name] = joint.number(below[name], _wider(name, below), 'The names below %s are covered', str, name)
+    places = [name for name in below if name] + [name for name in itself if name not in below]
+    hashes, names = array.array('Q', map(name_hash, places)), (_abi.Name * len(places))()
+    put = _putter(names)
+    _check_hashes(hashes, places)
+    for index, name in enumerate(places):
+        wider = _wider(name, below)
+        sides = (joint.number(itself.get(name, ()), wider, 'The name %s is covered', str, name), below.get(name, wider))
         if sides not in entries:
-            entries[sides] = bytes(_abi.Name(sets[sides[0]][1], sets[sides[1]][1]))
-        packed.append(entries[sides])
-        other = hashes.setdefault(name_hash(name), name)
-        if other != name:  # sooner in a lottery; but the kernel would take one name for the other
+            entries[sides] = _abi.Name(*(_name_rules(joint.matchers[side], sealed, joint.slices[side]) for side in sides))
+        put(index, entries[sides])
+    return (ctypes.c_uint64 * len(places)).from_buffer(hashes), names
+
+
+def _check_hashes(hashes, names):
+    """Sooner in a lottery than two with the same; but the kernel would take one name for the other."""
+    ordered = sorted(hashes)
+    if not any(map(operator.eq, ordered, itertools.islice(ordered, 1, None))):
+        return
+    known = {}
+    for number, name in zip(hashes, names):
+        other = known.setdefault(number, name)
+        if other != name:
             raise GuardError('The names %s and %s have the same hash, so the kernel could not tell them apart. '
                              'Take one of them out of the policy.' % (other, name))
-    return (ctypes.c_uint64 * len(hashes))(*hashes), (_abi.Name * len(packed)).from_buffer_copy(b''.join(packed))
 
 
-def _wider(name, flat):
-    """What `flat` says of the nearest name above this one that it knows."""
+def _wider(name, known):
+    """What is known of the nearest name above this one."""
     while True:
         name = name.partition('.')[2]
-        if name in flat:
-            return flat[name]
+        if name in known:
+            return known[name]
 
 
-def _name_set(matchers, sealed, place):
-    """(matchers, NameRules). A question comes before the connection: it passes where some port may be let through."""
+def _name_rules(matchers, sealed, place):
+    """A question comes before the connection: it passes where some port may be let through."""
     rule, deny = _abi.RULE_DEFAULT, sealed
     for matcher in matchers:
         if not matcher.deny:
@@ -240,4 +280,4 @@ def _name_set(matchers, sealed, place):
             break
         if matcher[2:] == EVERYTHING:
             rule, deny = matcher.rule, True
-    return matchers, _abi.NameRules(place, rule, deny)
+    return _abi.NameRules(place, rule, deny)

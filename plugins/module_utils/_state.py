@@ -67,7 +67,7 @@ class Place:
         return state
 
     def write(self, state):
-        replace(self.state, json.dumps(state, indent=1), 0o600)
+        replace(self.state, json.dumps(state), 0o600)
 
     def make_cgroups(self):
         """The agent's, and the guard's own. No process may be above them, or no controller could be enabled for them."""

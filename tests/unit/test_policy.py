@@ -9,6 +9,8 @@ The tables come first: what is refused and in which words, then what is accepted
 from __future__ import annotations
 
 import datetime
+import hashlib
+import ipaddress
 import json
 
 import pytest
@@ -16,6 +18,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _policy
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, PolicyError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import BUILT_IN, DOH_HOSTS, NOT_YET, Ports, check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _policy_file
@@ -512,6 +515,21 @@ def test_network(written, meant):
     assert [str(network) for network in one_rule('networks: ["%s"]' % written).networks] == [meant]
 
 
+@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6), st.builds(
+    ipaddress.IPv6Address, st.integers(0, 2 ** 40))), st.integers(0, 130), st.sampled_from(['%s/%d', '%s/0%d', '%s']))
+@settings(deadline=None)
+def test_a_network_in_its_normal_form_is_read_as_any_other(address, length, form):
+    """What the short way takes is what Python's own writes, and nothing that it refuses."""
+    written = form % ((address, length) if '%d' in form else address)
+    try:
+        meant = str(ipaddress.ip_network(written))
+    except ValueError:
+        meant = None
+    assert _policy._normal_network(written) in (meant, None)
+    if meant and '0%d' not in form and address.version == 4:
+        assert _policy._normal_network(written) == meant
+
+
 @pytest.mark.parametrize('written, meant', PORTS)
 def test_port(written, meant):
     assert one_rule('hosts: [a]\n    ports: [%s]' % written).ports == (meant,)
@@ -620,6 +638,13 @@ def test_hash_ignores_the_order_of_keys_and_never_changes():
     assert check(backwards).sha256() == read(FULL).sha256()
     # Running guards are compared by it: another value here means "changed" for all of them after an upgrade.
     assert read(GITHUB).sha256() == '8194b1010a181511352c298a23aee8ec5f9aa1e1cf3f6e8a85a2639ff835fa69'
+
+
+@pytest.mark.parametrize('text', [FULL, GITHUB, 'version: 1'])
+def test_the_sum_is_that_of_the_whole_policy_as_json(text):
+    policy = read(text)
+    whole = json.dumps(policy.as_mapping(), sort_keys=True, separators=(',', ':'))
+    assert policy.sha256() == hashlib.sha256(whole.encode()).hexdigest()
 
 
 @pytest.mark.parametrize('text, limits', [
