@@ -14,6 +14,8 @@
 #include <linux/mm_types.h>
 #include <linux/tcp.h>
 
+#undef current /* the sources have variables of that name */
+
 #define SEC(name) __attribute__((section(name), used))
 #define __uint(name, value) int (*name)[value]
 #define __type(name, value) value *name
