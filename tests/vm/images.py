@@ -27,13 +27,14 @@ BUILD = HERE.parents[1] / "build" / "vm"
 KEY, HOST_KEY = BUILD / "id_ed25519", BUILD / "host_ed25519"
 MIRROR = "http://deb.debian.org"
 FLAVOUR = "cloud-amd64"
-KERNEL_PACKAGES = re.compile(r"^linux-(base|binary|image|modules)-\d\S*-%s$" % FLAVOUR, re.M)
+KERNEL_PACKAGES = re.compile(r"^linux-(base|binary|image|modules|headers)-\d\S*-(%s|common)$" % FLAVOUR, re.M)
 IN_INITRAMFS = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "ext4")
 DISK = "3G"     # sparse: it takes what is in it
 
 # The support promise: what is tested is what is supported. {name: (suite that has the kernel, userland)}
 KERNELS = {"5.10": ("bullseye", "bookworm"), "6.1": ("bookworm", "bookworm"), "6.12": ("trixie", "trixie"),
            "sid": ("sid", "trixie")}
+HEADERS = {suite for suite, userland in KERNELS.values() if suite == userland}    # BCC can compile there
 TOOLS = ("qemu-system-x86_64", "mmdebstrap", "mke2fs", "busybox", "cpio", "depmod", "setpriv", "ssh-keygen")
 
 Image = namedtuple("Image", "release vmlinuz initramfs disk")    # release: what `uname -r` says
@@ -68,10 +69,10 @@ def images(*names: str) -> dict[str, Image]:
 
 
 def _kernel(suite: str) -> Path:
-    """A directory with the suite's newest kernel: vmlinuz, initramfs, lib/modules/RELEASE, release."""
+    """A directory with the suite's newest kernel: vmlinuz, initramfs, lib/modules/RELEASE, release; src with its headers."""
     def make(draft):
         for package in _packages(suite, draft / "apt"):
-            _run("dpkg-deb", "-x", package, draft / "files")
+            _run("dpkg-deb", "-x", package, draft / ("headers" if "-headers-" in package.name else "files"))
         shutil.rmtree(draft / "apt")
         modules = next((draft / "files").glob("**/lib/modules/*"))
         vmlinuz = next((draft / "files").glob("**/vmlinuz*"))
@@ -81,12 +82,24 @@ def _kernel(suite: str) -> Path:
         shutil.rmtree(draft / "files")
         _run("depmod", "-b", draft, modules.name)
         _initramfs(draft, modules.name)
+        if suite in HEADERS:
+            _headers(draft, modules)
         (draft / "release").write_text(modules.name)
     return _made(f"kernel-{suite}", make, HERE / "images.py", HERE / "guest/init")
 
 
+def _headers(kernel: Path, modules: Path) -> None:
+    """Those that the packages have in /usr/src, and build and source in lib/modules/RELEASE, which lead there."""
+    for link in (kernel / "headers").glob(f"**/lib/modules/{modules.name}/*"):
+        (modules / link.name).symlink_to(f"/usr/src/{link.readlink().name}")
+    if not {"build", "source"} <= {entry.name for entry in modules.iterdir()}:
+        raise VmError(f"Debian has no headers of its kernel {modules.name}: it is about to get a new one. Try again later.")
+    (kernel / "headers/usr/src").rename(kernel / "src")
+    shutil.rmtree(kernel / "headers")
+
+
 def _packages(suite: str, directory: Path) -> list[Path]:
-    """The suite's kernel packages, downloaded by an apt that has lists of its own."""
+    """The packages of the suite's kernel, downloaded by an apt that has lists of its own."""
     for needed in ("lists/partial", "cache/archives/partial"):
         (directory / needed).mkdir(parents=True)
     (directory / "sources.list").write_text("".join(f"{line}\n" for line in _sources(suite)))
@@ -96,7 +109,8 @@ def _packages(suite: str, directory: Path) -> list[Path]:
         "Acquire::Languages=none", "APT::Sandbox::User=root")]
     _run("apt-get", *options, "-qq", "--error-on=any", "update")
     needed = _run("apt-cache", *options, "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-enhances",
-                  "--no-conflicts", "--no-breaks", "--no-replaces", f"linux-image-{FLAVOUR}")
+                  "--no-conflicts", "--no-breaks", "--no-replaces", f"linux-image-{FLAVOUR}",
+                  *([f"linux-headers-{FLAVOUR}"] if suite in HEADERS else []))
     names = sorted({match.group() for match in KERNEL_PACKAGES.finditer(needed)})
     _run("apt-get", *options, "-qq", "download", *names, cwd=directory)
     return list(directory.glob("*.deb"))
@@ -133,7 +147,7 @@ def _initramfs(kernel: Path, release: str) -> None:
 
 
 def _disk(userland: str, kernels: list[Path]) -> Path:
-    """An ext4 file system with Debian, the users and the modules of these kernels."""
+    """An ext4 file system with Debian, the users, and the modules and headers of these kernels."""
     packages = re.sub(r"#.*", "", (HERE / "guest/packages.txt").read_text()).split()
 
     def make(draft):
@@ -146,6 +160,8 @@ def _disk(userland: str, kernels: list[Path]) -> Path:
         (root / "usr/lib/modules").mkdir(exist_ok=True)
         for kernel in kernels:
             _run("cp", "-a", f"{kernel}/lib/modules/.", root / "usr/lib/modules")
+            if (kernel / "src").exists():
+                _run("cp", "-a", f"{kernel}/src/.", root / "usr/src")
         _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-L", "root", "-d", root, draft / "disk", DISK)
         shutil.rmtree(root)
     return _made(f"disk-{userland}", make, HERE / "images.py", *sorted((HERE / "guest").iterdir()),
