@@ -121,7 +121,7 @@ from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _allow, _command, _no_log, _summary
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _allow, _no_log, _run, _summary
 
 OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
@@ -177,7 +177,7 @@ def _describe(task):
     """Name a task with its role and the place where it is written; a task of our own needs neither."""
     path, name = task.get_path() or '', _summary.clean(task.get_name())
     name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
-    if OUR_TASKS in path or _command.PLAYBOOK in path:
+    if OUR_TASKS in path or _run.PLAYBOOK in path:
         return name
     here = os.path.join(os.getcwd(), '')
     path = path[len(here):] if path.startswith(here) else path
@@ -212,7 +212,7 @@ class CallbackModule(CallbackBase):
         self._faults = []
         self._fleet = _summary.Fleet()
         self._tried = _allow.Tried()
-        self._commands = _command.Commands()
+        self._commands = _run.Commands()
         self._runs_command = False
         self._play = None
         self._adhoc = False
@@ -235,7 +235,7 @@ class CallbackModule(CallbackBase):
     @_kept
     def v2_playbook_on_start(self, playbook):
         self._adhoc = playbook._file_name == '__adhoc_playbook__'
-        self._runs_command = playbook._file_name.endswith(_command.PLAYBOOK) and not context.CLIARGS.get('check')
+        self._runs_command = playbook._file_name.endswith(_run.PLAYBOOK) and not context.CLIARGS.get('check')
         self._playbooks += 1
         self._running = True
 
@@ -279,7 +279,7 @@ class CallbackModule(CallbackBase):
             if task.no_log is True or 'censored' in data:
                 _no_log.note(task.delegate_to or host, task, start or end, end)
             self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
-        if _command.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
+        if _run.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
             self._command_ended(host, _data(result))
 
     def _note_task(self, host, task, facts, start, end):
@@ -374,7 +374,7 @@ class CallbackModule(CallbackBase):
             self._print([('warn', f'GUARD {name} on {host}: no_log hides the report in {_describe(task)}')])
 
     def _command_ended(self, host, data):
-        status = _command.exit_status(data)
+        status = _run.exit_status(data)
         if status is None:
             return
         self._commands.ended[host] = status
@@ -433,7 +433,7 @@ class CallbackModule(CallbackBase):
             reasons.append('the command was run on no host')  # Ansible says 0 where no host is meant
         reasons += [f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults]
         status, hosts = self._commands.verdict(stats.failures, stats.dark)
-        self._fleet, self._tried, self._commands = _summary.Fleet(), _allow.Tried(), _command.Commands()
+        self._fleet, self._tried, self._commands = _summary.Fleet(), _allow.Tried(), _run.Commands()
         if reasons and self._fail:
             # Whether the run would fail by itself can't be known here: `meta: clear_host_errors`
             # leaves failures in the statistics and exits with 0. So exit in any case.

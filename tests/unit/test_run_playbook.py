@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _command
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _run
 
 RAN = {'end': '2026-01-01 00:00:00', 'stdout': '', 'stderr': ''}
 
@@ -20,7 +20,7 @@ RAN = {'end': '2026-01-01 00:00:00', 'stdout': '', 'stderr': ''}
     ({'msg': 'unreachable'}, None),
 ])
 def test_exit_status(result, status):
-    assert _command.exit_status(result) == status
+    assert _run.exit_status(result) == status
 
 
 @pytest.mark.parametrize('ended, failed, unreachable, verdict', [
@@ -32,6 +32,6 @@ def test_exit_status(result, status):
     ({'a': 42}, {'a': 1}, {'b': 1}, (0, [])),
 ])
 def test_verdict(ended, failed, unreachable, verdict):
-    commands = _command.Commands()
+    commands = _run.Commands()
     commands.ended = ended
     assert commands.verdict(failed, unreachable) == verdict
