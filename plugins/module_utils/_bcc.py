@@ -10,10 +10,13 @@ describes them to the verifier.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
+import hashlib
 import importlib
 import importlib.util
+import json
 import os
 import pickle
 import re
@@ -21,7 +24,7 @@ import struct
 import sys
 import tempfile
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _libbpf, _state
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 MAIN = 'guard.bpf.c'
@@ -126,7 +129,7 @@ class Object:
 
     def __init__(self, functions):
         """`functions`: as compiled() returns them."""
-        self._functions = functions
+        self.functions = functions
         self._maps, self._programs, self._sizes = {}, {}, {}
 
     def set_size(self, name, entries):
@@ -140,7 +143,7 @@ class Object:
                      for name, (_type, key, value, _entries, _flags, at) in _abi.MAPS.items()
                      if at is not None or name == 'ebg_opened'}
         functions = {name: types.function(name, int(CALLED.match(name).group(2)))
-                     for name in self._functions if CALLED.match(name)}
+                     for name in self.functions if CALLED.match(name)}
         main = types.function('program', 1, is_global=False)
         btf = types.load()
         try:
@@ -184,7 +187,7 @@ class Object:
     def _link(self, name):
         """(the instructions of the program and of all that it calls, {function: where it begins})."""
         by_number = {int(CALLED.match(function).group(1)): function
-                     for function in self._functions if CALLED.match(function)}
+                     for function in self.functions if CALLED.match(function)}
         maps = list(_abi.MAPS)
         begins, linked, calls, waiting = {}, [], [], [name]
         while waiting:
@@ -192,7 +195,7 @@ class Object:
             if function in begins:
                 continue
             begins[function] = len(linked)
-            code = (Instruction * (len(self._functions[function]) // 8)).from_buffer_copy(self._functions[function])
+            code = (Instruction * (len(self.functions[function]) // 8)).from_buffer_copy(self.functions[function])
             for one in code:
                 if one.code == CALL_CODE and not one.source and one.number >= CALL:
                     calls.append((len(linked), by_number[one.number - CALL]))
@@ -258,11 +261,16 @@ class _Types:
                     "describe the programs' types")
 
 
-def compiled(sources):
-    """{function: its instructions}. `sources`: {name of a file in bpf/: its text}.
+def compiled(sources, kept=None):
+    """{function: its instructions}. `sources`: {name of a file in bpf/: its text}. `kept`: where keep() has left them.
 
     In a process of its own: the compiler needs a lot of memory, and writes where a module's answer goes.
     """
+    with contextlib.suppress(TypeError, OSError, ValueError):
+        with open(kept) as content:
+            of, functions = json.load(content)
+        if of == _fingerprint(sources):
+            return {name: base64.b64decode(code) for name, code in functions.items()}
     check()
     with tempfile.TemporaryDirectory(prefix='ebpf_guard_') as directory, tempfile.TemporaryFile() as made, \
             tempfile.TemporaryFile() as said:
@@ -285,6 +293,16 @@ def compiled(sources):
                     os.uname().release, ', '.join(headers()), os.uname().release, os.uname().release),
                 missing_packages=packages()[1:])
         raise GuardError('BCC could not compile the guard on this host: %s' % _first_error(text, status))
+
+
+def keep(path, sources, functions):
+    """For the guard's next rules: to compile takes longer than all the rest of an exchange."""
+    _state.replace(path, json.dumps([_fingerprint(sources), {
+        name: base64.b64encode(code).decode() for name, code in functions.items()}]), 0o600)
+
+
+def _fingerprint(sources):
+    return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
 
 
 def _compile_apart(directory, made, said):
@@ -319,6 +337,6 @@ def headers():
 
 def _first_error(said, status):
     if os.WIFSIGNALED(status):
-        return 'signal %d ended it. It needs about 130 MB of memory.' % os.WTERMSIG(status)
+        return 'signal %d ended it. It needs about 250 MB of memory.' % os.WTERMSIG(status)
     lines = [line for line in said.splitlines() if line.strip()]
     return ([line for line in lines if ' error: ' in line] or lines[-1:] or ['it does not say why.'])[0]

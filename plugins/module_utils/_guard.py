@@ -13,8 +13,8 @@ import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import (
-    _abi, _agent, _cgroup, _files, _health, _launcher, _learn, _ledger, _libbpf, _limits, _loader, _names, _proof, _resolve,
-    _rules, _sockdiag, _state, _ways)
+    _abi, _agent, _bcc, _cgroup, _files, _health, _launcher, _learn, _ledger, _libbpf, _limits, _loader, _names, _proof,
+    _resolve, _rules, _sockdiag, _state, _ways)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 
 MOMENT = 0.02  # seconds; no program takes so long to run
@@ -235,7 +235,7 @@ def _bring_up(place, request, addresses, breaches, old):
     library = _libbpf.Library()
     kernel = _libbpf.Kernel(library)
     began = time.monotonic()
-    loaded, loader, why = _load(library, kernel, request, compiled, _kept(kernel, place) if old else {})
+    loaded, loader, why = _load(library, kernel, request, place, compiled, _kept(kernel, place) if old else {})
     for name, found in addresses.items():
         _learn.tell(kernel, loaded.program_fd('ebg_ingress'), name, found)
     if old:
@@ -278,6 +278,8 @@ def _bring_up(place, request, addresses, breaches, old):
                          programs, **{_libbpf.MESSAGE: loaded.program_fd(_libbpf.MESSAGE)}).items()},
                      maps={name: kernel.map_info(loaded.map_fd(name)).id for name in _libbpf.LEDGER + _libbpf.RULES},
                      agent=agent.identity(), expires_at=_deadline(request))
+        if loader == _loader.BCC:
+            _bcc.keep(place.compiled, request.objects['sources'], loaded.functions)
         place.write(state)
         agent.take_over()
         undo.pop_all()
@@ -310,10 +312,10 @@ def _kept(kernel, place):
     return maps
 
 
-def _load(library, kernel, request, compiled, kept):
+def _load(library, kernel, request, place, compiled, kept):
     """The object in the kernel, its rules filled in, attached to nothing; its loader, and why this one."""
     sizes = {'ebg_nets': len(compiled.keys), 'ebg_ports': len(compiled.ports), 'ebg_names': len(compiled.names)}
-    loaded, loader, why = _loader.load(request.loader, library, request.objects, sizes, kept)
+    loaded, loader, why = _loader.load(request.loader, library, request.objects, sizes, kept, place.compiled)
     _libbpf.close(kept.values())
     kernel.update(loaded.map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
     kernel.update_many(loaded.map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(

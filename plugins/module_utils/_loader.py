@@ -25,14 +25,14 @@ def check(wanted):
                 raise _neither(error) from error
 
 
-def load(wanted, library, objects, sizes, kept):
+def load(wanted, library, objects, sizes, kept, compiled=None):
     """(the guard's object in the kernel, its loader, why this one: None where it was asked for).
 
     `objects`: {object: bytes}, and `sources`. `sizes`: {map: entries}. `kept`: {map: file descriptor} of maps to go on
-    with.
+    with. `compiled`: the file where what BCC compiled is kept.
     """
     if wanted == BCC:
-        return _start(_bcc.Object(_bcc.compiled(objects['sources'])), sizes, kept), BCC, None
+        return _start(_bcc.Object(_bcc.compiled(objects['sources'], compiled)), sizes, kept), BCC, None
     try:
         _libbpf.check()
         loaded = _start(_libbpf.Object(library, objects['guard']), sizes, kept)
@@ -44,7 +44,7 @@ def load(wanted, library, objects, sizes, kept):
             raise _neither(error) from error
         lacking = error
     try:
-        loaded = _start(_bcc.Object(_bcc.compiled(objects['sources'])), sizes, kept)
+        loaded = _start(_bcc.Object(_bcc.compiled(objects['sources'], compiled)), sizes, kept)
     except GuardError as error:
         raise GuardError('Neither loader brings the guard up on this host. With libbpf: %s With BCC: %s' % (lacking, error),
                          **dict(error.facts, **lacking.facts)) from error

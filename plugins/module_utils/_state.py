@@ -35,6 +35,7 @@ class Place:
         self.launcher = os.path.join(self.run, 'launcher')
         self.doors = os.path.join(self.run, 'join')
         self.state = os.path.join(self.run, 'state.json')
+        self.compiled = os.path.join(self.run, 'compiled.json')
         self.log = os.path.join(LOG, name + '.jsonl')
 
     @property

@@ -42,6 +42,11 @@ def programs(fleet, host="web1"):
     return fleet.exec(host, "sh", "-ec", f"bpftool -j link show pinned {PINS}/ebg_connect4").stdout
 
 
+def skip_with_other_headers(fleet):
+    if fleet.exec("web2", "test", "-e", f"{HEADERS}/include/guard.h", check=False).returncode:
+        pytest.skip("this machine has headers of its kernel that are not the fleet's")
+
+
 def test_a_guard_goes_on_with_the_other_loader(controller, fleet):
     """Read, changed and stopped by whichever; what was counted is still there."""
     seen = set()
@@ -77,6 +82,18 @@ def test_what_bcc_does_not_carry_is_told_and_refused(controller, fleet):
     controller.call("ebpf_guard", state="absent")
 
 
+def test_an_exchange_compiles_nothing_anew(controller, fleet):
+    skip_with_other_headers(fleet)
+    controller.call("ebpf_guard", "web2", policy=policy(), loader="bcc")
+    with without(fleet, NO_HEADERS) as host:
+        result = controller.call("ebpf_guard", host, policy=policy("drill"), loader="bcc")
+        assert (result["changed"], result["guard"]["mode"]) == (True, "drill")
+        assert denied(fleet, host)
+        controller.call("ebpf_guard", host, state="absent")
+        assert remains(fleet, host) == []
+        controller.adhoc("ebpf_guard", {"policy": policy(), "loader": "bcc"}, host)[1].ended(2).said("BCC finds no headers")
+
+
 def test_auto_takes_bcc_where_libbpf_can_not_load(controller, fleet):
     with without(fleet, NO_BTF) as host:
         results, run = controller.adhoc("ebpf_guard", {"policy": policy()}, host)
@@ -104,8 +121,7 @@ def test_auto_takes_bcc_where_libbpf_can_not_load(controller, fleet):
 ], ids=["neither", "no libbpf and no BCC", "no BTF and no headers", "no BCC", "no headers", "does not compile"])
 def test_what_is_missing_is_told(controller, fleet, loader, lacking, said):
     if NO_HEADERS in lacking or TYPING_ERROR in lacking:
-        if fleet.exec("web2", "test", "-e", f"{HEADERS}/include/guard.h", check=False).returncode:
-            pytest.skip("this machine has headers of its kernel that are not the fleet's")
+        skip_with_other_headers(fleet)
     with without(fleet, *lacking) as host:
         _results, run = controller.adhoc("ebpf_guard", {"policy": policy(), "loader": loader}, host)
         run.ended(2).said(*said)
