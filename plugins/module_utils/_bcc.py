@@ -144,14 +144,15 @@ class Object:
                      if at is not None or name == 'ebg_opened'}
         functions = {name: types.function(name, int(CALLED.match(name).group(2)))
                      for name in self.functions if CALLED.match(name)}
-        main = types.function('program', 1, is_global=False)
+        # bpftool shows these names where the program's own fills what the kernel has for it
+        functions.update({name: types.function(name, 1, is_global=False) for name in TYPES})
         btf = types.load()
         try:
             for name in _abi.MAPS:
                 self._maps[name] = os.dup(shared[name]) if name in (shared or {}) else self._make_map(
                     name, btf, *described.get(name, (0, 0)))
             for name in TYPES:
-                self._programs[name] = self._load_program(name, btf, main, functions)
+                self._programs[name] = self._load_program(name, btf, functions)
         except GuardError:
             self.close()
             raise
@@ -165,10 +166,10 @@ class Object:
             name=name[:15].encode(), btf=btf if key_type else 0, key_type=key_type, value_type=value_type),
             'make the map %s' % name)
 
-    def _load_program(self, name, btf, main, functions):
+    def _load_program(self, name, btf, functions):
         instructions, begins = self._link(name)
         told = struct.pack('<%dI' % (2 * len(begins)), *(word for function, at in begins.items()
-                                                         for word in (at, functions.get(function, main))))
+                                                         for word in (at, functions[function])))
         log = ctypes.create_string_buffer(1)
         attributes = ProgramAttributes(
             type=TYPES[name], count=len(instructions), instructions=ctypes.addressof(instructions), name=name[:15].encode(),
