@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def machines():
     with Machines() as machines:
         RELEASES.update({kernel: machine.image.release for kernel, machine in machines.items()})
         yield machines
+
+
+@pytest.fixture(scope="session")
+def servers(machines):
+    """On each machine: files/outside.py, and the files that files/attempts.py tries."""
+    def start(machine):
+        machine.put(HERE / "files/outside.py", HERE / "files/attempts.py", to="/opt")
+        machine.exec("systemd-run", "--quiet", "--unit=outside", "--property=StandardOutput=file:/run/outside",
+                     "/usr/bin/python3", "/opt/outside.py")
+        machine.exec("sh", "-c", "mkdir /srv/matrix; cp /bin/true /srv/matrix/program; touch /srv/matrix/file; "
+                     "until grep -q ready /run/outside; do sleep 1; done")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(start, machines.values()))
 
 
 def pytest_terminal_summary(terminalreporter):
