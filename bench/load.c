@@ -3,7 +3,7 @@
  * What is measured: one kind of traffic, as often as told, by a process in the cgroup that is told. Prints the time
  * that it took, in ns.
  *
- * load CGROUP CPU connect|write|sendfile|dns|http ADDRESS COUNT
+ * load CGROUP CPU connect|send|traced|write|sendfile|dns|http ADDRESS COUNT
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -48,6 +48,17 @@ static void load_connect(const char *address, long count)
 	while (count--)
 		if (connect(fd, (void *)&to, sizeof(to)) < 0)
 			err(1, "connect");
+}
+
+/* A datagram each, from a socket that is not connected: to a port whose owner reads none. */
+static void load_send(const char *address, long count)
+{
+	struct sockaddr_in to = target(address, 9);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	while (count--)
+		if (sendto(fd, "", 1, 0, (void *)&to, sizeof(to)) != 1)
+			err(1, "sendto");
 }
 
 /* Waits until the other side has read everything. */
@@ -146,6 +157,8 @@ static const struct {
 	clockid_t clock; /* that of the process where it waits for nobody: others on the machine then don't count */
 } LOADS[] = {
 	{ "connect", load_connect, CLOCK_PROCESS_CPUTIME_ID },
+	{ "send", load_send, CLOCK_PROCESS_CPUTIME_ID },
+	{ "traced", load_connect, CLOCK_MONOTONIC }, /* what the tracer takes is no time of the process */
 	{ "write", load_write, CLOCK_MONOTONIC },
 	{ "sendfile", load_sendfile, CLOCK_MONOTONIC },
 	{ "dns", load_dns, CLOCK_MONOTONIC },
@@ -186,7 +199,7 @@ static long now(clockid_t clock)
 int main(int argc, char **argv)
 {
 	if (argc != 6)
-		errx(2, "usage: load CGROUP CPU connect|write|sendfile|dns|http ADDRESS COUNT");
+		errx(2, "usage: load CGROUP CPU connect|send|traced|write|sendfile|dns|http ADDRESS COUNT");
 	enter(argv[1]);
 	stay_on(atoi(argv[2]));
 	for (size_t i = 0; i < sizeof(LOADS) / sizeof(*LOADS); i++) {

@@ -13,8 +13,10 @@ import contextlib
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -66,6 +68,12 @@ def run(*command, **options):
     return done.stdout
 
 
+def peak_memory(*command):
+    """In bytes, of a command. A small process starts it: what a process had before exec counts, too."""
+    starter = "import os, sys; os.spawnvp(os.P_NOWAIT, sys.argv[1], sys.argv[1:]); print(os.wait3(0)[2].ru_maxrss)"
+    return int(run(sys.executable, "-I", "-S", "-c", starter, *command)) * 1024
+
+
 class Room:
     """`with Room() as room:` makes it; what it has started ends with it."""
 
@@ -109,7 +117,7 @@ class Room:
         return path
 
     def start_guard(self, name, policy):
-        """Brings a guard up, in a process of its own; returns what that took (start.py)."""
+        """Brings a guard up by libbpf, in a process of its own; returns what that took (start.py)."""
         objects = {name: str(PLUGINS / file) for name, file in _objects.FILES.items()}
         wanted = {"name": NAME + name, "policy": policy, "objects": objects}
         return json.loads(run(sys.executable, HERE / "start.py", input=json.dumps(wanted)))
@@ -130,6 +138,33 @@ class Room:
         run("bpftool", "cgroup", "attach", path, "connect4", "pinned", pin)
         return path
 
+    def nft_table(self, networks):
+        """A cgroup that nftables matches, with sets of the same networks; and what has the table judge, or sleep.
+
+        It would look at the packets of every other way, too. Raises RuntimeError where this kernel or nft can't.
+        """
+        path = self.cgroup("nft")
+        elements = {4: [network for network in networks if ":" not in network],
+                    6: [network for network in networks if ":" in network]}
+        table = "table inet bench {\n" + "".join(
+            f"set s{family} {{ type ipv{family}_addr; flags interval; elements = {{ {', '.join(those)} }} }}\n"
+            for family, those in elements.items()) + "chain out { type filter hook output priority 0;\n" + "".join(
+            f'socket cgroupv2 level 2 "{PLAIN}/{path.name}" {header} daddr @s{family} reject\n'
+            for family, header in ((4, "ip"), (6, "ip6"))) + "}\n}\n"
+        # nft looks for the cgroup below /sys/fs/cgroup, which is elsewhere on a hybrid host
+        run("unshare", "--mount", "sh", "-c", "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec nft -f -", input=table)
+
+        @contextlib.contextmanager
+        def awake():
+            run("nft", "add table inet bench")
+            try:
+                yield
+            finally:
+                run("nft", "add table inet bench { flags dormant; }")
+        with awake():
+            pass
+        return path, awake
+
     def serve(self, *command, ready=None):
         """Starts a server; returns once it has said that it is ready."""
         pinned = ["taskset", "--cpu-list", str(SERVER_CPU), "chrt", "--fifo", "1", *map(str, command)]
@@ -142,6 +177,20 @@ class Room:
                 return
         raise RuntimeError(f"{command[0]} did not start")
 
-    def load(self, cgroup, what, count, address=SERVER, cpu=LOAD_CPU):
+    def serve_web(self):
+        """nginx at port 80 of the server's address."""
+        settings = Path("/run/nginx.conf")
+        settings.write_text(
+            "daemon off; master_process off; pid /run/nginx.pid; error_log /run/nginx.log;\n"
+            "events {}\n"
+            f"http {{ access_log off; server {{ listen {SERVER}:80; location / {{ return 200 ok; }} }} }}\n")
+        self.serve("sh", "-c", f"echo starting; exec nginx -c {settings}", ready="starting")
+        for _attempt in range(100):
+            with contextlib.suppress(OSError), socket.create_connection((SERVER, 80)):
+                return
+            time.sleep(0.05)
+        raise RuntimeError("nginx did not start: " + Path("/run/nginx.log").read_text())
+
+    def load(self, cgroup, what, count, address=SERVER, cpu=LOAD_CPU, under=()):
         """ns that so many of it take, each."""
-        return int(run(BUILT / "load", cgroup, cpu, what, address, count)) / count
+        return int(run(*under, BUILT / "load", cgroup, cpu, what, address, count)) / count

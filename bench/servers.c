@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * The other side of the loads, outside every guard: a resolver (UDP port 53), a web server (80), and one that reads
- * whatever comes (9). Each is a process that ends with its parent, and the parent with its own.
+ * The other side of the loads, outside every guard: a resolver (UDP port 53), one that reads whatever comes (TCP port 9),
+ * and a port for datagrams that nobody reads (9). Each is a process that ends with its parent, and the parent with its own.
  *
  * servers ADDRESS       says "ready" when it listens
  */
@@ -52,22 +52,6 @@ static void serve_dns(int fd)
 	}
 }
 
-static void serve_http(int listener)
-{
-	static const char response[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n";
-	char request[2048];
-
-	for (;;) {
-		int fd = accept(listener, NULL, NULL);
-
-		if (fd < 0)
-			continue;
-		if (read(fd, request, sizeof(request)) > 0)
-			write(fd, response, sizeof(response) - 1);
-		close(fd);
-	}
-}
-
 static void serve_discard(int listener)
 {
 	static char buffer[1 << 18];
@@ -99,8 +83,8 @@ int main(int argc, char **argv)
 		errx(2, "usage: servers ADDRESS");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	start(serve_dns, bound(argv[1], SOCK_DGRAM, 53));
-	start(serve_http, bound(argv[1], SOCK_STREAM, 80));
 	start(serve_discard, bound(argv[1], SOCK_STREAM, 9));
+	bound(argv[1], SOCK_DGRAM, 9); /* nobody reads: what does not fit is dropped */
 	puts("ready");
 	fflush(stdout);
 	for (;;)
