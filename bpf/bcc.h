@@ -70,6 +70,9 @@
 	})
 
 #define __noinline inline
+#ifndef barrier
+#define barrier() asm volatile("" ::: "memory")
+#endif
 #define barrier_var(variable) asm volatile("" : "+r"(variable))
 #define bpf_be64_to_cpu __builtin_bswap64
 

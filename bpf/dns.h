@@ -32,36 +32,39 @@ static __always_inline int holds(struct scratch *s, __u32 position, __u32 length
 }
 
 /* Remembers that this process asked for the name. */
-static __always_inline void note_question(struct scratch *s, struct task_struct *task)
+static __always_inline void note_question(struct scratch *s, __u64 socket_cgroup)
 {
-	struct ebg_asked asked = { .name = s->hash };
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct ebg_asked asked = { .name = s->hash, .pid = BPF_CORE_READ(task, tgid) };
 	__u8 yes = 1;
 
-	if (task)
-		asked.pid = BPF_CORE_READ(task, tgid);
-	if (!bpf_map_lookup_elem(MAP(ebg_asked), &asked))
-		bpf_map_update_elem(MAP(ebg_asked), &asked, &yes, BPF_ANY);
+	/* Whose question it is takes longer to tell than that it is known. */
+	if (bpf_map_lookup_elem(MAP(ebg_asked), &asked))
+		return;
+	if (!sender(socket_cgroup))
+		asked.pid = 0;
+	bpf_map_update_elem(MAP(ebg_asked), &asked, &yes, BPF_ANY);
 }
 
 /*
- * The question of the DNS message at `start`; -1 where it can't be read. More than one question to a message is
- * forbidden (RFC 9619), and no question's name has a reason to point elsewhere: neither is read.
+ * The question of the DNS message at `start`, and its rules. Returns the position behind its name, or -1 where it can't
+ * be read. More than one question to a message is forbidden (RFC 9619), and no question's name has a reason to point
+ * elsewhere: neither is read.
  */
 FUNCTION(int, read_question, __u32 slot, __u32 start)
 {
 	struct scratch *s = scratch(slot);
+	int end = -1;
 
 	if (!s)
 		return -1;
-	begin_name(s);
-	FORGET(s->hash) = 0;
-	if (!holds(s, start, EBG_DNS_HEADER) || word_at(s, start + 4) != 1 ||
-	    read_wire_name(slot, start + EBG_DNS_HEADER, 0) < 0) {
+	if (holds(s, start, EBG_DNS_HEADER) && word_at(s, start + 4) == 1)
+		end = read_and_find(slot, s, start + EBG_DNS_HEADER);
+	if (end < 0) {
 		begin_name(s); /* half a name is none */
-		return -1;
+		FORGET(s->hash) = 0;
 	}
-	find_rules(slot);
-	return 0;
+	return end;
 }
 
 /* The verdict over it. */
@@ -76,15 +79,17 @@ static __always_inline void judge_question(const struct ebg_config *config, stru
 		access->it = (struct judgement){ s->found.asked_rule, s->found.asked_deny };
 	access->name = s->name;
 	access->name_hash = s->hash;
-	note_question(s, sender(access->socket_cgroup));
+	note_question(s, access->socket_cgroup);
 }
 
-/* Adds a lead to an address; -1 where there is no room. */
-static __always_inline int learn(const __u8 *address, lead_t lead)
+/*
+ * Adds a lead to an address; -1 where there is no room. That it holds longer is no news for verdicts: none is kept
+ * without a lead that has run out.
+ */
+static __always_inline int learn(const __u8 *address, lead_t lead, __u32 now)
 {
 	struct leads *leads = bpf_map_lookup_elem(MAP(ebg_addresses), address);
-	__u32 now = seconds();
-	int i, place = -1;
+	int i, place = -1, news;
 
 	if (!leads) {
 		struct leads none = {};
@@ -107,11 +112,18 @@ static __always_inline int learn(const __u8 *address, lead_t lead)
 		if (place < 0 && known >> 32 < now)
 			place = i;
 	}
-	if (place < 0)
+	if (place < 0) {
+		news = !leads->crowded;
 		leads->crowded = 1;
-	else
-		leads->lead[place & (EBG_LEADS - 1)] = lead;
+	} else {
+		lead_t *there = &leads->lead[place & (EBG_LEADS - 1)];
+
+		news = !*there || (__u32)*there != (__u32)lead;
+		*there = lead;
+	}
 	bpf_spin_unlock(&leads->lock);
+	if (news)
+		forget_verdicts((const __u64 *)address);
 	return 0;
 }
 
@@ -145,8 +157,18 @@ enum record_result {
 	RECORD_LOST = -2,       /* a rule speaks of it, and there was no room to keep it */
 };
 
+/* Before another name is read: notes the question for those who will hear of it. */
+static __always_inline void introduce(struct scratch *s)
+{
+	if (FORGET(s->introduced))
+		return;
+	__builtin_memcpy(s->heard.name, s->name, sizeof(s->name));
+	__builtin_memset(s->heard.target, 0, sizeof(s->heard.target));
+	FORGET(s->introduced) = 1;
+}
+
 /* One A or AAAA record, whose data is at `position`. */
-static __always_inline int read_address(struct scratch *s, __u32 position, __u32 length)
+static __always_inline int read_address(struct scratch *s, __u32 position, __u32 length, __u64 now)
 {
 	struct ebg_heard_key key = { .name = s->question };
 	struct ebg_heard *known;
@@ -163,12 +185,16 @@ static __always_inline int read_address(struct scratch *s, __u32 position, __u32
 	}
 	if (is_here(key.address))
 		return RECORD_READ;
-	room = learn(key.address, lead_of(&s->decided.slice, s->heard.until));
+	room = learn(key.address, lead_of(&s->decided.slice, s->heard.until), now >> EBG_TICK_BITS);
 	known = bpf_map_lookup_elem(MAP(ebg_heard), &key);
-	if (known && same_name(known->target, s->heard.target)) /* cheaper than all of it again */
+	/* cheaper than all of it again */
+	if (known && (FORGET(s->introduced) ? same_name(known->target, s->heard.target) : !known->target[0])) {
 		known->until = s->heard.until;
-	else if (bpf_map_update_elem(MAP(ebg_heard), &key, &s->heard, BPF_ANY) < 0)
-		count(EBG_COUNTER_LOST);
+	} else {
+		introduce(s);
+		if (bpf_map_update_elem(MAP(ebg_heard), &key, &s->heard, BPF_ANY) < 0)
+			count(EBG_COUNTER_LOST);
+	}
 	return room < 0 && s->decided.slice.count ? RECORD_LOST : RECORD_READ;
 }
 
@@ -177,6 +203,7 @@ static __always_inline int read_alias(struct scratch *s, __u32 slot, __u32 posit
 {
 	lead_t lead;
 
+	introduce(s);
 	if (read_wire_name(slot, position, 1) < 0)
 		return RECORD_UNREADABLE;
 	find_rules(slot);
@@ -192,13 +219,19 @@ static __always_inline int read_alias(struct scratch *s, __u32 slot, __u32 posit
 FUNCTION(int, read_record, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
+	__u64 ttl, now = bpf_ktime_get_ns();
 	__u32 type, length;
-	__u64 ttl;
 	int position;
 
 	if (!s)
 		return RECORD_UNREADABLE;
-	position = read_wire_name(slot, FORGET(s->cursor), 1);
+	position = FORGET(s->cursor);
+	if (holds(s, position, 2) && word_at(s, position) == (0xc000 | EBG_DNS_HEADER)) {
+		position += 2; /* the question's own name, which has been read */
+	} else {
+		introduce(s);
+		position = read_wire_name(slot, position, 1);
+	}
 	if (position < 0 || !holds(s, position, 10))
 		return RECORD_UNREADABLE;
 	type = word_at(s, position);
@@ -206,35 +239,33 @@ FUNCTION(int, read_record, __u32 slot)
 	length = word_at(s, position + 8);
 	position += 10;
 	FORGET(s->cursor) = position + length;
-	s->heard.until = bpf_ktime_get_ns() + (ttl > EBG_LEAST_TTL ? ttl : EBG_LEAST_TTL) * 1000000000;
+	s->heard.until = now + (ttl > EBG_LEAST_TTL ? ttl : EBG_LEAST_TTL) * 1000000000;
 	if (type == EBG_TYPE_CNAME && !s->decided.slice.count)
 		return read_alias(s, slot, position);
 	if ((type == EBG_TYPE_A && length == 4) || (type == EBG_TYPE_AAAA && length == 16))
-		return read_address(s, position, length);
+		return read_address(s, position, length, now);
 	return RECORD_READ;
 }
 
-/* Learns what the answer at `start` tells. Returns -1 where it must not arrive, because some of it was lost. */
-static __always_inline int read_answer(struct scratch *s, __u32 start)
+/* Learns what the answer tells. Returns -1 where it must not arrive, because some of it was lost. */
+static __always_inline int read_answer(struct scratch *s)
 {
 	__u32 slot = FORGET(s->slot), i, records;
 	int position;
 
-	if (!holds(s, start, EBG_DNS_HEADER) || !(byte_at(s, start + 2) & 0x80) || word_at(s, start + 4) != 1)
+	if (!holds(s, 0, EBG_DNS_HEADER) || !(byte_at(s, 2) & 0x80))
 		return 0;
-	records = word_at(s, start + 6);
-	position = read_wire_name(slot, start + EBG_DNS_HEADER, 0);
+	records = word_at(s, 6);
+	position = read_question(slot, 0);
 	if (position < 0 || !records)
 		return 0;
-	find_rules(slot);
 	if (s->found.asked_rule == EBG_RULE_CANARY) {
 		count(EBG_COUNTER_CANARY + EBG_HOOK_INGRESS);
 		return 0;
 	}
 	s->question = s->hash;
 	s->decided = s->found;
-	__builtin_memcpy(s->heard.name, s->name, sizeof(s->name));
-	__builtin_memset(s->heard.target, 0, sizeof(s->heard.target));
+	FORGET(s->introduced) = 0;
 	FORGET(s->cursor) = position + 4;
 	for (i = 0; i < EBG_RECORDS; i++) {
 		int result;

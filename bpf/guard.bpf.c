@@ -224,9 +224,9 @@ PROGRAM("cgroup_skb/ingress", ebg_ingress)(struct __sk_buff *skb)
 	if (!s)
 		return strict(config) ? EBG_REFUSE : EBG_PASS;
 	if (packet.to.protocol == EBG_UDP && load_payload(skb, s, packet.transport + 8) == 0)
-		kept = read_answer(s, 0);
-	else if (packet.to.protocol == EBG_TCP && load_payload(skb, s, tcp_payload(skb, &packet)) == 0)
-		kept = read_answer(s, 2); /* behind its length; one that is cut is not read */
+		kept = read_answer(s);
+	else if (packet.to.protocol == EBG_TCP && load_payload(skb, s, tcp_payload(skb, &packet) + 2) == 0)
+		kept = read_answer(s); /* behind its length; one that is cut is not read */
 	release(s);
 	return kept < 0 && strict(config) ? EBG_REFUSE : EBG_PASS;
 }

@@ -36,12 +36,20 @@ struct {
 
 /*
  * A way to an address or a name: the slice of its rules, and until when it holds. In one word, so that it is read
- * whole: seconds since boot, 24 bits of the slice's start, 8 of its length. 0: none.
+ * whole: ticks since boot, 24 bits of the slice's start, 8 of its length. 0: none.
  */
 typedef __u64 lead_t;
 
 #define EBG_LEADS 8
 #define EBG_FOR_EVER 0xffffffffULL
+
+/* About a second; a shift, because programs divide slowly. */
+#define EBG_TICK_BITS 30 /* of ns */
+
+static __always_inline __u32 ticks(void)
+{
+	return bpf_ktime_get_ns() >> EBG_TICK_BITS;
+}
 
 struct address {
 	__u8 bytes[16];

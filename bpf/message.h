@@ -238,7 +238,7 @@ static __always_inline void read_presented(struct scratch *s, __u32 slot, int po
 	if (!s->said) {
 		const lead_t *alias = bpf_map_lookup_elem(MAP(ebg_aliases), &s->hash);
 
-		if (alias && *alias >> 32 >= seconds())
+		if (alias && *alias >> 32 >= ticks())
 			s->said = follow(*alias, protocol_port);
 	}
 }

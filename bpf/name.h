@@ -17,6 +17,7 @@
 
 #define EBG_READ_STEPS 160 /* labels of a name, eight bytes at a time, and jumps to a part that stands elsewhere */
 #define EBG_JUMPS 16
+#define EBG_RECENT_NAMES_BITS 10
 
 /* Lower case for eight bytes at a time. */
 static __always_inline __u64 lower(__u64 word)
@@ -33,6 +34,7 @@ static __always_inline void begin_name(struct scratch *s)
 	FORGET(s->left) = 0;
 	FORGET(s->count) = 0;
 	FORGET(s->written) = 0;
+	FORGET(s->copied) = 0;
 	FORGET(s->jumps) = 0;
 	s->name[0] = 0;
 }
@@ -58,6 +60,16 @@ FUNCTION(int, take_word, __u32 slot, __u32 position, __u32 left)
 	return 0;
 }
 
+/* Copies what stands in one piece, and has been read up to here, behind the earlier pieces of the name. */
+static __always_inline void copy_piece(struct scratch *s, __u32 position)
+{
+	__u32 copied = BELOW(EBG_NAME, FORGET(s->copied)), piece = FORGET(s->piece);
+
+	position = BELOW(EBG_NAME, position - piece);
+	bpf_probe_read_kernel(s->name + copied, position, s->message + BELOW(EBG_MESSAGE, piece));
+	FORGET(s->copied) = copied + position;
+}
+
 /*
  * Reads the name at `start` of the message in the form of DNS. Returns the position behind it, or -1 where it can't be
  * read. `follow`: 0 where a pointer to another part of the message has no place.
@@ -71,6 +83,7 @@ FUNCTION(int, read_wire_name, __u32 slot, __u32 start, __u32 follow)
 		return -1;
 	begin_name(s);
 	FORGET(s->position) = start;
+	FORGET(s->piece) = start;
 	FORGET(s->follow) = follow;
 	for (i = 0; i < EBG_READ_STEPS; i++) {
 		__u32 position = FORGET(s->position), left = FORGET(s->left), written;
@@ -87,19 +100,20 @@ FUNCTION(int, read_wire_name, __u32 slot, __u32 start, __u32 follow)
 				if (jumps == 1)
 					FORGET(s->after) = position + 2;
 				FORGET(s->jumps) = jumps;
-				FORGET(s->position) = (left & 0x3f) << 8 |
-						      s->message[BELOW(EBG_MESSAGE, position + 1)];
+				copy_piece(s, position);
+				position = (left & 0x3f) << 8 | s->message[BELOW(EBG_MESSAGE, position + 1)];
+				FORGET(s->position) = position;
+				FORGET(s->piece) = position;
 				continue;
 			}
 			written = FORGET(s->written);
 			if (left > 63 || written + 1 + left >= EBG_NAME)
 				return -1;
-			/* the label and what follows, which the next one overwrites, or the end */
-			bpf_probe_read_kernel(s->name + BELOW(EBG_NAME, written), 64,
-					      s->message + BELOW(EBG_MESSAGE, position));
 			position++;
-			if (!left)
+			if (!left) {
+				copy_piece(s, position);
 				return FORGET(s->jumps) ? FORGET(s->after) : position;
+			}
 			FORGET(s->written) = written + 1 + left;
 			FORGET(s->length) = left;
 			FORGET(s->label) = EBG_HASH_SEED;
@@ -197,6 +211,92 @@ FUNCTION(int, find_rules, __u32 slot)
 	}
 	FORGET(s->hash) = hash;
 	return 0;
+}
+
+/*
+ * Names that were read a moment ago, with their rules: each is in a question, and again in its answer, and asked for A
+ * and for AAAA. The rules never change behind a program. Only short names, which most are.
+ */
+#define EBG_SHORT 8 /* words of 64 bits */
+
+struct recent_name {
+	struct place place;
+	__u64 words[EBG_SHORT]; /* in the form of DNS messages; 0 behind it */
+	__u64 hash;
+	struct ebg_name_rules found;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1 << EBG_RECENT_NAMES_BITS);
+	__type(key, __u32);
+	__type(value, struct recent_name);
+} ebg_recent_name SEC(".maps");
+
+/*
+ * The bytes at `start` up to the first that is 0, and that one. Returns their number, or 0 where there are more than
+ * fit. The name itself ends there, or at a later 0: then a label has one in it.
+ */
+static __always_inline __u32 short_name(struct scratch *s, __u32 start, __u64 *words, __u32 *index)
+{
+	__u64 hash = EBG_HASH_SEED;
+	__u32 i;
+
+#pragma unroll
+	for (i = 0; i < EBG_SHORT; i++) {
+		__u64 word = *(__u64 *)(s->message + BELOW(EBG_MESSAGE, start) + 8 * i);
+		__u64 zero = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL;
+
+		zero &= -zero; /* the highest bit of the first byte that is 0 */
+		words[i] = zero ? word & ((zero << 1) - 1) : word;
+		hash = mixed(hash, words[i]);
+		if (zero) {
+			*index = hash >> (64 - EBG_RECENT_NAMES_BITS);
+			return 8 * i + ((zero >> 7) * 0x0001020304050607ULL >> 56) + 1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Reads the name at `start`, which has no reason to point elsewhere, and finds its rules. Returns the position behind
+ * it, or -1 where it can't be read.
+ */
+static __always_inline int read_and_find(__u32 slot, struct scratch *s, __u32 start)
+{
+	__u64 words[EBG_SHORT] = {}, different = 0;
+	struct recent_name *recent = NULL;
+	__u32 index = 0, size, version, i;
+	int end;
+
+	size = short_name(s, start, words, &index);
+	if (size && start + size <= FORGET(s->size))
+		recent = bpf_map_lookup_elem(MAP(ebg_recent_name), &index);
+	if (recent) {
+		version = whole(&recent->place);
+#pragma unroll
+		for (i = 0; i < EBG_SHORT; i++) {
+			different |= words[i] ^ recent->words[i];
+			((__u64 *)s->name)[i] = words[i];
+		}
+		s->hash = recent->hash;
+		s->found = recent->found;
+		if (version && !different && still_whole(&recent->place, version))
+			return start + size;
+	}
+	end = read_wire_name(slot, start, 0);
+	if (end < 0)
+		return -1;
+	find_rules(slot);
+	if (recent && end == (int)(start + size)) {
+		if (occupy(&recent->place)) {
+			__builtin_memcpy(recent->words, words, sizeof(words));
+			recent->hash = s->hash;
+			recent->found = s->found;
+		}
+		leave(&recent->place);
+	}
+	return end;
 }
 
 #endif

@@ -16,8 +16,9 @@
 struct scratch {
 	__u8 message[EBG_MESSAGE] __attribute__((aligned(8)));
 	__u8 name[EBG_NAME]; /* the last name that was read, in the form of DNS messages */
-	__u8 overhang[64];   /* where a copy of a whole label may end */
+	__u8 overhang[EBG_NAME]; /* where a copy of a part of it may end, for all that the verifier knows */
 	struct ebg_heard heard;       /* an answer: its question, and where that led */
+	__u32 introduced;             /* 1: its names are there already */
 	struct ebg_name_rules decided; /* the rules for it */
 	__u64 question;               /* and its hash */
 	struct ebg_name_rules found; /* its rules */
@@ -30,7 +31,7 @@ struct scratch {
 	__u32 proxied;               /* it stands where a proxy is told whom to ask */
 	__u32 slot;                  /* its own number */
 	__u32 size;                  /* bytes in message */
-	__u32 position, left, length, count, written, after, jumps, follow, digits;
+	__u32 position, left, length, count, written, piece, copied, after, jumps, follow, digits;
 	__u32 cursor, end;           /* of a walk that reads names on its way */
 };
 

@@ -3,15 +3,7 @@
 #ifndef EBG_VERDICT_H
 #define EBG_VERDICT_H
 
-#include "maps.h"
-#include "record.h"
-
-/* The verdict over an address. */
-struct address_judgement {
-	struct judgement it;
-	struct judgement other; /* for a name on it that no rule speaks of */
-	__u32 undecided;        /* 1: some of its names are denied and some are not; `it` holds where none is presented */
-};
+#include "recent.h"
 
 /*
  * What the slice says of a protocol and port (protocol << 16 | port): 0 for nothing, else rule << 2 | deny << 1 | 1.
@@ -48,16 +40,11 @@ static __always_inline __u32 protocol_port(const struct ebg_endpoint *to)
 	return (__u32)to->protocol << 16 | to->port;
 }
 
-static __always_inline __u32 seconds(void)
-{
-	return bpf_ktime_get_ns() / 1000000000;
-}
-
 /* `until`: CLOCK_MONOTONIC, ns. */
 static __always_inline lead_t lead_of(const struct ebg_slice *slice, __u64 until)
 {
-	until /= 1000000000;
-	if (until > EBG_FOR_EVER)
+	until >>= EBG_TICK_BITS;
+	if (until > EBG_FOR_EVER / 4) /* some thirty years */
 		until = EBG_FOR_EVER;
 	return until << 32 | (slice->count ? slice->first << 8 | (slice->count & 0xff) : 0);
 }
@@ -80,12 +67,13 @@ static __always_inline struct judgement judge_network(const struct ebg_config *c
 	return slice ? unpacked(match(slice->first, slice->count, protocol_port(to)), otherwise) : otherwise;
 }
 
-/* What the names that lead to an address say of it. */
+/* What the names that lead to an address say of it; and in the upper half, in ticks, until when: 0 for now alone. */
 enum weighed {
 	WEIGHED_KNOWN = 1, /* there are such names */
 	WEIGHED_DENY = 2,
 	WEIGHED_UNDECIDED = 4, /* some are denied, and some are not */
 	WEIGHED_RULE_SHIFT = 3,
+	WEIGHED_UNTIL_SHIFT = 32,
 };
 
 /*
@@ -94,30 +82,35 @@ enum weighed {
  */
 FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 other)
 {
-	__u64 words[2] = { high, low }, allowed = 0, denied = 0;
+	__u64 words[2] = { high, low }, allowed = 0, denied = 0, until = EBG_FOR_EVER;
 	const struct leads *leads = bpf_map_lookup_elem(MAP(ebg_addresses), words);
 	__u32 i, now;
 
 	if (!leads)
-		return 0;
-	now = seconds();
+		return until << WEIGHED_UNTIL_SHIFT;
+	now = ticks();
 	for (i = 0; i < EBG_LEADS; i++) {
 		lead_t lead = FORGET(leads->lead[i]);
 		__u64 said;
 
 		if (!lead)
 			break;
-		if (lead >> 32 < now)
+		if (lead >> 32 < now) {
+			until = 0;
 			continue;
+		}
+		if (lead >> 32 < until)
+			until = lead >> 32;
 		said = follow(lead, protocol_port) ?: other;
 		if (said & 2)
 			denied = said;
 		else if (!allowed || said >> 2 != EBG_RULE_DEFAULT)
 			allowed = said;
 	}
+	until <<= WEIGHED_UNTIL_SHIFT;
 	if (!denied)
-		return allowed ? allowed >> 2 << WEIGHED_RULE_SHIFT | WEIGHED_KNOWN : 0;
-	return denied >> 2 << WEIGHED_RULE_SHIFT | WEIGHED_KNOWN | WEIGHED_DENY |
+		return until | (allowed ? allowed >> 2 << WEIGHED_RULE_SHIFT | WEIGHED_KNOWN : 0);
+	return until | denied >> 2 << WEIGHED_RULE_SHIFT | WEIGHED_KNOWN | WEIGHED_DENY |
 	       (allowed || leads->crowded ? WEIGHED_UNDECIDED : 0);
 }
 
@@ -140,18 +133,34 @@ static __always_inline int is_resolver(const struct ebg_config *config, const __
  */
 static __always_inline struct address_judgement judge(const struct ebg_config *config, const struct ebg_endpoint *to)
 {
-	struct address_judgement judged = { .other = judge_network(config, to) };
-	__u64 words[2], weighed;
+	struct address_judgement judged = {};
+	__u32 until = EBG_FOR_EVER, asked = protocol_port(to);
+	__u64 words[2], hash, weighed, times;
+	const struct learned *learned;
+	struct recent *recent;
 
-	judged.it = judged.other;
 	__builtin_memcpy(words, to->address, sizeof(words));
-	if (is_resolver(config, words, to->port))
+	hash = hash_of(words);
+	recent = recent_of(hash, asked);
+	learned = learned_of(hash);
+	if (!recent || !learned) /* there are no such places */
+		return (struct address_judgement){ .it = { EBG_RULE_DEFAULT, 1 }, .other = { EBG_RULE_DEFAULT, 1 } };
+	times = FORGET(learned->times);
+	if (recall(recent, words, asked, times, &judged))
 		return judged;
-	weighed = weigh(words[0], words[1], protocol_port(to),
-			(__u64)judged.other.rule << 2 | (judged.other.deny ? 3 : 1));
-	if (weighed & WEIGHED_KNOWN)
-		judged.it = (struct judgement){ weighed >> WEIGHED_RULE_SHIFT, !!(weighed & WEIGHED_DENY) };
-	judged.undecided = !!(weighed & WEIGHED_UNDECIDED);
+	judged.it = judged.other = judge_network(config, to);
+	judged.undecided = 0;
+	if (!is_resolver(config, words, to->port)) {
+		weighed = weigh(words[0], after(times, words[1]), asked,
+				(__u64)judged.other.rule << 2 | (judged.other.deny ? 3 : 1));
+		until = weighed >> WEIGHED_UNTIL_SHIFT;
+		if (weighed & WEIGHED_KNOWN)
+			judged.it = (struct judgement){ (__u32)weighed >> WEIGHED_RULE_SHIFT,
+							!!(weighed & WEIGHED_DENY) };
+		judged.undecided = !!(weighed & WEIGHED_UNDECIDED);
+	}
+	if (until) /* else one of its names may lead there again, and nothing would tell */
+		keep(recent, words, asked, times, &judged, until);
 	return judged;
 }
 

@@ -314,7 +314,7 @@ MAPS = {
     'ebg_opened': (24, 4, 40, 0, 1, None),
     'ebg_sockets': (18, 8, 8, 65536, 0, None),
     'ebg_refused': (27, 0, 0, 65536, 0, None),
-    'ebg_scratch': (6, 4, 6096, 16, 0, None),
+    'ebg_scratch': (6, 4, 6304, 16, 0, None),
     'ebg_claims': (6, 4, 8, 16, 0, None),
     'ebg_config': (2, 4, 72, 1, 0, None),
     'ebg_current': (2, 4, 4, 1, 0, None),
@@ -326,5 +326,8 @@ MAPS = {
     'ebg_blank': (2, 4, 600, 1, 0, None),
     'ebg_denied': (1, 56, 600, 16384, 1, None),
     'ebg_observed': (1, 32, 600, 16384, 1, None),
+    'ebg_recent': (6, 4, 64, 256, 0, None),
+    'ebg_learned': (2, 4, 16, 256, 0, 0),
+    'ebg_recent_name': (6, 4, 96, 1024, 0, None),
     'ebg_scope': (8, 4, 4, 1, 0, None),
 }
