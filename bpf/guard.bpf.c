@@ -200,10 +200,11 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 	if (unpack(skb, &packet) == 0)
 		access.it = judge(config, &packet.to).it;
 	access.to = packet.to;
-	access.socket_cgroup = socket_cgroup(skb);
 	seen = seen_by_socket_hooks(packet.to.protocol);
-	if (!seen || (access.it.deny && config->mode != EBG_MODE_MONITOR))
+	if (!seen || (access.it.deny && config->mode != EBG_MODE_MONITOR)) {
+		access.socket_cgroup = socket_cgroup(skb);
 		return settle(config, &access);
+	}
 	if (packet.to.protocol == EBG_UDP && packet.to.port == EBG_DNS_PORT)
 		return ask(skb, config, &packet);
 	return EBG_PASS;

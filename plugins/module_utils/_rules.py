@@ -238,9 +238,10 @@ def _pack_names(rules, sealed, slices):
         if name:  # as with networks, the number of all that holds takes the place of its own
             below[name] = joint.number(below[name], _wider(name, below), 'The names below %s are covered', str, name)
     places = [name for name in below if name] + [name for name in itself if name not in below]
-    hashes, names = array.array('Q', map(name_hash, places)), (_abi.Name * len(places))()
-    put = _putter(names)
+    hashes = array.array('Q', map(name_hash, places))
     _check_hashes(hashes, places)
+    names = (_abi.Name * len(places))()
+    put = _putter(names)
     for index, name in enumerate(places):
         wider = _wider(name, below)
         sides = (joint.number(itself.get(name, ()), wider, 'The name %s is covered', str, name), below.get(name, wider))

@@ -19,6 +19,8 @@ from workbench import ACK, SYN, child, counted, frame, outcome, passes
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _names
 
+LOADERS = ('libbpf', 'bcc')
+
 ADDRESS = '198.51.100.7'
 RULES = dict(deny=[('denied', ['.denied.test']), ('port', ['port.test'], [443])], encrypted_dns='allow')
 TICK_BITS = 30  # of ns: the unit in which a lead holds
