@@ -29,6 +29,7 @@ class Controller:
     """The real ansible-playbook; counts how often it goes to a host."""
 
     def __init__(self, fleet):
+        self.cgroup, self.hosts = fleet.cgroup, fleet.hosts
         self.calls = fleet.directory / "calls"
         self.releases = 0
         for program in ("ssh", "sftp"):
@@ -43,43 +44,65 @@ class Controller:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(fleet.directory / "cp"), "ANSIBLE_SSH_EXECUTABLE": str(fleet.directory / "ssh"),
             "ANSIBLE_SFTP_EXECUTABLE": str(fleet.directory / "sftp")}
 
-    def play(self, kind, pipelining):
-        """(seconds, how often a host was gone to) of a deployment of a new release."""
-        self.releases += 1
-        self.calls.write_text("")
-        began = time.monotonic()
-        done = subprocess.run([str(BIN / "ansible-playbook"), str(HERE / "play" / f"{kind}.yml"),
-                               "-e", f"release={self.releases}"], text=True, stdin=subprocess.DEVNULL,
+    def _run(self, program, *arguments, pipelining="on"):
+        done = subprocess.run([str(BIN / program), *map(str, arguments)], text=True, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, cwd="/",
                               env={**self.environment, "ANSIBLE_PIPELINING": str(pipelining == "on")})
-        took = time.monotonic() - began
         if done.returncode:
-            raise RuntimeError(f"the {kind} play failed ({done.returncode}): {done.stdout[-3000:]}")
-        return took, len(self.calls.read_text()) / HOSTS
+            raise RuntimeError(f"{program} failed ({done.returncode}): {done.stdout[-3000:]}")
+
+    def connect(self):
+        """The connections are up then, for as long as plays follow each other."""
+        self._run("ansible", "fleet", "-m", "ansible.builtin.ping")
+
+    def play(self, kind, pipelining):
+        """A deployment of a new release: {"seconds", "trips" to a host, CPU seconds for a host on it ("host") and on the
+        controller ("controller")}."""
+        self.releases += 1
+        self.calls.write_text("")
+        began, hosts, own = time.monotonic(), self._used_by_hosts(), _used_by_children()
+        self._run("ansible-playbook", HERE / "play" / f"{kind}.yml", "-e", f"release={self.releases}",
+                  pipelining=pipelining)
+        return {"seconds": time.monotonic() - began, "trips": len(self.calls.read_text()) / HOSTS,
+                "host": (self._used_by_hosts() - hosts) / HOSTS, "controller": (_used_by_children() - own) / HOSTS}
+
+    def _used_by_hosts(self):
+        told = [(self.cgroup / host / "cpu.stat").read_text().split() for host in self.hosts]
+        return sum(int(words[words.index("usage_usec") + 1]) for words in told) / 1e6
+
+
+def _used_by_children():
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def rows():
-    trips = {way: [] for way in WAYS}
+    told = {way: [] for way in WAYS}
     with Fleet("bench", hosts=HOSTS) as fleet:
         controller = Controller(fleet)
-        controller.play("guarded", "on")    # the connections are up then, and what Ansible caches is there
+        controller.connect()
 
         def play(way):
-            took, gone = controller.play(*way)
-            trips[way].append(gone)
-            return took
+            told[way].append(controller.play(*way))
+            return told[way][-1]["seconds"]
 
-        took = interleaved({way: lambda way=way: play(way) for way in WAYS}, ROUNDS, warm_up=False)
-    return [_row(pipelining, took, trips) for pipelining in ("on", "off")]
+        interleaved({way: lambda way=way: play(way) for way in WAYS}, ROUNDS, warm_up=False)
+    return [_row(pipelining, told) for pipelining in ("on", "off")]
 
 
-def _row(pipelining, took, trips):
-    plain, guarded = ("unguarded", pipelining), ("guarded", pipelining)
+def _row(pipelining, told):
+    plain, guarded = told["unguarded", pipelining], told["guarded", pipelining]
+
+    def more(what):
+        return [one[what] - other[what] for one, other in zip(guarded, plain)]
+
     row = Row(f"a play of {TASKS} tasks on {HOSTS} hosts over SSH, pipelining {pipelining}", "s",
-              {"unguarded": took[plain], "guarded": took[guarded]})
+              {"unguarded": [one["seconds"] for one in plain], "guarded": [one["seconds"] for one in guarded]})
     row.target("guarded", "<=", 1.10)
-    row.figure("a task takes longer by", [more / TASKS * 1000 for more in row.more("guarded", "unguarded")], "ms")
-    row.figure("round trips to a host, unguarded", trips[plain], "")
-    row.figure("round trips more that the guard makes",
-               [more - less for more, less in zip(trips[guarded], trips[plain])], "")
+    row.figure("a task takes longer by", [seconds / TASKS * 1000 for seconds in more("seconds")], "ms")
+    row.figure("round trips to a host, unguarded", [one["trips"] for one in plain], "")
+    row.figure("round trips more, guarded", more("trips"), "")
+    for where in ("controller", "host"):
+        row.figure(f"CPU time for a host on the {where}, unguarded", [one[where] for one in plain], "s")
+        row.figure("CPU time more, guarded", more(where), "s")
     return row
