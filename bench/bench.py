@@ -61,7 +61,7 @@ def policy(count, mode="enforce"):
 
 def start_row(room, _cgroups):
     """What brings a guard up, by each loader; how the cost grows with the rules; peak memory beside it."""
-    took, peaks = {count: [] for count in COUNTS}, []
+    took, compiled, peaks = {count: [] for count in COUNTS}, [], []
 
     def loadall():
         pins = Path("/sys/fs/bpf/bench_loadall")
@@ -79,9 +79,15 @@ def start_row(room, _cgroups):
         took[count].append(told)
         return told["up"] / 1e6
 
+    def compile_and_start():
+        compiled.append(room.start_guard("start", policy(1000), "bcc"))
+        room.end_guard("start")
+        return compiled[-1]["up"] / 1e6
+
     row = Row("guard up: load, fill, attach", "ms", interleaved({
         "bpftool prog loadall of the same object": loadall,
-        **{f"libbpf, {count:,} rules": lambda count=count: start(count) for count in COUNTS}}, STARTS))
+        **{f"libbpf, {count:,} rules": lambda count=count: start(count) for count in COUNTS},
+        "BCC, 1,000 rules": compile_and_start}, STARTS))
     row.target("libbpf, 1,000 rules", "<=", 2)
     more = row.more(f"libbpf, {BIG:,} rules", "libbpf, 1,000 rules")
     row.checks.append(Check("100,000 rules more than 1,000", [ms / 1000 for ms in more], "<=", 0.5, "s"))
@@ -89,6 +95,7 @@ def start_row(room, _cgroups):
         between = row.more(f"libbpf, {count:,} rules", f"libbpf, {less:,} rules")
         row.figure(f"a rule more, {less:,} to {count:,} rules", [ms * 1000 / (count - less) for ms in between], "us")
     row.figure("peak memory, bpftool prog loadall", [peak / 2**20 for peak in peaks[1:]], "MB")
+    row.figure("peak memory, BCC, 1,000 rules", [one["memory"] / 2**20 for one in compiled[1:]], "MB")
     for count in COUNTS:
         row.checks.append(Check(f"peak memory, {count:,} rules", [one["memory"] / 2**20 for one in took[count][1:]],
                                 "<=", 40, "MB"))

@@ -9,7 +9,7 @@ import json
 import sys
 
 from report import Row
-from room import BUILT, HERE, INSTALLED, ROOT, _objects
+from room import BUILT, COLLECTIONS, HERE, ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "vm"))
 from machines import Machines  # noqa: E402
@@ -53,15 +53,13 @@ def rows():
     with Machines(KERNEL, counting=True) as machines:
         machine = machines[KERNEL]
         machine.put(HERE, to=THERE)
-        machine.put(INSTALLED.parents[2], to=f"{THERE}/build")
+        machine.put(COLLECTIONS, to=f"{THERE}/build")
         machine.put(BUILT / "opens")
         machine.exec("python3", "-c", PREPARE)
-        plugins = f"{THERE}/{INSTALLED.relative_to(ROOT)}/plugins"
-        objects = {name: f"{plugins}/{file}" for name, file in _objects.FILES.items()}
 
         def start():
             machine.exec("python3", f"{THERE}/bench/start.py", timeout=300,
-                         input=json.dumps({"name": GUARD, "policy": policy(), "objects": objects}))
+                         input=json.dumps({"name": GUARD, "policy": policy(), "loader": "libbpf"}))
             machine.exec("sleep", "10")     # until the agent has nothing left to begin with
 
         def end():

@@ -24,12 +24,12 @@ ROOT = HERE.parent
 BUILT = ROOT / "build" / "bench"
 BIN = ROOT / "build" / "venv" / "bin"
 COLLECTIONS = ROOT / "build" / "collections"
-INSTALLED = COLLECTIONS / "ansible_collections" / "loopbreak" / "deploy"
-PLUGINS = INSTALLED / "plugins"
-OBJECT = PLUGINS / "ebpf_guard.bpf.o"
+OBJECT = COLLECTIONS / "ansible_collections/loopbreak/deploy/plugins/ebpf_guard.bpf.o"
 
-sys.path.insert(0, str(COLLECTIONS))
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _objects, _state  # noqa: E402
+sys.path[:0] = [str(COLLECTIONS), str(ROOT / "tests" / "fleet")]
+import fleet_headers  # noqa: E402
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _state  # noqa: E402
 
 SERVER = "192.0.2.1"    # the room has no other network, so nobody else has these
 PROXY = "192.0.2.3"
@@ -79,6 +79,7 @@ class Room:
 
     def __init__(self):
         self.plain = Path(_cgroup.mount_point(), PLAIN)
+        self.environment = dict(os.environ)
         self._ending = contextlib.ExitStack()
 
     def __enter__(self):
@@ -99,6 +100,8 @@ class Room:
         run("mount", "-t", "tmpfs", "tmpfs", "/var/log")
         self._remove_cgroups()
         self.plain.mkdir()
+        if fleet_headers.is_needed():
+            self.environment["BCC_KERNEL_SOURCE"] = str(fleet_headers.write(Path("/run/headers")))
         run("ip", "-batch", "-", input=f"link set lo up\naddress add {SERVER}/32 dev lo\n"
                                        f"address add {PROXY}/32 dev lo\n")
 
@@ -116,11 +119,10 @@ class Room:
         path.mkdir(exist_ok=True)
         return path
 
-    def start_guard(self, name, policy):
-        """Brings a guard up by libbpf, in a process of its own; returns what that took (start.py)."""
-        objects = {name: str(PLUGINS / file) for name, file in _objects.FILES.items()}
-        wanted = {"name": NAME + name, "policy": policy, "objects": objects}
-        return json.loads(run(sys.executable, HERE / "start.py", input=json.dumps(wanted)))
+    def start_guard(self, name, policy, loader="libbpf"):
+        """Brings a guard up in a process of its own, with the Python of a target; returns what that took (start.py)."""
+        wanted = {"name": NAME + name, "policy": policy, "loader": loader}
+        return json.loads(run("/usr/bin/python3", HERE / "start.py", input=json.dumps(wanted), env=self.environment))
 
     def end_guard(self, name):
         _guard.absent(NAME + name)
