@@ -56,7 +56,7 @@ vm: $(INSTALLED)/MANIFEST.json
 lint: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality -k lint
 
-bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load servers opens empty.bpf.o)
+bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load servers accesses empty.bpf.o)
 	@$(BIN)/python tests/vm/images.py 6.12
 	@$(BIN)/python bench/bench.py
 
