@@ -99,7 +99,7 @@ class Sandbox:
         self.path = path
         home = path / 'collections' / 'ansible_collections' / 'loopbreak' / 'deploy'
         parts = {'module': ('abi', 'classes', 'errors', 'ledger', 'names', 'policy', 'secrets'),
-                 'plugin': ('allow', 'command', 'no_log', 'summary')}
+                 'plugin': ('allow', 'no_log', 'run', 'summary')}
         for part in ('callback/ebpf_guard.py',
                      *(f'{where}_utils/_{name}.py' for where, names in parts.items() for name in names)):
             (home / 'plugins' / part).parent.mkdir(parents=True, exist_ok=True)
