@@ -43,7 +43,7 @@ def servers(machines):
         machine.put(HERE / "files/outside.py", HERE / "files/attempts.py", to="/opt")
         machine.exec("systemd-run", "--quiet", "--unit=outside", "--property=StandardOutput=file:/run/outside",
                      "/usr/bin/python3", "/opt/outside.py")
-        machine.exec("sh", "-c", "mkdir /srv/matrix; cp /bin/true /srv/matrix/program; touch /srv/matrix/file; "
+        machine.exec("sh", "-c", "mkdir /opt/matrix; cp /bin/true /opt/matrix/program; touch /opt/matrix/file; "
                      "until grep -q ready /run/outside; do sleep 1; done")
     with ThreadPoolExecutor() as pool:
         list(pool.map(start, machines.values()))

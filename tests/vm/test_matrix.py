@@ -24,7 +24,7 @@ MARKERS = "<!-- what `make kernels` measured -->\n", "<!-- end -->\n"
 DENIED = ("EACCES", "EPERM")
 GITHUB, GITHUB6, OTHER = "192.0.2.10", "2001:db8:2::10", "198.51.100.10"    # as in files/attempts.py
 NETWORKS = ("192.0.2.0/24", "2001:db8:2::/48")
-TREE = "/srv/matrix"
+TREE = "/opt/matrix"
 ALLOWED = ("allowed4", "allowed6", "other")
 
 # A row of the table: what is denied. `attempt`: its name in files/attempts.py; `enforced`: its word in guard.enforced;

@@ -22,7 +22,7 @@ ECHO_REQUEST = b"\x08\x00\xf7\xfe\x00\x00\x00\x01"
 DENIED, DENIED6, OTHER = "192.0.2.10", "2001:db8:2::10", "198.51.100.10"
 SITE, SITE6, ALIAS_SITE = "203.0.113.10", "2001:db8:3::10", "203.0.113.30"
 NAME, RESOLVER, NAME_SERVICE = "api.github.com", ("127.0.0.1", 53), "/run/systemd/resolve/io.systemd.Resolve"
-TREE = "/srv/matrix"
+TREE = "/opt/matrix"
 
 
 def tcp(address, port=80, said=b"hello"):
