@@ -69,6 +69,7 @@
 		_read;                                                                         \
 	})
 
+/* A function that takes pointers is part of its caller: only numbers go through a call. */
 #define __noinline inline
 #ifndef barrier
 #define barrier() asm volatile("" ::: "memory")

@@ -170,7 +170,6 @@ class Object:
         instructions, begins = self._link(name)
         told = struct.pack('<%dI' % (2 * len(begins)), *(word for function, at in begins.items()
                                                          for word in (at, functions[function])))
-        log = ctypes.create_string_buffer(1)
         attributes = ProgramAttributes(
             type=TYPES[name], count=len(instructions), instructions=ctypes.addressof(instructions), name=name[:15].encode(),
             license=ctypes.cast(LICENSE, ctypes.c_void_p).value, attach_type=_libbpf.ATTACH_TYPES.get(name, 0), btf=btf,
