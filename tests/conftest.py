@@ -25,3 +25,7 @@ def _installed():
 
 if not _installed():
     pytest.exit('There is no collection to test below %s. Run `make dist` first, or `make test`.' % COLLECTIONS, 4)
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'libbpf: not with the BCC loader, where a module names LOADERS')

@@ -77,7 +77,7 @@ def task_of(record, stamp, report):
     """Name the task that started the process, which may be over when the target's clock shows `stamp`.
 
     The outermost directory that Ansible made for a task tells it exactly; there is none with pipelining. Then it
-    is the one that ran when the first of the processes came in, or a bit later, because no clock is that exact.
+    is the one that ran when the first of the processes came in.
     """
     for command in reversed(commands(record)):
         made = 'ansible-tmp-' in command and TASK_DIRECTORY.search(command)
@@ -86,7 +86,7 @@ def task_of(record, stamp, report):
             return task
     moment = moment_of(stamp, report['offset'])
     entered = moment_of(record.get('entered'), report['offset']) if report['launched'] else None
-    return task_at(moment if None in (moment, entered) else min(moment, entered + SLACK), report['tasks'])
+    return task_at(moment if None in (moment, entered) else min(moment, entered), report['tasks'])
 
 
 def clean(text):

@@ -94,6 +94,12 @@ def test_a_process_is_of_the_task_that_started_it(changes, stamp, offset, task):
     assert _summary.task_of(record(**changes), stamp, report(offset=offset)) == task
 
 
+def test_a_process_that_outlives_a_short_task_is_still_of_it():
+    tasks = [_summary.Window(100, 100.15, 'short', False), _summary.Window(100.15, 130, 'next', False)]
+    one = record(entered='1970-01-01T00:01:40.050000Z')
+    assert _summary.task_of(one, LATER, report(tasks=tasks)) == 'short'
+
+
 def test_what_no_launcher_started_was_there_before_its_task():
     one = record(entered='1970-01-01T00:00:00Z')
     assert _summary.task_of(one, LATER, report(launched=False)) == 'later'
