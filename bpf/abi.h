@@ -283,7 +283,6 @@ struct ebg_filter {
 	__u64 lengths[EBG_LENGTHS]; /* of the last parts of paths */
 	__u64 names[EBG_FILTER];
 	__u64 inodes[EBG_FILTER];
-	__u64 types[EBG_FILTER];
 	__u64 rename_lock; /* where the kernel has these two; 0: not known */
 	__u64 mount_lock;
 	__u32 filesystems; /* 1: types of file systems matter */

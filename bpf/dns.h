@@ -13,16 +13,6 @@
 #define EBG_TYPE_CNAME 5
 #define EBG_TYPE_AAAA 28
 
-static __always_inline __u32 byte_at(struct scratch *s, __u32 position)
-{
-	return s->message[BELOW(EBG_MESSAGE, position)];
-}
-
-static __always_inline __u32 word_at(struct scratch *s, __u32 position)
-{
-	return byte_at(s, position) << 8 | byte_at(s, position + 1);
-}
-
 /* Is [position, position + length) inside the message that was loaded? */
 static __always_inline int holds(struct scratch *s, __u32 position, __u32 length)
 {

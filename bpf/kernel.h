@@ -92,6 +92,7 @@ struct dentry {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 } EBG_CORE;
 
 struct mnt_namespace;
@@ -193,6 +194,16 @@ struct bpf_sock_addr_kern {
 		barrier_var(_index);        \
 		_index & ((size) - 1);      \
 	})
+
+/*
+ * The same number, of which the verifier knows nothing any more. A loop that sums up needs it: else the verifier follows
+ * each turn once for every sum that the turns before may have left, and the programs take far longer to load.
+ */
+FUNCTION(__u64, some, __u64 number)
+{
+	barrier_var(number);
+	return number;
+}
 
 #define EBG_LAST_ERROR (-4095) /* an address from here on is an errno, and none that is negative is in user space */
 #define EBG_BYTE_OFFSET 0 /* of __builtin_preserve_field_info: where the field is */

@@ -17,6 +17,7 @@ enum sight {
 	SIGHT_NOTHING = 0,
 	SIGHT_UNREADABLE = -1,
 	SIGHT_PARTIAL = -2, /* more bytes will tell */
+	SIGHT_FURTHER = -3, /* what follows will tell */
 };
 
 /* Where the server's name stands in the ClientHello at the start of the message; its length goes to s->end. */
@@ -75,6 +76,20 @@ static __always_inline int is_method(__u32 word)
 	       word == 0x50415443 /* PATCH */ || word == 0x44454c45 /* DELETE */ || word == 0x54524143 /* TRACE */;
 }
 
+/* Looks at the byte at `position`. Returns 1 where it ends the host, and notes in s->cursor where that begins. */
+FUNCTION(int, user_step, __u32 slot, __u32 position)
+{
+	struct scratch *s = scratch(slot);
+	__u32 c;
+
+	if (!s || position >= FORGET(s->size))
+		return 1;
+	c = byte_at(s, position);
+	if (c == '@')
+		FORGET(s->cursor) = position + 1;
+	return c <= ' ' || c == '/' || c == '?' || c == '#';
+}
+
 /* Where the host stands: behind the user and the password that may be in front of it. */
 FUNCTION(int, skip_user, __u32 slot, __u32 start)
 {
@@ -84,14 +99,9 @@ FUNCTION(int, skip_user, __u32 slot, __u32 start)
 	if (!s)
 		return SIGHT_UNREADABLE;
 	FORGET(s->cursor) = start;
-	for (i = 0; i < EBG_NAME; i++) {
-		__u32 c = byte_at(s, start + i);
-
-		if (start + i >= FORGET(s->size) || c <= ' ' || c == '/' || c == '?' || c == '#')
+	for (i = 0; i < EBG_NAME; i++)
+		if (user_step(slot, start + i))
 			return FORGET(s->cursor);
-		if (c == '@')
-			FORGET(s->cursor) = start + i + 1;
-	}
 	return SIGHT_UNREADABLE;
 }
 
@@ -122,36 +132,32 @@ FUNCTION(int, find_target, __u32 slot)
 	return SIGHT_NOTHING;
 }
 
-/* Where the next line starts, or 0. Eight bytes at a time: the verifier follows each turn. */
-FUNCTION(int, next_line, __u32 slot, __u32 start)
+/* Looks for the end of a line in the eight bytes at `position`. Returns where the next begins, 0 for no end, or -1 for no more. */
+FUNCTION(int, line_step, __u32 slot, __u32 position)
 {
 	struct scratch *s = scratch(slot);
+	__u64 word, found;
+
+	if (!s || position >= FORGET(s->size))
+		return -1;
+	word = *(__u64 *)(s->message + BELOW(EBG_MESSAGE, position)) ^ 0x0a0a0a0a0a0a0a0aULL;
+	found = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL; /* of bytes that are 0 now */
+	if (!found)
+		return 0;
+	found &= -found;
+	position += ((found >> 7) * 0x0001020304050607ULL >> 56) + 1;
+	return position <= FORGET(s->size) ? (int)position : -1;
+}
+
+/* Where the next line starts, or 0. */
+FUNCTION(int, next_line, __u32 slot, __u32 start)
+{
+	int next = 0;
 	__u32 i;
 
-	if (!s)
-		return 0;
-	FORGET(s->end) = EBG_MESSAGE;
-	for (i = 0; i < EBG_MESSAGE / 8; i++) {
-		__u32 position = start + i * 8;
-		__u64 word;
-
-		if (position >= FORGET(s->size))
-			return 0;
-		word = *(__u64 *)(s->message + BELOW(EBG_MESSAGE, position)) ^ 0x0a0a0a0a0a0a0a0aULL;
-		if ((word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL) { /* one byte of it is 0 now */
-			FORGET(s->end) = position;
-			break;
-		}
-	}
-	for (i = 0; i < 8; i++) {
-		__u32 position = FORGET(s->end) + i;
-
-		if (position >= FORGET(s->size))
-			return 0;
-		if (byte_at(s, position) == '\n')
-			return position + 1;
-	}
-	return 0;
+	for (i = 0; i < EBG_MESSAGE / 8 && !next; i++)
+		next = line_step(slot, start + i * 8);
+	return next > 0 ? next : 0;
 }
 
 /* Does the line in front of this position end in HTTP/1.x? */
@@ -172,33 +178,48 @@ static __always_inline __u32 skip_blanks(struct scratch *s, __u32 position)
 	return position;
 }
 
+static __always_inline int unfinished(struct scratch *s)
+{
+	return FORGET(s->size) < EBG_MESSAGE ? SIGHT_PARTIAL : SIGHT_UNREADABLE;
+}
+
+/* Looks at the line at s->cursor, which moves on to the next. */
+FUNCTION(int, host_step, __u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u32 line, next;
+
+	if (!s)
+		return SIGHT_UNREADABLE;
+	line = FORGET(s->cursor);
+	next = next_line(slot, line);
+	if (!next)
+		return unfinished(s);
+	if (next - line < 3)
+		return SIGHT_NOTHING; /* the head's end */
+	if (((word_at(s, line) << 16 | word_at(s, line + 2)) | 0x20202020) == 0x686f7374 && byte_at(s, line + 4) == ':')
+		return skip_blanks(s, line + 5);
+	FORGET(s->cursor) = next;
+	return SIGHT_FURTHER;
+}
+
 /* Where the Host header's value stands. */
 FUNCTION(int, find_host, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
+	int sight = SIGHT_FURTHER;
 	__u32 i;
 
 	if (!s)
 		return SIGHT_UNREADABLE;
 	FORGET(s->cursor) = next_line(slot, 0);
 	if (!FORGET(s->cursor))
-		return FORGET(s->size) < EBG_MESSAGE ? SIGHT_PARTIAL : SIGHT_UNREADABLE;
+		return unfinished(s);
 	if (!is_http1(s, FORGET(s->cursor)))
 		return SIGHT_NOTHING;
-	for (i = 0; i < EBG_HTTP_LINES; i++) {
-		__u32 line = FORGET(s->cursor);
-		__u32 next = next_line(slot, line);
-
-		if (!next)
-			return FORGET(s->size) < EBG_MESSAGE ? SIGHT_PARTIAL : SIGHT_UNREADABLE;
-		if (next - line < 3)
-			return SIGHT_NOTHING; /* the head's end */
-		if (((word_at(s, line) << 16 | word_at(s, line + 2)) | 0x20202020) == 0x686f7374 &&
-		    byte_at(s, line + 4) == ':')
-			return skip_blanks(s, line + 5);
-		FORGET(s->cursor) = next;
-	}
-	return SIGHT_UNREADABLE;
+	for (i = 0; i < EBG_HTTP_LINES && sight == SIGHT_FURTHER; i++)
+		sight = host_step(slot);
+	return sight == SIGHT_FURTHER ? SIGHT_UNREADABLE : sight;
 }
 
 /* The port that a target names, or means: a proxy will connect there, whatever its own port is. */

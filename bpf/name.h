@@ -70,6 +70,57 @@ static __always_inline void copy_piece(struct scratch *s, __u32 position)
 	FORGET(s->copied) = copied + position;
 }
 
+/* Jumps to another part of the message, where the name goes on. Returns 0, or -1 where that can't be. */
+static __always_inline int jump(struct scratch *s, __u32 position)
+{
+	__u32 jumps = FORGET(s->jumps) + 1;
+
+	if (jumps > EBG_JUMPS || position + 1 >= FORGET(s->size))
+		return -1;
+	if (jumps == 1)
+		FORGET(s->after) = position + 2;
+	FORGET(s->jumps) = jumps;
+	copy_piece(s, position);
+	position = word_at(s, position) & 0x3fff;
+	FORGET(s->position) = position;
+	FORGET(s->piece) = position;
+	return 0;
+}
+
+/*
+ * A step of read_wire_name(). Returns 0 where more follow, and at the end the position behind the name, or -1. Like the
+ * other steps here, it is a function of its own, so that the verifier checks it once, and not at each turn of the loop.
+ */
+FUNCTION(int, read_step, __u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u32 position, left, written;
+
+	if (!s)
+		return -1;
+	position = FORGET(s->position);
+	left = FORGET(s->left);
+	if (position >= FORGET(s->size))
+		return -1;
+	if (!left) {
+		left = byte_at(s, position);
+		if (left >= 0xc0 && FORGET(s->follow))
+			return jump(s, position);
+		written = FORGET(s->written);
+		if (left > 63 || written + 1 + left >= EBG_NAME)
+			return -1;
+		position++;
+		if (!left) {
+			copy_piece(s, position);
+			return FORGET(s->jumps) ? FORGET(s->after) : position;
+		}
+		FORGET(s->written) = written + 1 + left;
+		FORGET(s->length) = left;
+		FORGET(s->label) = EBG_HASH_SEED;
+	}
+	return take_word(slot, position, left);
+}
+
 /*
  * Reads the name at `start` of the message in the form of DNS. Returns the position behind it, or -1 where it can't be
  * read. `follow`: 0 where a pointer to another part of the message has no place.
@@ -77,6 +128,7 @@ static __always_inline void copy_piece(struct scratch *s, __u32 position)
 FUNCTION(int, read_wire_name, __u32 slot, __u32 start, __u32 follow)
 {
 	struct scratch *s = scratch(slot);
+	int end = 0;
 	__u32 i;
 
 	if (!s)
@@ -85,49 +137,61 @@ FUNCTION(int, read_wire_name, __u32 slot, __u32 start, __u32 follow)
 	FORGET(s->position) = start;
 	FORGET(s->piece) = start;
 	FORGET(s->follow) = follow;
-	for (i = 0; i < EBG_READ_STEPS; i++) {
-		__u32 position = FORGET(s->position), left = FORGET(s->left), written;
-
-		if (position >= FORGET(s->size))
-			return -1;
-		if (!left) {
-			left = s->message[BELOW(EBG_MESSAGE, position)];
-			if (left >= 0xc0 && FORGET(s->follow)) {
-				__u32 jumps = FORGET(s->jumps) + 1;
-
-				if (jumps > EBG_JUMPS || position + 1 >= FORGET(s->size))
-					return -1;
-				if (jumps == 1)
-					FORGET(s->after) = position + 2;
-				FORGET(s->jumps) = jumps;
-				copy_piece(s, position);
-				position = (left & 0x3f) << 8 | s->message[BELOW(EBG_MESSAGE, position + 1)];
-				FORGET(s->position) = position;
-				FORGET(s->piece) = position;
-				continue;
-			}
-			written = FORGET(s->written);
-			if (left > 63 || written + 1 + left >= EBG_NAME)
-				return -1;
-			position++;
-			if (!left) {
-				copy_piece(s, position);
-				return FORGET(s->jumps) ? FORGET(s->after) : position;
-			}
-			FORGET(s->written) = written + 1 + left;
-			FORGET(s->length) = left;
-			FORGET(s->label) = EBG_HASH_SEED;
-		}
-		if (take_word(slot, position, left) < 0)
-			return -1;
-	}
-	return -1;
+	for (i = 0; i < EBG_READ_STEPS && !end; i++)
+		end = read_step(slot);
+	return end ?: -1;
 }
 
 /* Does a host end here, in HTTP? */
 static __always_inline int ends_host(__u8 c)
 {
 	return c <= ' ' || c == ':' || c == '/' || c == '?' || c == '#' || c == ',';
+}
+
+#define EBG_MORE 2
+
+/* Looks at the byte at `position` of a name in text, whose first is at `start`. Returns EBG_MORE, or as read_text_name(). */
+FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length, __u32 position)
+{
+	struct scratch *s = scratch(slot);
+	__u32 size, taken, inside = position - start < length;
+	__u8 c = 0;
+
+	if (!s || position >= EBG_MESSAGE)
+		return -1;
+	size = FORGET(s->size);
+	if (inside && position < size)
+		c = byte_at(s, position);
+	if (inside && FORGET(s->strict) && (ends_host(c) || c == '[' || c == '@'))
+		return -1;
+	if (c != '.' && !ends_host(c)) {
+		if (c < '0' || c > '9')
+			FORGET(s->digits) = 0;
+		return EBG_MORE;
+	}
+	taken = position - FORGET(s->position) - 1;
+	if (c == '.') {
+		if (!taken || taken > 63)
+			return -1;
+		s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = taken;
+		FORGET(s->position) = position;
+		FORGET(s->digits) = 1;
+		return EBG_MORE;
+	}
+	if (taken > 63)
+		return -1;
+	FORGET(s->end) = c == ':' ? position + 1 : 0;
+	if (taken && FORGET(s->digits))
+		return 0; /* a last label of digits: an IPv4 address */
+	s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = taken;
+	s->message[BELOW(EBG_MESSAGE, position)] = 0;
+	if (position >= size)
+		FORGET(s->size) = position + 1;
+	if (byte_at(s, start) == '[')
+		return 0; /* an IPv6 address */
+	if (read_wire_name(slot, start - 1, 0) < 0)
+		return -1;
+	return FORGET(s->count) ? 1 : 0;
 }
 
 /*
@@ -138,78 +202,47 @@ static __always_inline int ends_host(__u8 c)
 FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 {
 	struct scratch *s = scratch(slot);
+	int read = EBG_MORE;
 	__u32 i;
 
 	if (!s || !start)
 		return -1;
 	FORGET(s->position) = start - 1;
 	FORGET(s->digits) = 1;
-	for (i = 0; i < EBG_NAME; i++) {
-		__u32 position = start + i, size = FORGET(s->size), taken;
-		__u8 c = 0;
+	for (i = 0; i < EBG_NAME && read == EBG_MORE; i++)
+		read = text_step(slot, start, length, start + i);
+	return read == EBG_MORE ? -1 : read;
+}
 
-		if (position >= EBG_MESSAGE)
-			return -1;
-		if (i < length && position < size)
-			c = s->message[BELOW(EBG_MESSAGE, position)];
-		if (i < length && FORGET(s->strict) && (ends_host(c) || c == '[' || c == '@'))
-			return -1;
-		if (c != '.' && !ends_host(c)) {
-			if (c < '0' || c > '9')
-				FORGET(s->digits) = 0;
-			continue;
-		}
-		taken = position - FORGET(s->position) - 1;
-		if (c == '.') {
-			if (!taken || taken > 63)
-				return -1;
-			s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = taken;
-			FORGET(s->position) = position;
-			FORGET(s->digits) = 1;
-			continue;
-		}
-		if (taken > 63)
-			return -1;
-		FORGET(s->end) = c == ':' ? position + 1 : 0;
-		if (taken && FORGET(s->digits))
-			return 0; /* a last label of digits: an IPv4 address */
-		s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = taken;
-		s->message[BELOW(EBG_MESSAGE, position)] = 0;
-		if (position >= size)
-			FORGET(s->size) = position + 1;
-		if (s->message[BELOW(EBG_MESSAGE, start)] == '[')
-			return 0; /* an IPv6 address */
-		if (read_wire_name(slot, start - 1, 0) < 0)
-			return -1;
-		return FORGET(s->count) ? 1 : 0;
-	}
-	return -1;
+/* Goes on from the end of the name whose hash is s->hash by the label at `place`, and finds the rules for it. */
+FUNCTION(int, find_step, __u32 slot, __u32 place)
+{
+	struct scratch *s = scratch(slot);
+	const struct ebg_name *name;
+	__u64 hash;
+
+	if (!s)
+		return -1;
+	FORGET(s->hash) = mixed(FORGET(s->hash), s->labels[BELOW(EBG_LABELS, place)]);
+	hash = FORGET(s->hash);
+	name = bpf_map_lookup_elem(MAP(ebg_names), &hash);
+	if (name)
+		s->found = place ? name->below : name->itself;
+	return 0;
 }
 
 /* Finds the rules for the name that was read last; where there are none, its slice is empty. */
 FUNCTION(int, find_rules, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
-	__u64 hash = EBG_HASH_SEED;
 	__u32 i;
 
 	if (!s)
 		return -1;
 	__builtin_memset(&s->found, 0, sizeof(s->found));
-	for (i = 0; i < EBG_LABELS; i++) {
-		__u32 count = FORGET(s->count);
-		const struct ebg_name *name;
-
-		if (i >= count)
-			break;
-		hash = mixed(hash, s->labels[BELOW(EBG_LABELS, count - 1 - i)]);
-		FORGET(s->hash) = hash;
-		hash = FORGET(s->hash);
-		name = bpf_map_lookup_elem(MAP(ebg_names), &hash);
-		if (name)
-			s->found = i + 1 == count ? name->itself : name->below;
-	}
-	FORGET(s->hash) = hash;
+	FORGET(s->hash) = EBG_HASH_SEED;
+	for (i = 0; i < EBG_LABELS && i < FORGET(s->count); i++)
+		find_step(slot, FORGET(s->count) - 1 - i);
 	return 0;
 }
 

@@ -33,7 +33,8 @@ enum said {
 	SAID = 1,
 	SAID_DENY = 2,
 	SAID_REMOTE = 4, /* the file comes over a network */
-	SAID_RULE_SHIFT = 3,
+	SAID_OF_TYPE = 8, /* no path says it, but the type of the file system */
+	SAID_RULE_SHIFT = 4,
 };
 
 #define SAID_UNREADABLE ((__u64)EBG_RULE_UNREADABLE << SAID_RULE_SHIFT | SAID_DENY | SAID)
@@ -52,43 +53,64 @@ static __always_inline void begin(struct scratch *s)
 }
 
 /*
+ * Writes the name of s->entry, on s->mount, in front of what is spelled, and moves both up. Returns 0 where more follow,
+ * 1 at the root of all, and -1 where the path has no end, or no room. The steps here are functions of their own, so that
+ * the verifier checks them once, and not at each turn of their loop.
+ */
+FUNCTION(int, spell_step, __u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	struct dentry *dentry, *parent;
+	struct mount *mount, *above;
+	__u32 length, cursor;
+
+	if (!s)
+		return -1;
+	dentry = (void *)FORGET(s->entry);
+	mount = (void *)FORGET(s->mount);
+	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+		above = BPF_CORE_READ(mount, mnt_parent);
+		if (above == mount)
+			return 1;
+		FORGET(s->entry) = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		FORGET(s->mount) = (__u64)above;
+		return 0;
+	}
+	parent = BPF_CORE_READ(dentry, d_parent);
+	length = BPF_CORE_READ(dentry, d_name.len);
+	cursor = FORGET(s->cursor);
+	if ((dentry == parent) | (length >= EBG_TEXT) | (cursor <= length))
+		return -1;
+	cursor -= length + 1;
+	s->message[BELOW(EBG_MESSAGE, cursor)] = '/';
+	if (bpf_probe_read_kernel(s->message + BELOW(EBG_MESSAGE, cursor) + 1, BELOW(EBG_TEXT, length),
+				  BPF_CORE_READ(dentry, d_name.name)) < 0)
+		return -1;
+	FORGET(s->cursor) = cursor;
+	FORGET(s->entry) = (__u64)parent;
+	return 0;
+}
+
+/*
  * Writes the path as it is seen from the root of its mount namespace in front of what is spelled at the end of the
  * slot's message, and moves s->cursor to its start. -1 where it has none, or is too long.
  */
-FUNCTION(int, spell, __u64 dentry_address, __u64 mount_address, __u32 slot)
+FUNCTION(int, spell, __u64 dentry, __u64 mount, __u32 slot)
 {
-	struct dentry *dentry = (void *)dentry_address;
-	struct mount *mount = (void *)mount_address;
 	struct scratch *s = scratch(slot);
+	const struct mount *topmost;
+	int end = 0;
 	__u32 i;
 
 	if (!s)
 		return -1;
-	for (i = 0; i < 2 * EBG_DEPTH; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		__u32 length = BPF_CORE_READ(dentry, d_name.len), cursor = FORGET(s->cursor);
-
-		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
-			struct mount *above = BPF_CORE_READ(mount, mnt_parent);
-
-			if (above == mount)
-				break;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = above;
-			continue;
-		}
-		if ((dentry == parent) | (length >= EBG_TEXT) | (cursor <= length))
-			return -1;
-		cursor -= length + 1;
-		s->message[BELOW(EBG_MESSAGE, cursor)] = '/';
-		if (bpf_probe_read_kernel(s->message + BELOW(EBG_MESSAGE, cursor) + 1, BELOW(EBG_TEXT, length),
-					  BPF_CORE_READ(dentry, d_name.name)) < 0)
-			return -1;
-		FORGET(s->cursor) = cursor;
-		dentry = parent;
-	}
+	FORGET(s->entry) = dentry;
+	FORGET(s->mount) = mount;
+	for (i = 0; i < 2 * EBG_DEPTH && !end; i++)
+		end = spell_step(slot);
+	topmost = (void *)FORGET(s->mount);
 	/* what the kernel keeps for itself is in no namespace, and has no path */
-	if (i == 2 * EBG_DEPTH || (long)BPF_CORE_READ(mount, mnt_ns) >= EBG_LAST_ERROR)
+	if (end <= 0 || (long)BPF_CORE_READ(topmost, mnt_ns) >= EBG_LAST_ERROR)
 		return -1;
 	if (FORGET(s->cursor) == EBG_MESSAGE) {
 		s->message[EBG_MESSAGE - 1] = '/';
@@ -100,6 +122,22 @@ FUNCTION(int, spell, __u64 dentry_address, __u64 mount_address, __u32 slot)
 static __always_inline __u64 word_of(const struct scratch *s, __u32 index)
 {
 	return *(__u64 *)(s->message + 8 * BELOW(EBG_MESSAGE / 8, index));
+}
+
+/* Takes the word at s->position into the hash, and moves on. Returns 1 where there is none. */
+FUNCTION(int, hash_step, __u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u32 position;
+
+	if (!s)
+		return 1;
+	position = FORGET(s->position);
+	if (position >= EBG_MESSAGE / 8)
+		return 1;
+	FORGET(s->hash) = mixed(FORGET(s->hash), word_of(s, position));
+	FORGET(s->position) = position + 1;
+	return 0;
 }
 
 /* The hash of the path that was spelled, as _paths.py makes it: whole words up to its end, zeros before its start. */
@@ -114,14 +152,9 @@ FUNCTION(__u64, spelled_hash, __u32 slot)
 	before = 8 * (cursor & 7); /* bits */
 	FORGET(s->hash) = mixed(EBG_HASH_SEED, word_of(s, cursor >> 3) >> before << before);
 	FORGET(s->position) = (cursor >> 3) + 1;
-	for (i = 0; i < EBG_MESSAGE / 8; i++) {
-		__u32 position = FORGET(s->position);
-
-		if (position >= EBG_MESSAGE / 8)
+	for (i = 0; i < EBG_MESSAGE / 8; i++)
+		if (hash_step(slot))
 			break;
-		FORGET(s->hash) = mixed(FORGET(s->hash), word_of(s, position));
-		FORGET(s->position) = position + 1;
-	}
 	return mixed(FORGET(s->hash), EBG_MESSAGE - cursor);
 }
 

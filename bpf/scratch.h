@@ -33,6 +33,7 @@ struct scratch {
 	__u32 size;                  /* bytes in message */
 	__u32 position, left, length, count, written, piece, copied, after, jumps, follow, digits;
 	__u32 cursor, end;           /* of a walk that reads names on its way */
+	__u64 entry, mount;          /* where a walk up a tree has come: addresses of the kernel's */
 };
 
 struct {
@@ -86,6 +87,16 @@ static __always_inline void release(struct scratch *s)
 
 	if (claims)
 		__sync_fetch_and_add(claims, -1);
+}
+
+static __always_inline __u32 byte_at(struct scratch *s, __u32 position)
+{
+	return s->message[BELOW(EBG_MESSAGE, position)];
+}
+
+static __always_inline __u32 word_at(struct scratch *s, __u32 position)
+{
+	return byte_at(s, position) << 8 | byte_at(s, position + 1);
 }
 
 #endif

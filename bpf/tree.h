@@ -14,8 +14,6 @@
 
 #include "path.h"
 
-#define EBG_EACH_BYTE 0x0101010101010101ULL
-
 /* Rules, as those in path.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -32,7 +30,7 @@ struct {
 	__type(value, struct ebg_file_rule);
 } ebg_types SEC(".maps");
 
-/* What judge_above() has found out. */
+/* What judge_mount() has found out. */
 struct remembered {
 	__u64 said;
 	__u64 check; /* of that, of the mount, and of when it was */
@@ -110,43 +108,86 @@ static __always_inline int is_topmost(const struct mount *mount)
 	return BPF_CORE_READ(mount, mnt_parent) == mount;
 }
 
+/* What the rules say of s->entry on s->mount, which move up; at the root of all s->entry is 0. */
+FUNCTION(__u64, walk_step, __u32 slot)
+{
+	const struct ebg_filter *known = filter();
+	struct scratch *s = scratch(slot);
+	struct dentry *dentry, *parent;
+	struct mount *mount;
+	int at_root;
+
+	if (!known || !s)
+		return SAID_UNREADABLE;
+	dentry = (void *)FORGET(s->entry);
+	mount = (void *)FORGET(s->mount);
+	at_root = dentry == BPF_CORE_READ(mount, mnt.mnt_root);
+	parent = BPF_CORE_READ(dentry, d_parent);
+	FORGET(s->entry) = 0;
+	if (at_root && is_topmost(mount))
+		return 0; /* no rule names the root of everything */
+	if (at_root) {
+		FORGET(s->entry) = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+		FORGET(s->mount) = (__u64)BPF_CORE_READ(mount, mnt_parent);
+	} else if (parent != dentry) {
+		FORGET(s->entry) = (__u64)parent;
+	}
+	if (!may_be_known(known, BPF_CORE_READ(dentry, d_inode, i_ino), BPF_CORE_READ(dentry, d_name.name),
+			  BPF_CORE_READ(dentry, d_name.len)))
+		return 0;
+	return judge_step((__u64)dentry, (__u64)mount);
+}
+
 /* From the place where a mount hangs upwards. */
 FUNCTION(__u64, walk_above, __u64 mount_address)
 {
-	struct mount *mount = (void *)mount_address, *above = BPF_CORE_READ(mount, mnt_parent);
-	const struct ebg_filter *known = filter();
-	struct dentry *dentry, *parent;
-	__u64 said;
+	struct mount *mount = (void *)mount_address;
+	__u64 said = 0;
+	struct scratch *s;
 	__u32 i;
 
-	if (!known)
-		return SAID_UNREADABLE;
-	if (above == mount)
+	if (is_topmost(mount))
 		return 0;
-	dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-	mount = above;
-	for (i = 0; i < EBG_DEPTH; i++) {
-		int at_root = dentry == BPF_CORE_READ(mount, mnt.mnt_root);
+	s = claim();
+	if (!s)
+		return SAID_UNREADABLE;
+	FORGET(s->entry) = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+	FORGET(s->mount) = (__u64)BPF_CORE_READ(mount, mnt_parent);
+	for (i = 0; i < EBG_DEPTH && !said && FORGET(s->entry); i++)
+		said = walk_step(FORGET(s->slot));
+	if (!said && FORGET(s->entry))
+		said = SAID_UNREADABLE; /* too deep */
+	release(s);
+	return said;
+}
 
-		if (at_root && is_topmost(mount))
-			return 0; /* no rule names the root of everything */
-		if (may_be_known(known, BPF_CORE_READ(dentry, d_inode, i_ino), BPF_CORE_READ(dentry, d_name.name),
-				 BPF_CORE_READ(dentry, d_name.len))) {
-			said = judge_step((__u64)dentry, (__u64)mount);
-			if (said)
-				return said;
-		}
-		if (at_root) {
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = BPF_CORE_READ(mount, mnt_parent);
-			continue;
-		}
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (parent == dentry)
-			return 0;
-		dentry = parent;
+/* What the rules for types of file systems say. */
+FUNCTION(__u64, judge_type, __u64 super_block)
+{
+	const struct super_block *sb = (void *)super_block;
+	const char *subtype = BPF_CORE_READ(sb, s_subtype);
+	const struct ebg_filter *known = filter();
+	struct ebg_filesystem key = {};
+	const struct ebg_file_rule *rule;
+
+	if (!known || !known->filesystems)
+		return 0;
+	bpf_probe_read_kernel_str(key.type, sizeof(key.type), BPF_CORE_READ(sb, s_type, name));
+	if (subtype)
+		bpf_probe_read_kernel_str(key.subtype, sizeof(key.subtype), subtype);
+	rule = bpf_map_lookup_elem(MAP(ebg_types), &key);
+	if (!rule && subtype) {
+		__builtin_memset(key.subtype, 0, sizeof(key.subtype));
+		key.subtype[0] = '*';
+		rule = bpf_map_lookup_elem(MAP(ebg_types), &key);
 	}
-	return SAID_UNREADABLE;
+	return said_by(rule);
+}
+
+/* A rule for a path goes before one for the type; that the file comes over a network is true under both. */
+static __always_inline __u64 joined(__u64 path, __u64 type)
+{
+	return path ? path | (type & SAID_REMOTE) : type;
 }
 
 /*
@@ -163,13 +204,15 @@ static __always_inline __u64 tree_version(const struct ebg_filter *known)
 }
 
 /*
- * The same from memory, as long as nothing was renamed or mounted. What it says is as good as the walk: a mount holds
- * what it hangs on, and all above that. The two words are not written at one stroke, but only together they fit.
+ * What the rules say of all that is on this mount: of where it hangs, or else of its type. From memory, as long as
+ * nothing was renamed or mounted: that is as good as the walk, because a mount holds its file system, what it hangs on,
+ * and all above that. The two words are not written at one stroke, but only together they fit.
  */
-FUNCTION(__u64, judge_above, __u64 mount)
+FUNCTION(__u64, judge_mount, __u64 mount_address)
 {
+	const struct mount *mount = (void *)mount_address;
 	const struct ebg_filter *known = filter();
-	__u64 start = mixed(EBG_HASH_SEED, mount), version, said;
+	__u64 start = mixed(EBG_HASH_SEED, mount_address), version, said, type;
 	__u32 place = BELOW(EBG_ABOVE, start >> 32);
 	struct remembered *remembered = bpf_map_lookup_elem(MAP(ebg_above), &place);
 
@@ -179,44 +222,16 @@ FUNCTION(__u64, judge_above, __u64 mount)
 	said = FORGET(remembered->said);
 	if (version && FORGET(remembered->check) == mixed(mixed(start, version), said))
 		return said;
-	said = walk_above(mount);
-	/* a scratch slot that was not free is nothing to be remembered */
-	if (said != SAID_UNREADABLE && version && version == tree_version(known)) {
+	said = walk_above(mount_address);
+	if (said == SAID_UNREADABLE) /* a scratch slot that was not free is nothing to be remembered */
+		return said;
+	type = judge_type((__u64)BPF_CORE_READ(mount, mnt.mnt_sb));
+	said = joined(said, type ? type | SAID_OF_TYPE : 0);
+	if (version && version == tree_version(known)) {
 		FORGET(remembered->said) = said;
 		FORGET(remembered->check) = mixed(mixed(start, version), said);
 	}
 	return said;
-}
-
-/* What the rules for types of file systems say. */
-FUNCTION(__u64, judge_type, __u64 super_block)
-{
-	const struct super_block *sb = (void *)super_block;
-	const char *subtype = BPF_CORE_READ(sb, s_subtype);
-	struct ebg_filesystem key = {};
-	const struct ebg_file_rule *rule;
-
-	bpf_probe_read_kernel_str(key.type, sizeof(key.type), BPF_CORE_READ(sb, s_type, name));
-	if (subtype)
-		bpf_probe_read_kernel_str(key.subtype, sizeof(key.subtype), subtype);
-	rule = bpf_map_lookup_elem(MAP(ebg_types), &key);
-	if (!rule && subtype) {
-		__builtin_memset(key.subtype, 0, sizeof(key.subtype));
-		key.subtype[0] = '*';
-		rule = bpf_map_lookup_elem(MAP(ebg_types), &key);
-	}
-	return said_by(rule);
-}
-
-/* May the rules, or what is observed, know this type of file systems? */
-static __always_inline int may_be_of_type(const struct ebg_filter *known, const struct super_block *sb)
-{
-	__u64 start, end;
-
-	if (bpf_probe_read_kernel(&start, sizeof(start), sb->s_type->name) < 0)
-		return 1; /* a short name can end with what is readable */
-	end = (start - EBG_EACH_BYTE) & ~start & EBG_EACH_BYTE << 7; /* in its lowest bit: the name's first 0 */
-	return is_set(known->types, mixed(EBG_HASH_SEED, start & ((end & -end) - 1)));
 }
 
 /* A file that somebody wants. The global functions take numbers, which are read from where its entry and mount stand. */
@@ -254,15 +269,15 @@ static __always_inline int may_be_known_entry(const struct ebg_filter *known, co
 static __always_inline __u64 judge_file(const struct ebg_filter *known, const struct wanted *wanted)
 {
 	struct dentry *file = wanted->dentry, *dentry = file, *root = wanted->mnt->mnt_root, *below;
-	__u64 said = 0, above = 0, type;
+	__u64 said = 0, mounted = 0;
 	__u32 at_root = 0, i;
 
 	if (may_be_known_entry(known, file))
 		said = judge_step(entry_of(wanted), mount_of(wanted));
 	for (i = 0; !said; i++) {
 		if (dentry == root) {
-			at_root = 1;
-			above = judge_above(mount_of(wanted));
+			at_root = some(1);
+			mounted = judge_mount(mount_of(wanted));
 		}
 		below = dentry;
 		dentry = dentry->d_parent;
@@ -276,11 +291,9 @@ static __always_inline __u64 judge_file(const struct ebg_filter *known, const st
 	}
 	if (!said && !at_root && dentry->d_flags & EBG_DISCONNECTED)
 		return SAID_UNREADABLE; /* opened by its handle: the kernel does not know in which directory it is */
-	said = stricter(said, above);
-	if (!known->filesystems || !may_be_of_type(known, file->d_sb))
-		return said;
-	type = judge_type((__u64)BPF_CORE_READ(file, d_sb));
-	return said ? said | (type & SAID_REMOTE) : type;
+	if (!at_root)
+		return joined(said, judge_type((__u64)BPF_CORE_READ(file, d_sb)));
+	return mounted & SAID_OF_TYPE ? joined(said, mounted) : joined(stricter(said, mounted), mounted);
 }
 
 #endif

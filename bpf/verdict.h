@@ -5,29 +5,37 @@
 
 #include "recent.h"
 
+#define EBG_REFUSED ((__u64)EBG_RULE_DEFAULT << 2 | 3)
+
+/*
+ * What one matcher says of it. A function of its own, like the steps in name.h: the verifier checks it once, and not at
+ * each turn of the loop.
+ */
+FUNCTION(__u64, match_step, __u32 index, __u32 protocol_port)
+{
+	const struct ebg_port *matcher = bpf_map_lookup_elem(MAP(ebg_ports), &index);
+	__u32 protocol = protocol_port >> 16, port = protocol_port & 0xffff;
+
+	if (!matcher)
+		return EBG_REFUSED;
+	if ((matcher->protocol != EBG_PROTOCOL_ANY && matcher->protocol != protocol) || port < matcher->low ||
+	    port > matcher->high)
+		return 0;
+	return (__u64)matcher->rule << 2 | (matcher->deny ? 3 : 1);
+}
+
 /*
  * What the slice says of a protocol and port (protocol << 16 | port): 0 for nothing, else rule << 2 | deny << 1 | 1.
  * What can't be right (a damaged table) must not open the door. Port 0 with protocol 0 asks for what holds for all.
  */
 FUNCTION(__u64, match, __u32 first, __u32 count, __u32 protocol_port)
 {
-	__u64 refused = EBG_RULE_DEFAULT << 2 | 3;
+	__u64 said = 0;
 	__u32 i;
 
-	for (i = 0; i < EBG_SLICE; i++) {
-		__u32 index = first + i, protocol = protocol_port >> 16, port = protocol_port & 0xffff;
-		const struct ebg_port *matcher;
-
-		if (i >= count)
-			return 0;
-		matcher = bpf_map_lookup_elem(MAP(ebg_ports), &index);
-		if (!matcher)
-			return refused;
-		if ((matcher->protocol == EBG_PROTOCOL_ANY || matcher->protocol == protocol) && port >= matcher->low &&
-		    port <= matcher->high)
-			return (__u64)matcher->rule << 2 | (matcher->deny ? 3 : 1);
-	}
-	return count > EBG_SLICE ? refused : 0;
+	for (i = 0; i < EBG_SLICE && i < count && !said; i++)
+		said = match_step(first + i, protocol_port);
+	return said ?: count > EBG_SLICE ? EBG_REFUSED : 0;
 }
 
 static __always_inline struct judgement unpacked(__u64 matched, struct judgement otherwise)
@@ -96,7 +104,7 @@ FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 other)
 		if (!lead)
 			break;
 		if (lead >> 32 < now) {
-			until = 0;
+			until = some(0);
 			continue;
 		}
 		if (lead >> 32 < until)
@@ -106,6 +114,9 @@ FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 other)
 			denied = said;
 		else if (!allowed || said >> 2 != EBG_RULE_DEFAULT)
 			allowed = said;
+		until = some(until);
+		allowed = some(allowed);
+		denied = some(denied);
 	}
 	until <<= WEIGHED_UNTIL_SHIFT;
 	if (!denied)

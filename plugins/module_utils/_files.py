@@ -152,8 +152,6 @@ def _fill(kernel, loaded, spelled, inodes, types, traced):
         _set(table.names, int.from_bytes(last[:8], 'little'))
     for inode in inodes:
         _set(table.inodes, _abi.Inode.from_buffer_copy(inode).number)
-    for kind, _subtype in types:
-        _set(table.types, int.from_bytes(kind.encode()[:8], 'little'))
     kernel.update(loaded.map_fd('ebg_filter'), ctypes.c_uint32(0), table)
     _paths.fill(kernel, loaded, spelled, inodes)
     for (kind, subtype), rule in types.items():
@@ -166,7 +164,7 @@ def _fill(kernel, loaded, spelled, inodes, types, traced):
 
 
 def _symbols(*names, listed='/proc/kallsyms'):
-    """{name: where the kernel has it}, 0 where it does not tell: then judge_above() remembers nothing."""
+    """{name: where the kernel has it}, 0 where it does not tell: then judge_mount() remembers nothing."""
     with open(listed, 'rb') as lines:
         found = re.findall(rb'^([0-9a-f]+) \w (%s)$' % '|'.join(names).encode(), lines.read(), re.M)
     return dict(dict.fromkeys(names, 0), **{name.decode(): int(address, 16) for address, name in found})
