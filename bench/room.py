@@ -32,7 +32,7 @@ import fleet_headers  # noqa: E402
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _state  # noqa: E402
 
 SERVER = "192.0.2.1"    # the room has no other network, so nobody else has these
-PROXY = "192.0.2.3"
+PROXY, RESOLVER = "192.0.2.3", "192.0.2.4"
 NAME = "bench-"         # what the guards' names begin with
 PLAIN = "loopbreak-bench"   # the cgroup beside the guards'
 UNSHARED = "LOOPBREAK_BENCH_ROOM"
@@ -102,8 +102,8 @@ class Room:
         self.plain.mkdir()
         if fleet_headers.is_needed():
             self.environment["BCC_KERNEL_SOURCE"] = str(fleet_headers.write(Path("/run/headers")))
-        run("ip", "-batch", "-", input=f"link set lo up\naddress add {SERVER}/32 dev lo\n"
-                                       f"address add {PROXY}/32 dev lo\n")
+        run("ip", "-batch", "-", input="link set lo up\n" + "".join(
+            f"address add {address}/32 dev lo\n" for address in (SERVER, PROXY, RESOLVER)))
 
     def _remove_cgroups(self):
         for name in _guard.names():
@@ -178,6 +178,12 @@ class Room:
             if ready in line:
                 return
         raise RuntimeError(f"{command[0]} did not start")
+
+    def serve_dnsmasq(self, address, *options):
+        """dnsmasq in front of the server."""
+        self.serve("dnsmasq", "--keep-in-foreground", "--log-facility=-", "--user=root", "--no-resolv", "--no-hosts",
+                   f"--server={SERVER}", f"--listen-address={address}", "--bind-interfaces", "--pid-file=", *options,
+                   ready="using nameserver")
 
     def serve_web(self):
         """nginx at port 80 of the server's address."""
