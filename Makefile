@@ -18,7 +18,7 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test test-here test-kernels unit kernel integration kernels vm quality lint bench bpf dist clean
+.PHONY: help demo test unit kernel integration kernels vm quality lint bench bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
@@ -37,15 +37,8 @@ help:
 demo: $(INSTALLED)/MANIFEST.json
 	@$(BIN)/python demo/demo.py
 
-# The virtual machines take as long as all else: side by side, and what they said comes when they are done.
 test: $(INSTALLED)/MANIFEST.json
-	@$(MAKE) --no-print-directory --jobs=2 test-here test-kernels
-
-test-here:
-	$(BIN)/python -m pytest tests --ignore=tests/vm
-
-test-kernels:
-	@$(BIN)/python -m pytest tests/vm > $(BUILD)/kernels.log 2>&1; status=$$?; cat $(BUILD)/kernels.log; exit $$status
+	$(BIN)/python -m pytest tests
 
 unit integration quality: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/$@

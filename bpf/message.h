@@ -132,7 +132,10 @@ FUNCTION(int, find_target, __u32 slot)
 	return SIGHT_NOTHING;
 }
 
-/* Looks for the end of a line in the eight bytes at `position`. Returns where the next begins, 0 for no end, or -1 for no more. */
+/*
+ * Looks for the end of a line in the eight bytes at `position`. Returns where the next line begins, or 0 where none ends
+ * here, or -1 at the end of the message.
+ */
 FUNCTION(int, line_step, __u32 slot, __u32 position)
 {
 	struct scratch *s = scratch(slot);

@@ -150,7 +150,7 @@ static __always_inline int ends_host(__u8 c)
 
 #define EBG_MORE 2
 
-/* Looks at the byte at `position` of a name in text, whose first is at `start`. Returns EBG_MORE, or as read_text_name(). */
+/* The byte at `position` of a name in text, whose first is at `start`. Returns EBG_MORE, or what read_text_name() does. */
 FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length, __u32 position)
 {
 	struct scratch *s = scratch(slot);

@@ -40,7 +40,7 @@ BPFTOOL_NAMES = {'ebg_connect4': 'cgroup_inet4_connect', 'ebg_connect6': 'cgroup
                  'ebg_sendmsg4': 'cgroup_udp4_sendmsg', 'ebg_sendmsg6': 'cgroup_udp6_sendmsg',
                  'ebg_egress': 'cgroup_inet_egress', 'ebg_ingress': 'cgroup_inet_ingress',
                  'ebg_create': 'cgroup_inet_sock_create', 'ebg_established': 'cgroup_sock_ops'}
-VERIFIER_LIMIT = 1_000_000  # instructions that any supported kernel looks at
+VERIFIED = 80_000  # instructions; any supported kernel looks at 1,000,000, but most of a guard's start is that
 
 
 def open_object():
@@ -54,10 +54,10 @@ def bpftool(*arguments):
 # --- programs ---
 
 @pytest.mark.parametrize('hook', (_libbpf.MESSAGE,) + _libbpf.HOOKS + _libbpf.LINEAGE)
-def test_the_verifier_needs_less_than_half_of_what_it_may(guards, hook):
+def test_the_verifier_is_done_soon(guards, hook):
     with open('/proc/self/fdinfo/%d' % guards(attach=False).object.program_fd(hook)) as lines:
         told = dict(line.strip().split(':\t') for line in lines)
-    assert 0 < int(told['verified_insns']) < VERIFIER_LIMIT / 2
+    assert 0 < int(told['verified_insns']) < VERIFIED
 
 
 def test_each_program_is_attached_to_its_own_hook(guards):
