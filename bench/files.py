@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests" / "vm"))
 from machines import Machines  # noqa: E402
 
 KERNEL = "6.12"
-ROUNDS = 3      # they are all but the same: what is counted are instructions
+ROUNDS = 2      # they are all but the same: what is counted are instructions
 PATHS = 1_000
 OPENS, EXECUTIONS = 5_000, 200
 FILES, READ = 5_000, 2     # a tree of so many files, read so often
