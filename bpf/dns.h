@@ -24,7 +24,8 @@ static __always_inline int holds(struct scratch *s, __u32 position, __u32 length
 /* Remembers that this process asked for the name. */
 static __always_inline void note_question(struct scratch *s, __u64 socket_cgroup)
 {
-	struct ebg_asked asked = { .name = s->hash, .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct ebg_asked asked = { .name = s->hash, .pid = BPF_CORE_READ(task, tgid) };
 	__u8 yes = 1;
 
 	/* Whose question it is takes longer to tell than that it is known. */
