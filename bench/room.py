@@ -32,7 +32,7 @@ import fleet_headers  # noqa: E402
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _state  # noqa: E402
 
 SERVER = "192.0.2.1"    # the room has no other network, so nobody else has these
-PROXY, RESOLVER = "192.0.2.3", "192.0.2.4"
+PROXY, RESOLVER = "192.0.2.3", "192.0.2.5"     # odd: the rules of the bench deny every second address
 NAME = "bench-"         # what the guards' names begin with
 PLAIN = "loopbreak-bench"   # the cgroup beside the guards'
 UNSHARED = "LOOPBREAK_BENCH_ROOM"
