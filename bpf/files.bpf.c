@@ -106,7 +106,7 @@ int BPF_PROG(ebg_file_open, struct file *file)
 }
 
 SEC("fmod_ret/security_path_truncate")
-int BPF_PROG(ebg_path_truncate, const struct path *path)
+int BPF_PROG(ebg_truncate, const struct path *path)
 {
 	struct wanted wanted = { .dentry = path->dentry,
 				 .mnt = path->mnt,
@@ -120,7 +120,7 @@ int BPF_PROG(ebg_path_truncate, const struct path *path)
 
 #define ON_ENTRY(name, HOOK)                                                                   \
 	SEC("fmod_ret/security_path_" #name)                                                   \
-	int BPF_PROG(ebg_path_##name, const struct path *directory, struct dentry *dentry)     \
+	int BPF_PROG(ebg_##name, const struct path *directory, struct dentry *dentry)     \
 	{                                                                                      \
 		return is_concerned() ? on_entry(EBG_HOOK_##HOOK, directory, dentry, ctx + 1) : 0; \
 	}
@@ -133,7 +133,7 @@ ON_ENTRY(symlink, SYMLINK)
 
 /* A link stays on the file system where it is made, so the file itself is seen through the same mount. */
 SEC("fmod_ret/security_path_link")
-int BPF_PROG(ebg_path_link, struct dentry *old, const struct path *directory, struct dentry *dentry)
+int BPF_PROG(ebg_link, struct dentry *old, const struct path *directory, struct dentry *dentry)
 {
 	if (!is_concerned())
 		return 0;
@@ -141,7 +141,7 @@ int BPF_PROG(ebg_path_link, struct dentry *old, const struct path *directory, st
 }
 
 SEC("fmod_ret/security_path_rename")
-int BPF_PROG(ebg_path_rename, const struct path *old_directory, struct dentry *old, const struct path *directory,
+int BPF_PROG(ebg_rename, const struct path *old_directory, struct dentry *old, const struct path *directory,
 	     struct dentry *dentry)
 {
 	if (!is_concerned())

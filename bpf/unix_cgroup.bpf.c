@@ -40,12 +40,12 @@ static __always_inline int on_unix(enum ebg_hook hook, struct bpf_sock_addr *ctx
 	return settled ? refuse_with(EBG_EACCES) : EBG_PASS;
 }
 
-PROGRAM("unix/connect", ebg_connect_unix)(struct bpf_sock_addr *ctx)
+PROGRAM("unix/connect", ebg_connect_un)(struct bpf_sock_addr *ctx)
 {
 	return on_unix(EBG_HOOK_UNIX, ctx);
 }
 
-PROGRAM("unix/sendmsg", ebg_sendmsg_unix)(struct bpf_sock_addr *ctx)
+PROGRAM("unix/sendmsg", ebg_sendmsg_un)(struct bpf_sock_addr *ctx)
 {
 	return on_unix(EBG_HOOK_UNIX_SEND, ctx);
 }

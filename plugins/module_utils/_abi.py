@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 
 # enum ebg_limit
-ABI_VERSION = 4
+ABI_VERSION = 5
 SLICE = 64
 MAX_DENIED = 16384
 MAX_OBSERVED = 16384

@@ -199,14 +199,14 @@ def attempts(place):
     at = os.path.join(place.run, CANARY, '%s').__mod__
     return {
         'ebg_file_open': lambda: os.close(os.open(at('opened'), os.O_RDONLY)),
-        'ebg_path_truncate': lambda: os.truncate(at('opened'), 0),
-        'ebg_path_mknod': lambda: os.close(os.open(at('made'), os.O_WRONLY | os.O_CREAT)),
-        'ebg_path_mkdir': lambda: os.mkdir(at('new')),
-        'ebg_path_rmdir': lambda: os.rmdir(at('directory')),
-        'ebg_path_unlink': lambda: os.unlink(at('removed')),
-        'ebg_path_symlink': lambda: os.symlink('opened', at('symlink')),
-        'ebg_path_link': lambda: os.link(at('linked'), at('link')),
-        'ebg_path_rename': lambda: os.rename(at('renamed'), at('other')),
+        'ebg_truncate': lambda: os.truncate(at('opened'), 0),
+        'ebg_mknod': lambda: os.close(os.open(at('made'), os.O_WRONLY | os.O_CREAT)),
+        'ebg_mkdir': lambda: os.mkdir(at('new')),
+        'ebg_rmdir': lambda: os.rmdir(at('directory')),
+        'ebg_unlink': lambda: os.unlink(at('removed')),
+        'ebg_symlink': lambda: os.symlink('opened', at('symlink')),
+        'ebg_link': lambda: os.link(at('linked'), at('link')),
+        'ebg_rename': lambda: os.rename(at('renamed'), at('other')),
         **dict.fromkeys((_libbpf.EXEC,) + _libbpf.LINEAGE, lambda: _execute(at(ALLOWED))),
     }
 

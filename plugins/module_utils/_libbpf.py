@@ -31,19 +31,18 @@ BPF_PROG_TYPE_LSM = 29
 BPF_LSM_MAC, BPF_TRACE_ITER = 27, 28
 # In the order in which they are attached: the packets come last, so that none is met whose socket was not.
 ATTACH_TYPES = {'ebg_message': 7, 'ebg_established': 3, 'ebg_create': 2, 'ebg_connect4': 10, 'ebg_connect6': 11,
-                'ebg_sendmsg4': 14, 'ebg_sendmsg6': 15, 'ebg_connect_unix': 49, 'ebg_sendmsg_unix': 50,
+                'ebg_sendmsg4': 14, 'ebg_sendmsg6': 15, 'ebg_connect_un': 49, 'ebg_sendmsg_un': 50,
                 'ebg_ingress': 0, 'ebg_egress': 1}
 MESSAGE, SOCKETS = 'ebg_message', 'ebg_sockets'  # this one is attached to that map; it has no link before 6.10
-UNIX_CGROUP = ('ebg_connect_unix', 'ebg_sendmsg_unix')  # where the kernel has them, and they are needed
+UNIX_CGROUP = ('ebg_connect_un', 'ebg_sendmsg_un')  # where the kernel has them, and they are needed
 HOOKS = tuple(name for name in ATTACH_TYPES if name != MESSAGE and name not in UNIX_CGROUP)  # of the cgroup, with links
 # These stand before the kernel's security hooks, for all processes at once, and ask for the cgroup themselves.
 UNIX = ('ebg_unix_stream', 'ebg_unix_send')
 WAYS = UNIX + ('ebg_way_open', 'ebg_way_clone')
-FILES = tuple('ebg_' + name for name in (
-    'file_open', 'path_truncate', 'path_mknod', 'path_mkdir', 'path_rmdir', 'path_unlink', 'path_symlink', 'path_link',
-    'path_rename'))
-SECURITY_HOOKS = dict(zip(WAYS, ('unix_stream_connect', 'unix_may_send', 'file_open', 'task_alloc')),
-                      **{name: name[len('ebg_'):] for name in FILES})
+FILE_HOOKS = {'ebg_file_open': 'file_open', **{'ebg_' + act: 'path_' + act for act in (
+    'truncate', 'mknod', 'mkdir', 'rmdir', 'unlink', 'symlink', 'link', 'rename')}}
+FILES = tuple(FILE_HOOKS)
+SECURITY_HOOKS = dict(zip(WAYS, ('unix_stream_connect', 'unix_may_send', 'file_open', 'task_alloc')), **FILE_HOOKS)
 EXEC = 'ebg_exec'  # a tracepoint's: beside those of files; alone where nothing can be denied
 LINEAGE = ('ebg_fork', 'ebg_image')  # tracepoints': before the others, which ask who a process descends from
 EVERYWHERE = LINEAGE + WAYS + FILES + (EXEC,)

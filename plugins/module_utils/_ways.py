@@ -177,7 +177,7 @@ def _make_canary(place):
 def attempts(place):
     """{program: what only this program sees first}."""
     stream, send = _by_socket(socket.SOCK_STREAM), _by_socket(socket.SOCK_DGRAM)
-    return {'ebg_unix_stream': stream, 'ebg_connect_unix': stream, 'ebg_unix_send': send, 'ebg_sendmsg_unix': send,
+    return {'ebg_unix_stream': stream, 'ebg_connect_un': stream, 'ebg_unix_send': send, 'ebg_sendmsg_un': send,
             'ebg_way_open': lambda: os.close(os.open(os.path.join(place.run, WRITTEN), os.O_WRONLY)),
             'ebg_way_clone': _clone}
 
