@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-COLLECTIONS = Path(__file__).resolve().parents[1] / 'build' / 'collections'
+HERE = Path(__file__).resolve().parent
+COLLECTIONS = HERE.parent / 'build' / 'collections'
 
+sys.path.insert(0, str(HERE / 'support'))
 sys.path.append(str(COLLECTIONS))  # last: a PYTHONPATH that leads to a checkout goes first
 
 

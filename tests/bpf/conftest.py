@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from workbench import Guard  # noqa: E402  (it leads to the unit tests, too)
-from test_rules import RESOLVERS, policy_of  # noqa: E402
+from policies import RESOLVERS, policy_of  # noqa: E402
+from workbench import Guard  # noqa: E402
 
 
 def pytest_generate_tests(metafunc):

@@ -12,7 +12,8 @@ import struct
 import time
 
 import pytest
-from test_rules import TCP, UDP, judge_question, policy_of
+from policies import TCP, UDP, policy_of
+from reference import judge_question
 from wire import A, AAAA, CNAME, MX, answer, answer_frame, over_tcp, question, record, wire_name
 from workbench import DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING, SYN, Guard, child, family, frame, \
     listener, outcome, passes, until_the_end

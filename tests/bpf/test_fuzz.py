@@ -21,7 +21,7 @@ import dns.exception
 import dns.message
 import dns.name
 import pytest
-from test_rules import UDP
+from policies import UDP
 from wire import client_hello, extension, in_records, long_protocols, made_hello, over_tcp, question, sni, wire_name
 from workbench import child, counted, frame, listener, outcome, until_the_end
 

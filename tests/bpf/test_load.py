@@ -13,9 +13,9 @@ import subprocess
 import sys
 
 import pytest
-from workbench import OBJECT, SYN, child, frame, indices, passes
-from test_rules import TCP, compiled, policy_of
+from policies import TCP, compiled, policy_of
 from wire import question_frame
+from workbench import OBJECT, SYN, child, frame, indices, passes
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _files, _libbpf
 

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 
 import pytest
-from test_rules import numbers_of
+from policies import numbers_of
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _files, _ledger, _libbpf, _paths
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check

@@ -18,7 +18,7 @@ import threading
 import time
 
 import pytest
-from test_rules import policy_of
+from policies import policy_of
 from wire import A, CNAME, answer, answer_frame, client_hello, extension, in_records, long_protocols, made_hello, \
     question, record, sni, wire_name
 from workbench import Guard, child, family, listener, outcome, until_the_end

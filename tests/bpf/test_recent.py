@@ -13,7 +13,7 @@ import socket
 import time
 
 import pytest
-from test_rules import TCP, UDP
+from policies import TCP, UDP
 from wire import A, CNAME, answer, answer_frame, over_tcp, question, record, wire_name
 from workbench import ACK, SYN, child, counted, frame, outcome, passes
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel decides, against the reference judge of tests/unit/test_rules.py.
+"""What the kernel decides, against the judge of tests/support/reference.py.
 
 The egress program is asked with packets made here (BPF_PROG_TEST_RUN), the socket programs by real sockets.
 """
@@ -16,10 +16,10 @@ import struct
 import subprocess
 
 import pytest
-from workbench import DESTINATION, FAMILY, FRAGMENT, HOP_BY_HOP, ROUTING, child, counted, frame, outcome, passes
-from test_rules import DENY, ENDPOINTS, ICMP, NETWORKS, PORT_NUMBERS, PORTS, RESOLVERS, TCP, UDP, judge, \
-    judge_name, judge_question, named, policy_of
+from policies import DENY, ENDPOINTS, ICMP, NETWORKS, PORT_NUMBERS, PORTS, RESOLVERS, TCP, UDP, named, policy_of
+from reference import judge, judge_name, judge_question
 from wire import question
+from workbench import DESTINATION, FAMILY, FRAGMENT, HOP_BY_HOP, ROUTING, child, counted, frame, outcome, passes
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import CANARY4, CANARY6, MODES
@@ -32,7 +32,7 @@ HEARD = {'db.example': ['198.51.100.6', '203.0.113.7', '2001:db8:7::7'],
 
 
 def judge_heard(policy, address, port, protocol):
-    """As DESIGN says it: by the names that lead there; denied also where they disagree and none is presented."""
+    """By the names that lead there; denied also where they disagree and none is presented."""
     there = ipaddress.ip_address(address)
     there = str(there.version == 6 and there.ipv4_mapped or there)
     by_address = judge(policy, address, port, protocol)

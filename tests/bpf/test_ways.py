@@ -15,7 +15,7 @@ import os
 import socket
 
 import pytest
-from test_rules import numbers_of
+from policies import numbers_of
 from workbench import counted, outcome
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _files, _libbpf, _objects, _rules, _ways

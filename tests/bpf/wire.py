@@ -9,7 +9,7 @@ import random
 import ssl
 import struct
 
-from test_rules import UDP
+from policies import UDP
 from workbench import frame
 
 A, CNAME, MX, AAAA = 1, 5, 15, 28

@@ -31,9 +31,9 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils import (
     _abi, _bcc, _cgroup, _learn, _ledger, _libbpf, _objects)
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / 'unit'), str(TESTS / 'fleet')]
+sys.path.insert(0, str(TESTS / 'fleet'))
 import fleet_headers  # noqa: E402
-from test_rules import RESOLVERS, TCP, UDP, compiled  # noqa: E402
+from policies import RESOLVERS, TCP, UDP, compiled  # noqa: E402
 
 OBJECT = Path(_abi.__file__).parents[1] / 'ebpf_guard.bpf.o'
 PATIENCE = 30  # seconds for a child process, on a machine that is busy

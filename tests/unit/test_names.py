@@ -1,42 +1,17 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A name's three forms. The hash gets a second opinion: `reference_hash` does what bpf/ does, and nothing else."""
+"""A name's three forms. The hash gets a second opinion: tests/support/reference.py hashes as bpf/ does."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reference import reference_hash, reference_label_hash
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._names import ends, from_wire, label_hash, labels, \
     name_hash, to_wire
-
-SEED, PRIME = 0xcbf29ce484222325, 0x9e3779b97f4a7c15
-
-
-def mixed(state, word):
-    product = (state ^ word) * PRIME % 2 ** 64
-    return product ^ product // 2 ** 32
-
-
-def reference_label_hash(label):
-    state, rest = SEED, [byte + 32 if ord('A') <= byte <= ord('Z') else byte for byte in label]
-    while rest:
-        word = 0
-        for byte in rest[:8]:
-            word = word * 256 + byte
-        state, rest = mixed(state, word), rest[8:]
-    return mixed(state, len(label))
-
-
-def reference_hash(name):
-    """The hash of a name of plain labels."""
-    state = SEED
-    for label in reversed(name.split('.')):
-        state = mixed(state, reference_label_hash(label.encode('ascii')))
-    return state
-
 
 # --- hashes ---
 

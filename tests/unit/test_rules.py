@@ -1,10 +1,9 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checked policy -> rule maps. First tables, then a second opinion: `judge`, `judge_name` and `judge_question` read the
-policy as its author does.
+"""Checked policy -> rule maps. First tables, then a second opinion: that of tests/support/reference.py.
 
-They share nothing with the compiler but the policy. tests/bpf asks the kernel the same questions.
+Here the compiled arrays are walked as the kernel does. tests/bpf asks the kernel itself the same questions.
 """
 
 from __future__ import annotations
@@ -14,119 +13,14 @@ import ipaddress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_names import SEED, mixed, reference_label_hash
+from policies import ALLOW, DENY, ENDPOINTS, ICMP, NETWORKS, PORT_NUMBERS, PORTS, TCP, UDP, compiled, named, \
+    numbers_of, policy_of
+from reference import SEED, judge, judge_name, judge_question, mixed, reference_label_hash
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import CANARY4, CANARY6, CANARY_NAME, \
-    CANARY_PEER, compile_rules
-
-TCP, UDP, ICMP = 6, 17, 1
-DENY, ALLOW = 'deny', 'allow'
-RESOLVERS = ('192.0.2.53', 'fe80::53')
-MAPPED = ipaddress.ip_network('::ffff:0:0/96')
-
-
-def policy_of(deny=(), allow=(), **settings_):
-    """A checked policy of short rules: (id, networks or hosts[, ports])."""
-    def rule(action, name, where, ports=()):
-        mapping = {'id': name, 'reason': 'a test'}
-        for key, wanted in (('hosts', False), ('networks', True)):
-            items = [item for item in where if (item[0].isdigit() or ':' in item) == wanted]
-            mapping.update({key: items} if items else {})
-        return dict(mapping, ports=list(ports)) if ports else mapping
-
-    mapping = {'version': 1, **settings_}
-    mapping.update({action: [rule(action, *short) for short in rules]
-                    for action, rules in ((DENY, deny), (ALLOW, allow)) if rules})
-    return check(mapping)
-
-
-def numbers_of(policy):
-    return {rule.id: _abi.RULE_FIRST + index for index, rule in enumerate(policy.all_rules)}
-
-
-def compiled(policy, resolvers=RESOLVERS, observe=False, generation=1):
-    return compile_rules(policy, observe, resolvers, numbers_of(policy), generation)
-
-
-def unmapped(address):
-    return getattr(address, 'ipv4_mapped', None) or address
-
-
-def fits(rule, port, protocol):
-    return not rule.ports or any(port_range.low <= port <= port_range.high and
-                                 port_range.protocol in (None, {TCP: 'tcp', UDP: 'udp'}.get(protocol))
-                                 for port_range in rule.ports)
-
-
-def judge(policy, address, port, protocol, resolvers=RESOLVERS):
-    """(denied, rules that may be named) as DESIGN says it: longest prefix first, deny on a tie, then the default."""
-    address, by_length = unmapped(ipaddress.ip_address(address)), {}
-    if str(address) in (CANARY4, CANARY6, CANARY_PEER):
-        return str(address) != CANARY_PEER, {_abi.RULE_CANARY}
-
-    def offer(network, denies, number):
-        network = ipaddress.ip_network(network)
-        if network.version == address.version and address in network:
-            by_length.setdefault(network.prefixlen, []).append((denies, number))
-
-    for rule in policy.all_rules:
-        for network in rule.networks if fits(rule, port, protocol) else ():
-            offer(network, rule.action == DENY, numbers_of(policy)[rule.id])
-    if policy.default == DENY:
-        for network in ('127.0.0.0/8', '::1'):
-            offer(network, False, _abi.RULE_DEFAULT)
-        for resolver in resolvers if port == 53 else ():
-            offer(resolver, False, _abi.RULE_DEFAULT)
-    if not by_length:
-        return policy.default == DENY, {_abi.RULE_DEFAULT}
-    return strictest(by_length[max(by_length)])
-
-
-def strictest(nearest):
-    denies = any(denied for denied, _number in nearest)
-    return denies, {number for denied, number in nearest if denied == denies}
-
-
-def speaking(policy, name):
-    """[(labels in common, rule)] of the rules that speak of a name."""
-    labels, found = name.lower().split('.'), []
-    for rule in policy.all_rules:
-        for host in rule.hosts:
-            base = host.lstrip('*.').split('.')
-            itself = labels == base and not host.startswith('*')
-            below = len(labels) > len(base) and labels[-len(base):] == base and host.startswith(('*', '.'))
-            if itself or below:
-                found.append((len(base), rule))
-    return found
-
-
-def judge_name(policy, name, port, protocol):
-    """(denied, rules that may be named), or None where no rule speaks of the name at this port."""
-    if name.lower() == CANARY_NAME:
-        return True, {_abi.RULE_CANARY}
-    by_length = {}
-    for length, rule in speaking(policy, name):
-        if fits(rule, port, protocol):
-            by_length.setdefault(length, []).append((rule.action == DENY, numbers_of(policy)[rule.id]))
-    return strictest(by_length[max(by_length)]) if by_length else None
-
-
-def judge_question(policy, name):
-    """(denied, rules that may be named): may any connection to the name be allowed by a rule?"""
-    if name.lower() == CANARY_NAME:
-        return True, {_abi.RULE_CANARY}
-    found = speaking(policy, name)
-    for length in sorted({length for length, _rule in found}, reverse=True):
-        rules = [rule for one, rule in found if one == length]
-        for action in (DENY, ALLOW):
-            meant = {numbers_of(policy)[rule.id] for rule in rules
-                     if rule.action == action and (action == ALLOW or not rule.ports)}
-            if meant:
-                return action == DENY, meant
-    return policy.default == DENY, {_abi.RULE_DEFAULT}
+    CANARY_PEER
 
 
 def walk(rules, address, port, protocol):
@@ -390,23 +284,8 @@ def test_100_000_networks_share_their_matchers():
 
 # --- the second opinion ---
 
-# Few addresses, close together and at the borders, so that networks meet often.
-NETWORKS = ['0.0.0.0/0', '128.0.0.0/1', '198.51.100.0/24', '198.51.100.0/25', '198.51.100.4/30', '198.51.100.5/32',
-            '127.0.0.0/8', '127.0.0.1/32', '192.0.2.53/32', '::/0', '::/64', '::/95', '::fffe:0:0/95', '2001:db8::/32',
-            '2001:db8::/127', '2001:db8::1/128', '::1/128', 'fe80::/10', '::ffff:198.51.100.0/121', CANARY4 + '/32']
-ENDPOINTS = ['198.51.100.5', '198.51.100.6', '198.51.100.200', '198.51.101.1', '1.1.1.1', '127.0.0.1', '127.0.0.2',
-             '192.0.2.53', '203.0.113.7', '2001:db8::', '2001:db8::1', '2001:db8::2', '2001:db9::1', '::1', '::2',
-             '::fffe:c633:6405', '::fffd:0:1', 'fe80::53', '2001:db8:7::7', '::ffff:198.51.100.5', CANARY4, CANARY6]
-PORTS = ['443', '440-450', 'udp/443', 'tcp/1-65535', 'udp/53', '53', '1-1000']
-PORT_NUMBERS = [1, 53, 439, 440, 443, 451, 853, 1000, 65535]
 rules_ = st.lists(st.tuples(st.lists(st.sampled_from(NETWORKS + ['db.example']), min_size=1, max_size=4, unique=True),
                             st.lists(st.sampled_from(PORTS), max_size=3, unique=True)), max_size=4)
-
-
-def named(prefix, drawn):
-    return [('%s%d' % (prefix, index), where, ports) for index, (where, ports) in enumerate(drawn)]
-
-
 policies = st.builds(lambda deny, allow, default: policy_of(named('d', deny), named('a', allow), default=default),
                      rules_, rules_, st.sampled_from([ALLOW, DENY]))
 endpoints = st.tuples(st.sampled_from(ENDPOINTS), st.sampled_from(PORT_NUMBERS), st.sampled_from([TCP, UDP])) | \

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command lines in, the same without secrets out. The lines are in tests/command_lines.py."""
+"""Command lines in, the same without secrets out. The lines are in tests/support/command_lines.py."""
 
 from __future__ import annotations
 
