@@ -9,7 +9,7 @@ import os
 import subprocess
 
 import pytest
-from test_records import CONNECT, PYTHON, RULES, denials, run, start
+from programs import CONNECT, PYTHON, RULES, denials, run, start
 from workbench import PATIENCE
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi

@@ -6,43 +6,17 @@
 from __future__ import annotations
 
 import datetime
-import os
 import socket
 import subprocess
-import sys
 import time
 
 import pytest
-from workbench import PATIENCE, counted, own_network
+from programs import CONNECT, DENIED, PYTHON, RULES, denials, run, start
+from workbench import PATIENCE, counted
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 
 LOADERS = ('libbpf', 'bcc')
-
-PYTHON = os.path.realpath(sys.executable)  # one that every user may run
-DENIED = '198.51.100.1'
-RULES = dict(deny=[('net', ['198.51.100.0/24', '2001:db8:1::/48'])])
-CONNECT = 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect_ex(("%s", %%d))\n' % DENIED
-
-
-def start(guard, arguments, uid=0, directory='/', **options):
-    def enter():
-        guard.enter()
-        own_network()
-        os.setuid(uid)
-    return subprocess.Popen(arguments, preexec_fn=enter, stdout=subprocess.PIPE, cwd=directory, **options)
-
-
-def run(guard, arguments, **options):
-    """The pid and the output of a program that ran inside the guard."""
-    process = start(guard, arguments, **options)
-    output = process.communicate(timeout=PATIENCE)[0].decode()
-    assert process.returncode == 0
-    return process.pid, output
-
-
-def denials(guard):
-    return guard.reader().denials(guard.denials())
 
 
 def connect(address, port):

@@ -13,7 +13,8 @@ from __future__ import annotations
 import pytest
 from controller import Controller
 from images import HEADERS, KERNELS
-from test_matrix import DENIALS, OTHERS, cell, measure, play, policy, programs, tell
+from matrix import DENIALS, OTHERS, cell, measure, play, policy, programs
+from tasks import tell
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._files import BCC
 

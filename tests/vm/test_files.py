@@ -16,6 +16,7 @@ import pytest
 import ways
 from controller import Controller
 from images import KERNELS
+from tasks import findings, kernels, tell
 from ways import WAYS
 
 HERE = Path(__file__).resolve().parent
@@ -35,12 +36,7 @@ def policy(mode="enforce", **more):
 OTHER = policy(deny=[{"id": "more", "reason": "a test", "paths": ["/srv/plain", "/opt/absent"]}])
 
 
-# The play. `tell` prints what a task has found, for `Run.values`.
-
-def tell(mark, value):
-    return {"name": "Tell", "ansible.builtin.debug": {
-        "msg": f"{mark} {{{{ {{'host': inventory_hostname, 'told': {value}}} | to_json }}}}"}}
-
+# The play
 
 def act(name, mark=None, **task):
     done = {"name": f"ways.py {name}", "ansible.builtin.command": f"/usr/bin/python3 /opt/ways.py {name}",
@@ -88,8 +84,7 @@ def measure(machines, directory):
     if run.status:
         pytest.fail(f"the play failed: {run.output[-4000:]}", pytrace=False)
     print(f"the play took {run.seconds:.0f} s")
-    return {mark: {one["host"]: one["told"] for one in run.values(mark)}
-            for mark in set(re.findall(r'"msg": "([A-Z_]+) ', run.output))}
+    return findings(run)
 
 
 @pytest.fixture(scope="module")
@@ -135,11 +130,6 @@ def test_way(name, mode, measured):
 
 def down(measured, kernel, mode="enforce"):
     return measured[f"{mode.upper()}_DOWN"][kernel]
-
-
-def kernels(check):
-    """A test for each kernel, each by its own id."""
-    return pytest.mark.parametrize("kernel", KERNELS)(check)
 
 
 @kernels

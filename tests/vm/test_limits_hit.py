@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from controller import Controller
-from images import KERNELS
-from test_matrix import policy, role, tell
+from matrix import policy
+from tasks import findings, kernels, role, tell
 
 SCRIPT = Path(__file__).resolve().parent / "files" / "limited.py"
 LIMITS, OTHER = {"memory": "64M", "cpus": 0.5, "pids": 25}, {"memory": "96M", "pids": 30}
@@ -47,11 +47,10 @@ def met(machines, tmp_path_factory):
     controller = Controller(machines, tmp_path_factory.mktemp("limits"))
     run = controller.playbook([PLAY], timeout=1800, ANSIBLE_TIMEOUT="120").ended(0)
     print(f"the play took {run.seconds:.0f} s")
-    marks = ("BEFORE", "FIRST", "OTHER", "AFTER")
-    return {mark: {one["host"]: one["told"] for one in run.values(mark)} for mark in marks}, run
+    return findings(run), run
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@kernels
 def test_limits_hold_and_are_told(met, kernel):
     told, run = met
     first, other = told["FIRST"][kernel], told["OTHER"][kernel]
@@ -67,7 +66,7 @@ def test_limits_hold_and_are_told(met, kernel):
     assert re.search(r"The limit \S+/pids.max was changed from 30 to max", run.output.replace("\n", " ")), run
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@kernels
 def test_the_host_is_otherwise_unharmed(met, kernel):
     before, after = (met[0][mark][kernel] for mark in ("BEFORE", "AFTER"))
     assert [line.replace("oom_kill 0", "oom_kill 1") for line in before] == after

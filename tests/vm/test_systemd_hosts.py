@@ -10,6 +10,7 @@ import shlex
 
 import pytest
 from controller import Controller
+from tasks import role
 
 HOSTS = ("6.1", "6.12")    # systemd 252 and 257
 SERVICE = "/sys/fs/cgroup/system.slice/ebpf_guard-deploy.service"
@@ -62,11 +63,6 @@ LOGGED_OUT = """
 until ! loginctl show-user deploy > /dev/null 2>&1; do sleep 0.5; done
 sleep 1; ls -d /sys/fs/cgroup/user.slice/user-1000.slice
 """
-
-
-def role(entry, **variables):
-    return {"name": entry.capitalize(), "vars": variables, "ansible.builtin.include_role": {
-        "name": "loopbreak.deploy.ebpf_guard", "tasks_from": entry}}
 
 
 def ask(mark, action="raw", command=KNOCK, **variables):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from controller import Controller
 from images import KERNELS
+from tasks import findings, kernels, tell
 
 SCRIPT = Path(__file__).resolve().parent / "files/outward.py"
 LAUNCHER = "/run/ebpf_guard/deploy/launcher"
@@ -57,12 +57,7 @@ WAYS = {
 LOCKED = {MOVED, MOUNTED, BEGUN}
 
 
-# The play. `tell` prints what a task has found, for `Run.values`.
-
-def tell(mark, value):
-    return {"name": "Tell", "ansible.builtin.debug": {
-        "msg": f"{mark} {{{{ {{'host': inventory_hostname, 'told': {value}}} | to_json }}}}"}}
-
+# The play
 
 def guard(mark, arguments, **task):
     return [{"name": "Guard", "loopbreak.deploy.ebpf_guard": {"fail_on_denied": False, **arguments},
@@ -99,9 +94,7 @@ def measured(machines, tmp_path_factory):
     if run.status:
         pytest.fail(f"the play failed: {run.output[-4000:]}", pytrace=False)
     print(f"the play took {run.seconds:.0f} s")
-    told = {mark: {one["host"]: one["told"] for one in run.values(mark)}
-            for mark in set(re.findall(r'"msg": "([A-Z_]+) ', run.output))}
-    return dict(told, output=run.output)
+    return dict(findings(run), output=run.output)
 
 
 def found(measured, way, kernel, mark, sort):
@@ -137,11 +130,6 @@ def test_way(way, mark, measured):
 
 
 # What holds besides
-
-def kernels(check):
-    """A test for each kernel, each by its own id."""
-    return pytest.mark.parametrize("kernel", KERNELS)(check)
-
 
 @kernels
 def test_what_is_enforced(kernel, measured):

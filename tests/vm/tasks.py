@@ -1,0 +1,33 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks that the plays of these tests have in common, and what a run of such a play found on each kernel."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from images import KERNELS
+
+
+def tell(mark, value):
+    """Prints what a task has found, for `findings`."""
+    return {"name": "Tell", "ansible.builtin.debug": {
+        "msg": f"{mark} {{{{ {{'host': inventory_hostname, 'told': {value}}} | to_json }}}}"}}
+
+
+def role(entry, **variables):
+    return {"name": entry.capitalize(), "vars": variables, "ansible.builtin.include_role": {
+        "name": "loopbreak.deploy.ebpf_guard", "tasks_from": entry}}
+
+
+def findings(run):
+    """{mark: {kernel: what was told there}}"""
+    return {mark: {one["host"]: one["told"] for one in run.values(mark)}
+            for mark in set(re.findall(r'"msg": "([A-Z_]+) ', run.output))}
+
+
+def kernels(check):
+    """A test for each kernel, each by its own id."""
+    return pytest.mark.parametrize("kernel", KERNELS)(check)
