@@ -1,10 +1,14 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is tested is the built and installed artifact below build/, which `make` keeps fresh: what users get."""
+"""Where the tests find what they import: helpers beside them, and what users get.
+
+That is the built and installed artifact below build/, which `make` keeps fresh.
+"""
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import sys
 from pathlib import Path
@@ -14,7 +18,10 @@ import pytest
 HERE = Path(__file__).resolve().parent
 COLLECTIONS = HERE.parent / 'build' / 'collections'
 
-sys.path.insert(0, str(HERE / 'support'))
+HELPERS = ('support', 'fleet', 'bpf', 'integration', 'vm', 'quality')
+DEBIAN = '/usr/lib/python3/dist-packages'
+
+sys.path[:0] = [str(HERE / folder) for folder in HELPERS]
 sys.path.append(str(COLLECTIONS))  # last: a PYTHONPATH that leads to a checkout goes first
 
 
@@ -29,5 +36,12 @@ if not _installed():
     pytest.exit('There is no collection to test below %s. Run `make dist` first, or `make test`.' % COLLECTIONS, 4)
 
 
-def pytest_configure(config):
-    config.addinivalue_line('markers', 'libbpf: not with the BCC loader, where a module names LOADERS')
+class Bcc:
+    """Finds BCC's package, which is Debian's alone: not in the environment of the tests, to which nothing else is added."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return importlib.machinery.PathFinder.find_spec(name, [DEBIAN]) if name == 'bcc' else None
+
+
+sys.meta_path.append(Bcc)

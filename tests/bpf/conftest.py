@@ -6,14 +6,10 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from policies import RESOLVERS, policy_of  # noqa: E402
-from workbench import Guard  # noqa: E402
+from policies import RESOLVERS, policy_of
+from workbench import Guard
 
 
 def pytest_generate_tests(metafunc):

@@ -21,19 +21,16 @@ import os
 import signal
 import socket
 import struct
-import sys
 import tempfile
 import traceback
 import uuid
 from pathlib import Path
 
+import fleet_headers
+from policies import RESOLVERS, TCP, UDP, compiled
+
 from ansible_collections.loopbreak.deploy.plugins.module_utils import (
     _abi, _bcc, _cgroup, _learn, _ledger, _libbpf, _objects)
-
-TESTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS / 'fleet'))
-import fleet_headers  # noqa: E402
-from policies import RESOLVERS, TCP, UDP, compiled  # noqa: E402
 
 OBJECT = Path(_abi.__file__).parents[1] / 'ebpf_guard.bpf.o'
 PATIENCE = 30  # seconds for a child process, on a machine that is busy
@@ -45,7 +42,6 @@ HOP_BY_HOP, FRAGMENT, ROUTING, DESTINATION = 0, 44, 43, 60
 @functools.lru_cache(maxsize=None)
 def compiled_by_bcc():
     """What BCC makes of the sources, once for all guards of a run."""
-    sys.path.append('/usr/lib/python3/dist-packages')  # where its package is; not in the environment of the tests
     with tempfile.TemporaryDirectory() as directory:
         if fleet_headers.is_needed():
             os.environ['BCC_KERNEL_SOURCE'] = str(fleet_headers.write(Path(directory)))

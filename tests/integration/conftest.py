@@ -6,17 +6,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "fleet")]
-
-from controller import Controller  # noqa: E402
-from fleet import Fleet  # noqa: E402
-from hosts import remains  # noqa: E402
+from controller import Controller
+from fleet import Fleet
+from hosts import remains
 
 
 @pytest.fixture(scope="session")

@@ -13,17 +13,14 @@ import textwrap
 import time
 from pathlib import Path
 
+import fleet as fleet_program
+import fleet_kernel
+import fleet_plan
+import fleet_registry
 import pytest
+from fleet import Fleet, FleetError
 
 FLEET = Path(__file__).resolve().parents[1] / "fleet"
-sys.path.insert(0, str(FLEET))
-
-import fleet_kernel  # noqa: E402
-import fleet_plan  # noqa: E402
-import fleet_registry  # noqa: E402
-import fleet as fleet_program  # noqa: E402
-from fleet import Fleet, FleetError  # noqa: E402
-
 CLI = [sys.executable, str(FLEET / "fleet.py")]
 ME = f"selftest-{os.getpid()}"      # other fleets may be up on this machine meanwhile
 
@@ -602,17 +599,16 @@ def test_a_name_that_begins_like_another():
 
 OWNER = """
     import sys, time
-    sys.path.insert(0, sys.argv[1])
     from fleet import Fleet
-    Fleet(sys.argv[2], hosts=2).up()
+    Fleet(sys.argv[1], hosts=2).up()
     print("up", flush=True)
     time.sleep(600)
 """
 
 
 def start_owner(name):
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(OWNER), str(FLEET), name],
-                            stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(OWNER), name], stdout=subprocess.PIPE, text=True,
+                            env={**os.environ, "PYTHONPATH": str(FLEET)})
 
 
 def test_the_fleet_of_a_killed_owner_goes_with_the_next_up():

@@ -8,13 +8,13 @@ test_sanity.py lays it into ansible-test's cache, beside the wheel of the pip th
 
 from __future__ import annotations
 
-import runpy
+import os
 import sys
 from pathlib import Path
 
 WHEELS = Path(__file__).parent
 PACKAGES = [word for word in sys.argv[1:] if word not in ('--no-setuptools', '--no-wheel')]
 
-sys.path.insert(0, str(max(WHEELS.glob('pip-*.whl'))))
-sys.argv = ['pip', 'install', '--no-index', '--find-links', str(WHEELS)] + PACKAGES
-runpy.run_module('pip', run_name='__main__')
+# a wheel of pip can be run as it is
+pip = str(max(WHEELS.glob('pip-*.whl')) / 'pip')
+os.execv(sys.executable, [sys.executable, pip, 'install', '--no-index', '--find-links', str(WHEELS)] + PACKAGES)

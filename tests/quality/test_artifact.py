@@ -20,7 +20,7 @@ COLLECTIONS = ROOT / 'build' / 'collections'
 NAME = 'loopbreak.deploy.ebpf_guard'
 OBJECTS = sorted('plugins/' + path.name for path in (ROOT / 'plugins').glob('*.bpf.o'))
 # Users get what they run and its source. The tests, the benchmarks and the demo need the repository anyway.
-UNWANTED = {'bench', 'build', 'demo', 'molecule', 'tests', '.git', '.ci', '.ansible', '.cache', '__pycache__'}
+UNWANTED = {'bench', 'build', 'demo', 'molecule', 'pytest.ini', 'tests', '.git', '.ci', '.ansible', '.cache', '__pycache__'}
 
 
 @pytest.fixture(scope='module')

@@ -12,14 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import fleet_registry
 import pytest
-
+from fleet import Fleet
 from tools import ROOT
-
-sys.path.insert(0, str(ROOT / 'tests' / 'fleet'))
-
-import fleet_registry  # noqa: E402
-from fleet import Fleet  # noqa: E402
 
 PATIENCE = 300  # seconds; it takes about 15 on an idle machine
 

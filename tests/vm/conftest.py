@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from images import VmError, images
+from machines import Machines
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
-
-from images import VmError, images  # noqa: E402
-from machines import Machines  # noqa: E402
-
 RELEASES, UNAVAILABLE = {}, []
 
 
