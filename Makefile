@@ -23,7 +23,7 @@ CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playboo
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
 	@echo "make test         every test; installs what it needs"
-	@echo "make unit         the tests of what touches no kernel"
+	@echo "make unit         the tests of what touches no kernel, and of the layout"
 	@echo "make kernel       the BPF programs in this kernel"
 	@echo "make integration  plays over SSH on test hosts"
 	@echo "make kernels      the role on virtual machines with every supported kernel; writes docs/kernels.md"
@@ -35,13 +35,19 @@ help:
 	@echo "make dist         build the collection's artifact, and install it below build/"
 
 demo: $(INSTALLED)/MANIFEST.json
-	@$(BIN)/python demo/demo.py
+	@PYTHONPATH=$(CURDIR)/tests/fleet $(BIN)/python demo/demo.py
 
 test: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests
 
-unit integration quality: $(INSTALLED)/MANIFEST.json
-	$(BIN)/python -m pytest tests/$@
+unit: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests/unit tests/house
+
+integration: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests/fleet tests/integration
+
+quality: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests/quality
 
 kernel: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/bpf
@@ -58,7 +64,7 @@ lint: $(INSTALLED)/MANIFEST.json
 
 bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load servers accesses empty.bpf.o)
 	@$(BIN)/python tests/vm/images.py 6.12
-	@$(BIN)/python bench/bench.py
+	@PYTHONPATH=$(CURDIR)/tests/fleet:$(CURDIR)/tests/vm:$(CURDIR)/$(COLLECTIONS) $(BIN)/python bench/bench.py
 
 $(BUILD)/bench/empty.bpf.o: bench/empty.bpf.c $(BUILD)/packages.stamp
 	mkdir -p $(@D)

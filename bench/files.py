@@ -6,13 +6,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
+from machines import Machines
 from report import Row
-from room import BUILT, COLLECTIONS, HERE, ROOT
-
-sys.path.insert(0, str(ROOT / "tests" / "vm"))
-from machines import Machines  # noqa: E402
+from room import BUILT, COLLECTIONS, HERE
 
 KERNEL = "6.12"
 ROUNDS = 2      # they are all but the same: what is counted are instructions
@@ -22,6 +19,7 @@ FILES, READ = 5_000, 2     # a tree of so many files, read so often
 NONE, BESIDE, INSIDE = "no guard on the host", "outside of a guard", "enforce, 1,000 paths"
 
 THERE = "/root/loopbreak"
+PYTHON = ("env", f"PYTHONPATH={THERE}/build/collections", "python3")
 GUARD = "bench-files"
 CGROUPS = {NONE: "/sys/fs/cgroup/bench", BESIDE: "/sys/fs/cgroup/bench",
            INSIDE: f"/sys/fs/cgroup/system.slice/ebpf_guard-{GUARD}.service/ebpf_guard/{GUARD}"}
@@ -56,14 +54,13 @@ def rows():
         machine.exec("python3", "-c", PREPARE)
 
         def start():
-            machine.exec("python3", f"{THERE}/bench/start.py", timeout=300,
+            machine.exec(*PYTHON, f"{THERE}/bench/start.py", timeout=300,
                          input=json.dumps({"name": GUARD, "policy": policy(), "loader": "libbpf"}))
             machine.exec("sleep", "10")     # until the agent has nothing left to begin with
 
         def end():
-            machine.exec("python3", "-c", f"import sys; sys.path.insert(0, '{THERE}/build/collections')\n"
-                         "from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard\n"
-                         f"_guard.absent('{GUARD}')")
+            machine.exec(*PYTHON, "-c", "from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import guard\n"
+                         f"guard.absent('{GUARD}')")
 
         def accessed(what, way, path, count):
             return int(machine.exec("/root/accesses", what, CGROUPS[way], path, str(count), timeout=300).stdout) / count

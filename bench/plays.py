@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 
+from fleet import Fleet
 from report import Row, interleaved
-from room import BIN, COLLECTIONS, HERE, ROOT
-
-sys.path.insert(0, str(ROOT / "tests" / "fleet"))
-from fleet import Fleet  # noqa: E402
+from room import BIN, COLLECTIONS, HERE
 
 HOSTS, TASKS = 10, 20
 KINDS = ("unguarded", "guarded")

@@ -19,17 +19,17 @@ import sys
 import time
 from pathlib import Path
 
+import fleet_headers
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import guard, look, place, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BUILT = ROOT / "build" / "bench"
 BIN = ROOT / "build" / "venv" / "bin"
 COLLECTIONS = ROOT / "build" / "collections"
 OBJECT = COLLECTIONS / "ansible_collections/loopbreak/deploy/plugins/ebpf_guard.bpf.o"
-
-sys.path[:0] = [str(COLLECTIONS), str(ROOT / "tests" / "fleet")]
-import fleet_headers  # noqa: E402
-
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _state  # noqa: E402
 
 SERVER = "192.0.2.1"    # the room has no other network, so nobody else has these
 PROXY, RESOLVER = "192.0.2.3", "192.0.2.5"     # odd: the rules of the bench deny every second address
@@ -48,7 +48,7 @@ def enter():
         return
     if os.geteuid() != 0:
         sys.exit("bench: needs root, for guards and namespaces")
-    lock = os.open(_cgroup.mount_point(), os.O_RDONLY | os.O_DIRECTORY)
+    lock = os.open(cgroup.mount_point(), os.O_RDONLY | os.O_DIRECTORY)
     os.set_inheritable(lock, True)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,7 +78,7 @@ class Room:
     """`with Room() as room:` makes it; what it has started ends with it."""
 
     def __init__(self):
-        self.plain = Path(_cgroup.mount_point(), PLAIN)
+        self.plain = Path(cgroup.mount_point(), PLAIN)
         self.environment = dict(os.environ)
         self._ending = contextlib.ExitStack()
 
@@ -95,7 +95,7 @@ class Room:
         self._ending.close()
 
     def _furnish(self):
-        run("mount", "-t", "bpf", "bpf", _state.BPFFS)
+        run("mount", "-t", "bpf", "bpf", place.BPFFS)
         run("mount", "-t", "tmpfs", "tmpfs", "/run")
         run("mount", "-t", "tmpfs", "tmpfs", "/var/log")
         self._remove_cgroups()
@@ -106,12 +106,12 @@ class Room:
             f"address add {address}/32 dev lo\n" for address in (SERVER, PROXY, RESOLVER)))
 
     def _remove_cgroups(self):
-        for name in _guard.names():
+        for name in look.names():
             if name.startswith(NAME):
-                _guard.sweep(_state.Place(name))
+                stop.sweep(place.Place(name))
         if self.plain.exists():
-            _cgroup.empty(str(self.plain))
-            _cgroup.remove(str(self.plain))
+            cgroup.empty(str(self.plain))
+            cgroup.remove(str(self.plain))
 
     def cgroup(self, name):
         """A cgroup without a guard."""
@@ -125,17 +125,17 @@ class Room:
         return json.loads(run("/usr/bin/python3", HERE / "start.py", input=json.dumps(wanted), env=self.environment))
 
     def end_guard(self, name):
-        _guard.absent(NAME + name)
+        guard.absent(NAME + name)
 
     def guard(self, name, policy):
         """Brings a guard up for as long as the room is there; returns its cgroup."""
         self._ending.callback(self.end_guard, name)
         self.start_guard(name, policy)
-        return Path(_state.Place(NAME + name).cgroup)
+        return Path(place.Place(NAME + name).cgroup)
 
     def empty_program(self):
         """A cgroup with a program at connect(2) that decides nothing."""
-        path, pin = self.cgroup("empty"), Path(_state.BPFFS, "bench_empty")
+        path, pin = self.cgroup("empty"), Path(place.BPFFS, "bench_empty")
         run("bpftool", "prog", "load", BUILT / "empty.bpf.o", pin)
         run("bpftool", "cgroup", "attach", path, "connect4", "pinned", pin)
         return path

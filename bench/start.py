@@ -15,25 +15,24 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "build" / "collections"))
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard, _objects, _policy  # noqa: E402
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, start
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 # What the target speaks of. The agent, the proof and the check of the policy come on top: they are in "whole".
-STEPS = ("_load", "_attach", "_pin")
+MEASURED = (start.load, start.fill_rules, start.attach_programs, start.pin)
 
 
 def timed(took, step):
-    """Has `took` know how long this step of a start takes."""
-    function = getattr(_guard, step)
-
+    """The step, and how long it takes goes into `took`."""
     def wrapper(*arguments):
         began = time.monotonic_ns()
         try:
-            return function(*arguments)
+            return step(*arguments)
         finally:
-            took[step] = time.monotonic_ns() - began
+            took[step.__name__] = time.monotonic_ns() - began
 
-    setattr(_guard, step, wrapper)
+    return wrapper
 
 
 def peak_memory():
@@ -45,16 +44,15 @@ def peak_memory():
 
 def main():
     took = {}
-    for step in STEPS:
-        timed(took, step)
+    start.STEPS = tuple(timed(took, step) if step in MEASURED else step for step in start.STEPS)
     wanted = json.load(sys.stdin)
-    objects = _objects.unpacked(_objects.packed(wanted["loader"]))
+    shipped = objects.unpacked(objects.packed(wanted["loader"]))
     began = time.monotonic_ns()
-    request = _guard.Request(name=wanted["name"], policy=_policy.check(wanted["policy"]), observe=False, ttl=0, uids=[],
-                             shell="", loader=wanted["loader"], objects=objects)
+    request = guard.Request(name=wanted["name"], policy=check(wanted["policy"]), observe=False, ttl=0, uids=[], shell="",
+                            loader=wanted["loader"], objects=shipped, agent=agent_process.main)
     checked = time.monotonic_ns()
-    _guard.present(request)
-    print(json.dumps({"up": sum(took[step] for step in STEPS), "steps": took, "check": checked - began,
+    guard.present(request)
+    print(json.dumps({"up": sum(took.values()), "steps": took, "check": checked - began,
                       "whole": time.monotonic_ns() - began, "memory": peak_memory()}))
 
 

@@ -14,9 +14,9 @@ import time
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file
 
 LAUNCHERS = '/run/ebpf_guard/'
@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
             except GuardError as error:
                 result.update(failed=True, msg=str(error), **error.facts)
                 return result
-            arguments.update(_objects=_objects.packed(arguments.get('loader', 'auto')),
+            arguments.update(_objects=objects.packed(arguments.get('loader', 'auto')),
                              _remote_user=self._play_context.remote_user)
         began = time.time()
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,

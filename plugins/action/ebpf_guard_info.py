@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _objects
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log
 
 
@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = {key: value for key, value in self._task.args.items() if key != '_objects'}
         if boolean(arguments.get('capabilities'), strict=False):
-            arguments['_objects'] = _objects.packed('auto')
+            arguments['_objects'] = objects.packed('auto')
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments,
                                            task_vars=task_vars, wrap_async=self._task.async_val))
         for guard in result.get('guards') or []:

@@ -121,7 +121,8 @@ from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _allow, _no_log, _run, _summary
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _run
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, model, text
 
 OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
@@ -151,7 +152,7 @@ class Bracket:
 
     @property
     def mode(self):
-        return self.guard.get('mode') or _summary.UNKNOWN
+        return self.guard.get('mode') or model.UNKNOWN
 
 
 def _part(result, name):
@@ -175,7 +176,7 @@ def _action(task):
 
 def _describe(task):
     """Name a task with its role and the place where it is written; a task of our own needs neither."""
-    path, name = task.get_path() or '', _summary.clean(task.get_name())
+    path, name = task.get_path() or '', model.clean(task.get_name())
     name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
     if OUR_TASKS in path or _run.PLAYBOOK in path:
         return name
@@ -210,8 +211,8 @@ class CallbackModule(CallbackBase):
         self._up = {}  # host -> {guard's name: Bracket}
         self._starts = {}  # (host, task's uuid) -> controller time
         self._faults = []
-        self._fleet = _summary.Fleet()
-        self._tried = _allow.Tried()
+        self._fleet = model.Fleet()
+        self._tried = allow.Tried()
         self._commands = _run.Commands()
         self._runs_command = False
         self._play = None
@@ -284,19 +285,19 @@ class CallbackModule(CallbackBase):
 
     def _note_task(self, host, task, facts, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
-        text, delegate = _describe(task), task.delegate_to or host.name
+        title, delegate = _describe(task), task.delegate_to or host.name
         for bracket in self._up.get(host.name, {}).values():
             bracket.shell = facts.get(SHELL, bracket.shell)
-            way = self._way_around(host, task, bracket)
-            if way and not bracket.args.get('cgroup'):
-                bracket.outside.append((way, text))
-            idle = bool(way) or _action(task) in CONTROLLER_ONLY
-            bracket.windows.append(_summary.Window(start, end, text, idle))
+            outside = self._why_outside(host, task, bracket)
+            if outside and not bracket.args.get('cgroup'):
+                bracket.outside.append((outside, title))
+            idle = bool(outside) or _action(task) in CONTROLLER_ONLY
+            bracket.windows.append(model.Window(start, end, title, idle))
         if delegate != host.name:
             for bracket in self._up.get(delegate, {}).values():
-                bracket.windows.append(_summary.Window(start, end, text, False))
+                bracket.windows.append(model.Window(start, end, title, False))
 
-    def _way_around(self, host, task, bracket):
+    def _why_outside(self, host, task, bracket):
         """Tell how a task went around the guard's launcher, or None when it did not."""
         action = _action(task)
         if action in CONTROLLER_ONLY:
@@ -328,7 +329,7 @@ class CallbackModule(CallbackBase):
             # The arguments of a loop's task are still templates, those of its items may be there.
             args = (item.get('invocation') or {}).get('module_args') or {} if looped else task.args
             guard, up = item.get('guard'), self._up.setdefault(host, {})
-            name = (guard or args).get('name') or ('deploy' if args or not looped else _summary.UNKNOWN)
+            name = (guard or args).get('name') or ('deploy' if args or not looped else model.UNKNOWN)
             if 'left_running' in item:
                 self._came_down(host, name, guard, item)
             elif guard:
@@ -356,11 +357,11 @@ class CallbackModule(CallbackBase):
         show = self._observed or report['mode'] == 'monitor'
         self._fleet.add(report, show)
         self._tried.add(name, report['denied'])
-        self._print(_summary.block(report, show, self._max_rows))
+        self._print(text.block(report, show, self._max_rows))
 
     def _hidden(self, host, name, task, args, failed):
         """Judge a result that no_log hides by what the task asked for."""
-        known = name != _summary.UNKNOWN
+        known = name != model.UNKNOWN
         if known and args.get('state', 'present') == 'present':
             if not failed:
                 self._up[host].setdefault(name, Bracket(name, {}, args, _describe(task), task.become))
@@ -386,9 +387,9 @@ class CallbackModule(CallbackBase):
             self._pass_on(data['stdout'])
         self._pass_on(data['stderr'], stderr=True)
 
-    def _pass_on(self, text, stderr=False):
-        if text:
-            self._display.display(text if text.endswith('\n') else text + '\n', stderr=stderr, newline=False)
+    def _pass_on(self, output, stderr=False):
+        if output:
+            self._display.display(output if output.endswith('\n') else output + '\n', stderr=stderr, newline=False)
 
     def _miss(self, title, host, bracket, because):
         details = [('up since', bracket.brought_by)] if bracket.brought_by else []
@@ -401,7 +402,7 @@ class CallbackModule(CallbackBase):
 
     def _print(self, lines):
         for tone, those in itertools.groupby(lines, key=lambda line: line[0]):
-            self._display.display('\n'.join(text for dummy, text in those), color=COLORS[tone])
+            self._display.display('\n'.join(line for dummy, line in those), color=COLORS[tone])
 
     @_kept
     def _end(self, final):
@@ -412,7 +413,7 @@ class CallbackModule(CallbackBase):
                     self._miss('LEFT UP', host, bracket, bracket.because)
                 else:
                     self._fleet.note(host, bracket.name, bracket.mode, 'up', len(set(bracket.outside)))
-        self._print([('plain', '')] + self._fleet.lines(self._max_rows) if self._fleet.guards else [])
+        self._print([('plain', '')] + text.fleet_lines(self._fleet, self._max_rows) if self._fleet.guards else [])
         self._print(self._tried.lines(self._max_rows))
 
     def _cut_off(self):
@@ -433,7 +434,7 @@ class CallbackModule(CallbackBase):
             reasons.append('the command was run on no host')  # Ansible says 0 where no host is meant
         reasons += [f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults]
         status, hosts = self._commands.verdict(stats.failures, stats.dark)
-        self._fleet, self._tried, self._commands = _summary.Fleet(), _allow.Tried(), _run.Commands()
+        self._fleet, self._tried, self._commands = model.Fleet(), allow.Tried(), _run.Commands()
         if reasons and self._fail:
             # Whether the run would fail by itself can't be known here: `meta: clear_host_errors`
             # leaves failures in the statistics and exits with 0. So exit in any case.

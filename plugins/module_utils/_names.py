@@ -43,7 +43,7 @@ def ends(text):
 
 
 def mixed(state, word):
-    """One step of every hash: of names here, of paths in _files.py."""
+    """One step of every hash: of names here, of paths in _kernel/paths.py."""
     state = ((state ^ word) * PRIME) & WORD
     return state ^ state >> 32
 
@@ -86,10 +86,10 @@ def to_wire(text):
 
 def from_wire(wire):
     """The text of what the kernel kept of a name; it may be cut, and then ends where it does."""
-    found, place = [], 0
-    while place < len(wire) and wire[place]:
-        found.append(bytes(wire[place + 1:place + 1 + wire[place]]).lower())
-        place += 1 + wire[place]
+    found, offset = [], 0
+    while offset < len(wire) and wire[offset]:
+        found.append(bytes(wire[offset + 1:offset + 1 + wire[offset]]).lower())
+        offset += 1 + wire[offset]
     return '.'.join(UNREADABLE.sub(_escape, label).decode('ascii') for label in found if label) or '.'
 
 

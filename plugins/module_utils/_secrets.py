@@ -148,23 +148,23 @@ def shown(arguments, cut=False):
 @functools.lru_cache(maxsize=4096)
 def masked(arguments, cut=False):
     """The arguments of a command, a tuple, without the secrets in them. `cut`: the last one may have gone on."""
-    told, program, previous, announced = [], None, '', None
+    result, program, previous, announced = [], None, '', None
     for number, argument in enumerate(arguments):
         glued = _glued(argument, program)
         if announced is not None and not (argument.startswith('-') and announced != ':'):
-            told.append(_behind(argument, announced))
+            result.append(_behind(argument, announced))
             announced = None
         elif glued:
-            told.append(argument[:glued[0]] + _behind(argument[glued[0]:], glued[1]))
+            result.append(argument[:glued[0]] + _behind(argument[glued[0]:], glued[1]))
             announced = None
         else:
-            told.append(_argument(argument, SCRIPT.fullmatch(previous), cut and number == len(arguments) - 1))
+            result.append(_argument(argument, SCRIPT.fullmatch(previous), cut and number == len(arguments) - 1))
             announced = _announced(argument, previous, program)
         name = _base(argument)
         if program is None or program not in NO_WRAPPERS and (name in OPTIONS or name in NO_WRAPPERS):
             program = name  # the first word; later ones are what it starts, as `sudo` and `docker exec` do
         previous = argument
-    return tuple(told)
+    return tuple(result)
 
 
 def _base(path):
@@ -275,8 +275,8 @@ def _edits(words, cut):
     meant = tuple(_unquoted(word.group()) for word in words)
     if len(meant) == 1 and meant[0] == words[0].string:
         return []
-    return [(word.start(), word.end(), _quoted(told, word.group()))
-            for word, plain, told in zip(words, meant, masked(meant, cut)) if plain != told]
+    return [(word.start(), word.end(), _quoted(hidden, word.group()))
+            for word, plain, hidden in zip(words, meant, masked(meant, cut)) if plain != hidden]
 
 
 def _unquoted(word):

@@ -428,15 +428,19 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _cgroup, _guard, _ledger, _objects, _systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.records import endpoint
 
 NAME = r'[a-z0-9][a-z0-9_-]{0,30}\Z'
 
 
 SHOWN = 10  # things that a rule denied, in one message
-WAYS = {'tls': 'TLS to', 'http': 'HTTP to', 'file': 'access to', 'exec': 'execution of'}
+KINDS = {'tls': 'TLS to', 'http': 'HTTP to', 'file': 'access to', 'exec': 'execution of'}
 
 
 def check_options(params):
@@ -465,8 +469,8 @@ def joining_uids(wanted, connecting):
 def guarded_cgroup(params):
     """The path of the existing cgroup that is to be guarded; None where the guard has one of its own."""
     if params['scope'] == 'user':
-        return _cgroup.existing(_systemd.slice_of_user())
-    return None if params['cgroup'] is None else _cgroup.existing(params['cgroup'])
+        return cgroup.existing(systemd.slice_of_user())
+    return None if params['cgroup'] is None else cgroup.existing(params['cgroup'])
 
 
 def request_of(params):
@@ -475,20 +479,20 @@ def request_of(params):
     policy = check(params['policy'])
     if params['mode']:
         policy = policy.with_mode(params['mode'])
-    cgroup = guarded_cgroup(params)
-    if cgroup and policy.limits:
+    existing = guarded_cgroup(params)
+    if existing and policy.limits:
         raise GuardError('limits bound a cgroup of the guard alone, and %s belongs to somebody else. Take limits out of the '
-                         'policy; of a service of systemd, they are set with systemctl set-property.' % cgroup)
+                         'policy; of a service of systemd, they are set with systemctl set-property.' % existing)
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
-    return _guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
-                          uids=set() if cgroup else joining_uids(params['join_users'], connecting),
+    return guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
+                          uids=set() if existing else joining_uids(params['join_users'], connecting),
                           shell=params['_shell'], loader=params['loader'],
-                          objects=_objects.unpacked(params['_objects']), cgroup=cgroup)
+                          objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing)
 
 
 def bring_up(module):
     request = request_of(module.params)
-    result = _guard.present(request, module.check_mode)
+    result = guard.present(request, module.check_mode)
     before, after = result.pop('before', result['policy']), request.policy.as_mapping()
     del result['policy']
     if module._diff:
@@ -507,7 +511,7 @@ def readable(policy):
 
 
 def take_down(module):
-    result = _guard.absent(module.params['name'], module.check_mode)
+    result = guard.absent(module.params['name'], module.check_mode)
     damages = result.pop('damages')
     before = readable(result.pop('policy'))
     if module._diff:
@@ -515,25 +519,25 @@ def take_down(module):
     if damages:
         module.warn(' '.join(damages))
     if module.params['fail_on_denied'] and not module.check_mode:
-        said = verdict(result)
-        if said:
-            raise GuardError(said, **result)
+        message = verdict(result)
+        if message:
+            raise GuardError(message, **result)
     return result
 
 
-def told_by_rule(denied):
+def sentences_by_rule(denied):
     """One sentence a rule: what it denied and how often, and why."""
     rules = {}
     for record in denied:
         rule = ", by rule '%s'" % record['rule'] if record['rule'] else ''
-        told = rules.setdefault((rule, (record['reason'] or 'no reason is known').rstrip('.')), {})
+        counts = rules.setdefault((rule, (record['reason'] or 'no reason is known').rstrip('.')), {})
         what = subject(record)
-        told[what] = told.get(what, 0) + record['count']
-    for (rule, reason), told in rules.items():
+        counts[what] = counts.get(what, 0) + record['count']
+    for (rule, reason), counts in rules.items():
         shown = ['%s, %s' % (what, 'once' if count == 1 else '%d times' % count)
-                 for what, count in list(told.items())[:SHOWN]]
-        if len(told) > SHOWN:
-            shown.append('and %d more' % (len(told) - SHOWN))
+                 for what, count in list(counts.items())[:SHOWN]]
+        if len(counts) > SHOWN:
+            shown.append('and %d more' % (len(counts) - SHOWN))
         sentence = '%s%s: %s.' % ('; '.join(shown), rule, reason)
         yield sentence[0].upper() + sentence[1:]
 
@@ -542,20 +546,22 @@ def subject(record):
     """What an access was about, in words."""
     if record['kind'] == 'dns' and record['name']:
         return 'a DNS question for %s' % record['name']
-    return '%s %s' % (WAYS.get(record['kind'], 'a connection to'), record['name'] or _ledger.endpoint(record))
+    return '%s %s' % (KINDS.get(record['kind'], 'a connection to'), record['name'] or endpoint(record))
 
 
 def verdict(result):
     """Why the host has to fail, in one message; None where it has not."""
-    sentences = []
-    denied, untold = _ledger.must_fail(result['denied']), _ledger.untold_denials(result)
+    if result['guard'] is None:
+        return None
+    sentences, mode = [], result['guard']['mode']
+    denied = outcome.must_fail(result['denied'], mode)
     if denied:
         sentences.append('The guard denied what the policy does not expect.')
-        sentences += told_by_rule(denied)
-    elif untold and result['guard']['mode'] == 'enforce':
+        sentences += sentences_by_rule(denied)
+    elif outcome.totals(result['denied'], result['counters'], mode)[outcome.DENIED]:
         sentences.append('%d denials did not fit into the records, so nobody can tell whether they were expected.'
-                         % untold)
-    if result['faults'] and result['guard']['mode'] == 'enforce':
+                         % outcome.unrecorded(result['denied'], result['counters'], mode)[0])
+    if outcome.is_broken(result['faults'], mode):
         sentences.append('The guard was not whole all the time, so accesses may have passed unseen: %s'
                          % ' '.join(result['faults']))
     return ' '.join(sentences) or None

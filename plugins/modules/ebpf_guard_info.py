@@ -184,12 +184,13 @@ host:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _guard, _host, _objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import able, look
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 
 
-def look(name):
-    found = _guard.inspect(name)
+def inspect(name):
+    found = look.inspect(name)
     del found['policy']
     return dict(found, name=name, whole=not found['faults'])
 
@@ -203,14 +204,14 @@ def main():
         },
         supports_check_mode=True,
     )
-    objects = module.params.pop('_objects')
+    packed = module.params.pop('_objects')
     try:
         if os.geteuid() != 0:
             raise GuardError('Only root can look at a guard: run this with become: true.')
-        result = _host.look(_objects.unpacked(objects)) if module.params['capabilities'] else {}
+        result = able.look(objects.unpacked(packed)) if module.params['capabilities'] else {}
         # a host that was asked what it has may have no cgroup2, and so no guards
-        found = _guard.names() if not result or result['host']['cgroup2'] else []
-        guards = [look(name) for name in found if module.params['name'] in (None, name)]
+        found = look.names() if not result or result['host']['cgroup2'] else []
+        guards = [inspect(name) for name in found if module.params['name'] in (None, name)]
         module.exit_json(changed=False, guards=guards, **result)
     except (GuardError, OSError) as error:
         module.fail_json(msg=str(error), **getattr(error, 'facts', {}))

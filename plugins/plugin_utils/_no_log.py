@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _summary
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model
 
 HIDDEN = 'hidden (no_log)'
 _spans = {}  # host -> [(start, end)] of its tasks with no_log, on the controller's clock
@@ -27,7 +27,7 @@ def note(host, task, start, end):
 
 
 def conceal(host, report, offset):
-    """Hide in a report the commands of what ran during such a task. `offset`: as in _summary; None: hide them all."""
+    """Hide in a report the commands of what ran during such a task. `offset`: as in the model; None: hide them all."""
     spans = _spans.get(host)
     if not spans:
         return
@@ -45,10 +45,10 @@ def conceal(host, report, offset):
 
 def _began_in(record, spans, offset):
     """Was the access made then, or the first of its processes started? That may be long before."""
-    moments = [offset is not None and _summary.moment_of(record.get(key), offset) for key in ('first_seen', 'entered')]
+    moments = [offset is not None and model.moment_of(record.get(key), offset) for key in ('first_seen', 'entered')]
     if not moments[0]:
         return True
-    margin = _summary.SLACK if abs(offset) < _summary.SLACK else _summary.NEAR  # clocks are compared only roughly
+    margin = model.SLACK if abs(offset) < model.SLACK else model.NEAR  # clocks are compared only roughly
     return any(start - margin <= moment <= end + margin for start, end in spans for moment in moments if moment)
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. The text of a policy file in; what it holds, and the line of each part, out. Controller only.
 
-What comes out is as YAML means it and not yet a policy: check() of _policy decides that, and names the lines.
+What comes out is as YAML means it and not yet a policy: check() of the policy decides that, and names the lines.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from workbench import DESTINATION, FRAGMENT, HOP_BY_HOP, ROUTING, SYN, Guard, ch
     listener, outcome, passes, until_the_end
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
-from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import CANARY_NAME
+from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY_NAME
 
 LOADERS = ('libbpf', 'bcc')
 

@@ -25,7 +25,8 @@ from policies import UDP
 from wire import client_hello, extension, in_records, long_protocols, made_hello, over_tcp, question, sni, wire_name
 from workbench import child, counted, frame, listener, outcome, until_the_end
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf
 
 FRESH = int.from_bytes(os.urandom(4), 'big')
 SEEDS = (1, 2, 3, 4, FRESH)
@@ -131,7 +132,7 @@ def test_the_reference_knows_what_is_right_and_wrong():
 def runner(guard):
     """verdict(payload) of the egress program on a packet with it: as fast as Python can ask."""
     head = frame('127.0.0.53', 53, UDP)
-    options = _libbpf.RunOptions(size=ctypes.sizeof(_libbpf.RunOptions))
+    options = bpf.RunOptions(size=ctypes.sizeof(bpf.RunOptions))
     run, program, reference = guard.kernel.lib.bpf_prog_test_run_opts, guard.egress, ctypes.byref(options)
 
     def verdict(payload):

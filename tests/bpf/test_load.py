@@ -15,9 +15,11 @@ import sys
 import pytest
 from policies import TCP, compiled, policy_of
 from wire import question_frame
-from workbench import OBJECT, SYN, child, frame, indices, passes
+from workbench import MESSAGE, OBJECT, ON_CGROUP, SYN, child, frame, indices, passes
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _cgroup, _files, _libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, programs
 
 MAPS = {'ebg_config': (ctypes.c_uint32, _abi.Config), 'ebg_nets': (_abi.NetKey, _abi.Slice),
         'ebg_names': (ctypes.c_uint64, _abi.Name), 'ebg_ports': (ctypes.c_uint32, _abi.Port),
@@ -40,11 +42,12 @@ BPFTOOL_NAMES = {'ebg_connect4': 'cgroup_inet4_connect', 'ebg_connect6': 'cgroup
                  'ebg_sendmsg4': 'cgroup_udp4_sendmsg', 'ebg_sendmsg6': 'cgroup_udp6_sendmsg',
                  'ebg_egress': 'cgroup_inet_egress', 'ebg_ingress': 'cgroup_inet_ingress',
                  'ebg_create': 'cgroup_inet_sock_create', 'ebg_established': 'cgroup_sock_ops'}
+BPF_LINK_TYPE_CGROUP = 3  # <linux/bpf.h>
 VERIFIED = 80_000  # instructions; any supported kernel looks at 1,000,000, but most of a guard's start is that
 
 
 def open_object():
-    return _libbpf.Object(_libbpf.Library(), OBJECT.read_bytes())
+    return libbpf.Object(libbpf.Library(), OBJECT.read_bytes())
 
 
 def bpftool(*arguments):
@@ -53,7 +56,7 @@ def bpftool(*arguments):
 
 # --- programs ---
 
-@pytest.mark.parametrize('hook', (_libbpf.MESSAGE,) + _libbpf.HOOKS + _libbpf.LINEAGE)
+@pytest.mark.parametrize('hook', programs.of_object(programs.GUARD))
 def test_the_verifier_is_done_soon(guards, hook):
     with open('/proc/self/fdinfo/%d' % guards(attach=False).object.program_fd(hook)) as lines:
         told = dict(line.strip().split(':\t') for line in lines)
@@ -65,10 +68,10 @@ def test_each_program_is_attached_to_its_own_hook(guards):
     attached = bpftool('cgroup', 'show', guard.cgroup)
     assert {program['name']: program['attach_type'] for program in attached} == BPFTOOL_NAMES
     identity = os.stat(guard.cgroup).st_ino
-    for hook, link in zip(_libbpf.HOOKS, guard.links):
+    for hook, link in zip(ON_CGROUP, guard.links):
         info = guard.kernel.link_info(link)
         assert (info.type, info.cgroup_id, info.attach_type) == (
-            _libbpf.BPF_LINK_TYPE_CGROUP, identity, _libbpf.ATTACH_TYPES[hook])
+            BPF_LINK_TYPE_CGROUP, identity, programs.attach_type(hook))
         assert bpftool('prog', 'show', 'id', str(info.prog_id))['name'] == hook
 
 
@@ -110,15 +113,15 @@ def btf_maps(path):
 def test_the_program_for_messages_is_attached_to_its_map(guards):
     """It has no link that could be asked: the kernel lets nobody attach it twice, or detach it where it is not."""
     guard = guards()
-    message, sockets = guard.object.program_fd(_libbpf.MESSAGE), guard.maps[_libbpf.SOCKETS]
-    guard.kernel.detach_from_map(message, sockets, _libbpf.MESSAGE)
-    with pytest.raises(_libbpf.KernelError, match='detach ebg_message from its map'):
-        guard.kernel.detach_from_map(message, sockets, _libbpf.MESSAGE)
+    message, sockets = guard.object.program_fd(MESSAGE), guard.maps[programs.SOCKETS]
+    guard.kernel.detach_from_map(message, sockets, MESSAGE)
+    with pytest.raises(libbpf.KernelError, match='detach ebg_message from its map'):
+        guard.kernel.detach_from_map(message, sockets, MESSAGE)
 
 
 @pytest.mark.parametrize('name, known, shared', (
     ('ebpf_guard.bpf.o', MAPS, PRIVATE),
-    ('ebpf_guard_files.bpf.o', FILE_MAPS, {*_files.SHARED, 'ebg_blank', 'ebg_above'}),
+    ('ebpf_guard_files.bpf.o', FILE_MAPS, {*programs.SHARED, 'ebg_blank', 'ebg_above'}),
 ))
 def test_an_object_describes_its_maps_as_python_does(name, known, shared):
     described = {}
@@ -141,7 +144,7 @@ def test_the_kernel_made_the_maps_so(guards, name):
 def test_every_map_of_the_ledger_can_be_found_without_a_pin(guards):
     """Through the programs behind the links, one or the other of which uses it."""
     guard = guards()
-    left = set(_libbpf.LEDGER)
+    left = set(programs.LEDGER)
     for link in guard.links:
         found = guard.kernel.maps_of_program(guard.kernel.link_info(link).prog_id)
         try:
@@ -174,14 +177,14 @@ def test_one_call_and_one_by_one_fill_a_map_alike(guards):
 
 def test_a_map_that_takes_no_batch_is_filled_one_by_one():
     """On 5.10 that is the LPM trie; on every kernel it is an array of cgroups."""
-    kernel = _libbpf.Kernel(_libbpf.Library())
-    cgroup = os.open(_cgroup.mount_point(), os.O_RDONLY)
+    kernel = bpf.Kernel(libbpf.Library())
+    root = os.open(cgroup.mount_point(), os.O_RDONLY)
     array = kernel.library.check(kernel.lib.bpf_map_create(8, b'ebg_test', 4, 4, 2, None), 'make an array of cgroups')
     try:
-        kernel.update_many(array, indices(range(2)), (ctypes.c_uint32 * 2)(cgroup, cgroup))
+        kernel.update_many(array, indices(range(2)), (ctypes.c_uint32 * 2)(root, root))
     finally:
         os.close(array)
-        os.close(cgroup)
+        os.close(root)
 
 
 def test_100_000_networks_are_in_force(guards):
@@ -232,24 +235,24 @@ def test_errors_name_what_was_asked_and_the_errno(act, message):
     loaded = open_object()
     try:
         loaded.load()
-        with pytest.raises(_libbpf.KernelError, match='The kernel refused to ' + message):
-            act(loaded, _libbpf.Kernel(loaded.library))
+        with pytest.raises(libbpf.KernelError, match='The kernel refused to ' + message):
+            act(loaded, bpf.Kernel(loaded.library))
     finally:
         loaded.close()
 
 
 @pytest.mark.parametrize('content, said', [(b'no object', 'not a proper ELF object'), (b'', 'open the BPF object')])
 def test_a_damaged_object_is_refused_in_words(content, said):
-    library = _libbpf.Library()
-    with pytest.raises(_libbpf.KernelError, match='open the BPF object.*%s' % said if content else said):
-        _libbpf.Object(library, content)
+    library = libbpf.Library()
+    with pytest.raises(libbpf.KernelError, match='open the BPF object.*%s' % said if content else said):
+        libbpf.Object(library, content)
 
 
 def test_a_second_library_does_not_harm_the_first():
     """libbpf knows one print function for the process; it must outlive every Library."""
     script = ('import gc\nfrom %s import Library, Object, KernelError\nfirst = Library()\nLibrary()\ngc.collect()\n'
               'try:\n    Object(first, b"no object")\nexcept KernelError as error:\n    print(error)\n'
-              % _libbpf.__name__)
+              % libbpf.__name__)
     done = subprocess.run([sys.executable, '-c', script], stdout=subprocess.PIPE, text=True, check=False,
                           env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     assert done.returncode == 0 and 'not a proper ELF object' in done.stdout
@@ -279,4 +282,4 @@ def test_a_closed_object_leaves_no_descriptor():
     ('ID=linuxmint\nID_LIKE="ubuntu debian"', 'libbpf1'), ('', 'libbpf')])
 def test_the_package_that_has_libbpf(tmp_path, release, package):
     (tmp_path / 'os-release').write_text(release + '\n')
-    assert _libbpf.package_name(str(tmp_path / 'os-release')) == package
+    assert libbpf.package_name(str(tmp_path / 'os-release')) == package

@@ -9,20 +9,21 @@ what is said of them is the same. tests/vm tries every way to a file, and what i
 
 from __future__ import annotations
 
-import collections
 import ctypes
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from policies import numbers_of
+from policies import compiled
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _files, _ledger, _libbpf, _paths
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, files, paths, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
 
-OBJECT = os.path.join(os.path.dirname(os.path.dirname(_abi.__file__)), 'ebpf_guard_files.bpf.o')
-Place = collections.namedtuple('Place', 'run')
+OBJECT = Path(_abi.__file__).parents[1] / 'ebpf_guard_files.bpf.o'
 
 
 def policy_of(*deny, allow=()):
@@ -54,11 +55,11 @@ def watch(guards, tmp_path):
 
     def run(policy, act):
         guard = guards(policy, observe=True)
-        shared = {name: guard.object.map_fd(name) for name in _files.SHARED}
+        shared = {name: guard.object.map_fd(name) for name in programs.SHARED}
         directory = os.open(guard.cgroup, os.O_RDONLY)
         opened.append(directory)
-        loaded = _files.load(_libbpf.Library(), guard.kernel, open(OBJECT, 'rb').read(), shared, policy,
-                             numbers_of(policy), True, Place(str(tmp_path / 'run')), directory)
+        loaded = files.load(guard.kernel, {programs.FILES: OBJECT.read_bytes()}, shared,
+                            compiled(policy, observe=True), str(tmp_path / 'run'), directory)
         assert not loaded.warnings
         opened.extend(guard.kernel.attach_hook(program, name) for name, program in loaded.programs.items())
         guard.kernel.update(guard.object.map_fd('ebg_current'), ctypes.c_uint32(0), ctypes.c_uint32(guard.generation))
@@ -69,7 +70,7 @@ def watch(guards, tmp_path):
         return {record['path']: record['rule'] or record['reason'] for record in records}
 
     yield run
-    _libbpf.close(opened)
+    bpf.close(opened)
 
 
 def ends_well(*command):
@@ -161,10 +162,10 @@ def test_what_lies_too_deep_to_be_judged_is_not_let_through(watch, room):
     for directory in (deep, shallow):
         shutil.copy('/bin/true', directory + '/tool')
     said = watch(policy_of('/nowhere'), lambda: [ends_well(path + '/tool')() for path in (deep, shallow)] and None)
-    assert said == {deep + '/tool': _ledger.UNREADABLE['reason'], shallow + '/tool': None}
+    assert said == {deep + '/tool': records.UNREADABLE['reason'], shallow + '/tool': None}
 
 
 @pytest.mark.parametrize('path', (b'/', b'/a', b'/srv/den', b'/srv/denie', b'/srv/denied', b'/' + b'x' * 4000))
 def test_the_hash_counts_every_byte(path):
     others = {path[:-1], path + b'a', b'/' + path, path[:-1] + b'\0', path + b'\0', b'\0' + path}
-    assert _paths.path_hash(path) not in {_paths.path_hash(other) for other in others}
+    assert paths.path_hash(path) not in {paths.path_hash(other) for other in others}

@@ -22,7 +22,8 @@ from wire import question
 from workbench import DESTINATION, FAMILY, FRAGMENT, HOP_BY_HOP, ROUTING, child, counted, frame, outcome, passes
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import CANARY4, CANARY6, MODES
+from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY4, CANARY6
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import MODES
 
 LOADERS = ('libbpf', 'bcc')
 

@@ -15,11 +15,11 @@ import os
 import socket
 
 import pytest
-from policies import numbers_of
+from policies import compiled
 from workbench import counted, outcome
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _files, _libbpf, _objects, _rules, _ways
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, objects, programs, ways_out
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 Place = collections.namedtuple('Place', 'run cgroup')
 
@@ -39,22 +39,21 @@ def rules(guards, tmp_path):
 
     def start(policy):
         guard = guards(policy)
-        shared = {name: guard.object.map_fd(name) for name in _files.SHARED}
+        shared = {name: guard.object.map_fd(name) for name in programs.SHARED}
         directory = os.open(guard.cgroup, os.O_RDONLY)
         opened.append(directory)
-        config = _rules.compile_rules(policy, False, (), numbers_of(policy), 1).config
-        loaded = _ways.load(_libbpf.Library(), guard.kernel, _objects.unpacked(_objects.packed('libbpf')), shared, policy, config,
-                            numbers_of(policy), Place(str(tmp_path), guard.cgroup), directory)
+        loaded = ways_out.load(guard.kernel, objects.unpacked(objects.packed('libbpf')), shared,
+                               compiled(policy), str(tmp_path), guard.cgroup, directory)
         assert loaded.enforced['unix'] is True and not loaded.warnings
         for name, program in loaded.programs.items():
-            opened.append(guard.kernel.attach(program, directory, name) if name in _libbpf.UNIX_CGROUP
+            opened.append(guard.kernel.attach(program, directory, name) if programs.is_on_cgroup(name)
                           else guard.kernel.attach_hook(program, name))
         guard.kernel.update(guard.object.map_fd('ebg_current'), ctypes.c_uint32(0),
                             ctypes.c_uint32(guard.generation))
         return guard
 
     yield start
-    _libbpf.close(opened)
+    bpf.close(opened)
 
 
 def listening(path, kind=socket.SOCK_STREAM):
@@ -158,7 +157,7 @@ def test_known_ways_are_recorded_in_every_mode_by_program(rules, short):
 
 
 def test_name_service_daemons_are_counted_and_no_denial(rules, monkeypatch, short):
-    monkeypatch.setattr(_ways, 'NAME_SERVICES', (short + '/nscd',))
+    monkeypatch.setattr(ways_out, 'NAME_SERVICES', (short + '/nscd',))
     names = {'id': 'names', 'reason': 'a test', 'hosts': ['github.com']}
     guard = rules(check({'version': 1, 'deny': [names]}))
     assert guard.inside(stream(short + '/nscd')) == 'EACCES'
@@ -168,7 +167,7 @@ def test_name_service_daemons_are_counted_and_no_denial(rules, monkeypatch, shor
 @pytest.mark.parametrize('mode, action, said', (
     ('monitor', 'deny', 'ok'), ('enforce', 'allow', 'ok'), ('enforce', 'deny', 'EACCES')))
 def test_a_rule_has_the_last_word_over_name_services(rules, monkeypatch, short, mode, action, said):
-    monkeypatch.setattr(_ways, 'NAME_SERVICES', (short + '/nscd',))
+    monkeypatch.setattr(ways_out, 'NAME_SERVICES', (short + '/nscd',))
     names = {'id': 'names', 'reason': 'a test', 'hosts': ['github.com']}
     mine = {'id': 'mine', 'reason': 'a test', 'sockets': [short + '/nscd']}
     mapping = {'version': 1, 'mode': mode, 'deny': [names] + [mine] * (action == 'deny')}

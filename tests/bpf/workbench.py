@@ -29,10 +29,15 @@ from pathlib import Path
 import fleet_headers
 from policies import RESOLVERS, TCP, UDP, compiled
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import (
-    _abi, _bcc, _cgroup, _learn, _ledger, _libbpf, _objects)
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bcc, bcc_compiler, bpf, libbpf, objects, programs, teach
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
 
 OBJECT = Path(_abi.__file__).parents[1] / 'ebpf_guard.bpf.o'
+MESSAGE, *REST = programs.of_object(programs.GUARD)
+ON_CGROUP = tuple(filter(programs.is_on_cgroup, REST))
+EVERYWHERE = tuple(filter(programs.is_everywhere, REST))
 PATIENCE = 30  # seconds for a child process, on a machine that is busy
 CLONE_NEWNET = 0x40000000
 SYN, ACK = 0x02, 0x10
@@ -46,7 +51,7 @@ def compiled_by_bcc():
         if fleet_headers.is_needed():
             os.environ['BCC_KERNEL_SOURCE'] = str(fleet_headers.write(Path(directory)))
         try:
-            return _bcc.compiled(_objects.unpacked(_objects.packed('bcc'))['sources'])
+            return bcc_compiler.compiled(objects.unpacked(objects.packed('bcc'))['sources'])
         finally:
             os.environ.pop('BCC_KERNEL_SOURCE', None)
 
@@ -62,16 +67,16 @@ class Guard:
     def __init__(self, policy, observe=False, heard=(), sizes=(), after=None, resolvers=RESOLVERS):
         self.policy, self.cgroup, self.links = policy, None, []
         self.generation = after.generation + 1 if after else 1
-        library = _libbpf.Library()
-        self.kernel = _libbpf.Kernel(library)
+        library = libbpf.Library()
+        self.kernel = bpf.Kernel(library)
         rules = compiled(policy, resolvers, observe, self.generation)
-        self.object = (_bcc.Object(compiled_by_bcc()) if self.loader == 'bcc'
-                       else _libbpf.Object(library, OBJECT.read_bytes()))
+        self.object = (bcc.Object(compiled_by_bcc()) if self.loader == 'bcc'
+                       else libbpf.Object(library, OBJECT.read_bytes()))
         needed = {'ebg_nets': len(rules.keys), 'ebg_ports': len(rules.ports), 'ebg_names': len(rules.names)}
         for name, size in dict(needed, **dict(sizes)).items():
             self.object.set_size(name, size)
-        self.object.load({name: after.object.map_fd(name) for name in _libbpf.LEDGER} if after else {})
-        self.maps = {name: self.object.map_fd(name) for name in _libbpf.LEDGER + _libbpf.RULES + (
+        self.object.load({name: after.object.map_fd(name) for name in programs.LEDGER} if after else {})
+        self.maps = {name: self.object.map_fd(name) for name in programs.LEDGER + programs.RULES + (
             'ebg_addresses', 'ebg_aliases')}
         self.egress, self.ingress = (self.object.program_fd(name) for name in ('ebg_egress', 'ebg_ingress'))
         self.kernel.update(self.maps['ebg_config'], ctypes.c_uint32(0), rules.config)
@@ -79,34 +84,33 @@ class Guard:
         self.kernel.update_many(self.maps['ebg_nets'], rules.keys, rules.nets)
         self.kernel.update_many(self.maps['ebg_names'], rules.hashes, rules.names)
         for name, addresses in dict(heard).items():
-            _learn.tell(self.kernel, self.ingress, name, addresses)
+            teach.tell(self.kernel, self.ingress, name, addresses)
 
     def attach(self):
-        self.cgroup = os.path.join(_cgroup.mount_point(), 'ebg-test-' + uuid.uuid4().hex[:12])
-        _cgroup.make(self.cgroup)
+        self.cgroup = os.path.join(cgroup.mount_point(), 'ebg-test-' + uuid.uuid4().hex[:12])
+        cgroup.make(self.cgroup)
         self._attach_message(self)
         directory = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.kernel.update(self.object.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
-            self.links = [self.kernel.attach(self.object.program_fd(hook), directory, hook) for hook in _libbpf.HOOKS]
-            self.links += [self.kernel.attach_hook(self.object.program_fd(hook), hook, self.object.tracepoints.get(hook))
-                           for hook in _libbpf.LINEAGE]
+            self.links = [self.kernel.attach(self.object.program_fd(name), directory, name) for name in ON_CGROUP]
+            self.links += [self.kernel.attach_hook(self.object.program_fd(name), name, self.object.tracepoint(name))
+                           for name in EVERYWHERE]
         finally:
             os.close(directory)
         return self
 
     def _attach_message(self, other):
-        self.kernel.attach_to_map(other.object.program_fd(_libbpf.MESSAGE), self.maps[_libbpf.SOCKETS],
-                                  _libbpf.MESSAGE)
+        self.kernel.attach_to_map(other.object.program_fd(MESSAGE), self.maps[programs.SOCKETS], MESSAGE)
 
     def exchange(self, other):
         """Other rules, behind the same hooks."""
         self._attach_message(other)
-        for hook, link in zip(_libbpf.HOOKS, self.links):
-            self.kernel.exchange(link, other.object.program_fd(hook), hook)
+        for name, link in zip(ON_CGROUP, self.links):
+            self.kernel.exchange(link, other.object.program_fd(name), name)
 
     def enter(self):
-        _cgroup.enter(self.cgroup)
+        cgroup.enter(self.cgroup)
 
     def inside(self, act):
         """What act() returns, in a child process inside the cgroup; what it raises fails the test."""
@@ -116,7 +120,7 @@ class Guard:
         return self.kernel.totals(self.maps['ebg_counters'], _abi.COUNTERS)
 
     def counters(self):
-        return _ledger.counters(self.totals())
+        return records.counters(self.totals())
 
     def denials(self):
         return list(self.kernel.items(self.maps['ebg_denied'], _abi.Denial, _abi.Record))
@@ -129,11 +133,11 @@ class Guard:
 
     def watched(self):
         """How many sockets ebg_message sees."""
-        return len(list(self.kernel.items(self.maps[_libbpf.SOCKETS], ctypes.c_uint64, ctypes.c_uint64)))
+        return len(list(self.kernel.items(self.maps[programs.SOCKETS], ctypes.c_uint64, ctypes.c_uint64)))
 
     def reader(self):
-        return _ledger.Reader([_ledger.describe(rule) for rule in self.policy.all_rules],
-                              _ledger.names_by_address(self.heard()), self.ancestors(), self.policy.mode)
+        return records.Reader([records.describe(rule) for rule in self.policy.all_rules],
+                              records.names_by_address(self.heard()), self.ancestors(), self.policy.mode)
 
     def ancestors(self):
         return {bytes(run): image for run, image in self.kernel.items(self.maps['ebg_ancestors'], _abi.Run, _abi.Image)}
@@ -143,15 +147,15 @@ class Guard:
             os.close(link)
         self.object.close()
         if self.cgroup:
-            for pid in _cgroup.pids(self.cgroup):
+            for pid in cgroup.pids(self.cgroup):
                 os.kill(pid, signal.SIGKILL)
-            _cgroup.remove(self.cgroup)
+            cgroup.remove(self.cgroup)
 
 
 def counted(**kinds):
     """The counters that a guard has when these are all."""
-    return {**{kind: {**dict.fromkeys(_ledger.VERDICTS.values(), 0), **kinds.pop(kind, {})}
-               for kind in _ledger.KINDS.values()}, 'lost': 0, 'name_services': 0, **kinds}
+    return {**{kind: {**dict.fromkeys(records.VERDICTS.values(), 0), **kinds.pop(kind, {})}
+               for kind in records.KINDS.values()}, 'lost': 0, 'name_services': 0, **kinds}
 
 
 def indices(array):

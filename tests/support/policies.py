@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check
-from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import CANARY4, CANARY6, compile_rules
+from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY4, CANARY6
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import compile_rules
 
 TCP, UDP, ICMP = 6, 17, 1
 DENY, ALLOW = 'deny', 'allow'

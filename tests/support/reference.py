@@ -14,8 +14,7 @@ import ipaddress
 from policies import ALLOW, DENY, RESOLVERS, TCP, UDP, numbers_of
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._rules import CANARY4, CANARY6, CANARY_NAME, \
-    CANARY_PEER
+from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY4, CANARY6, CANARY_NAME, CANARY_PEER
 
 SEED, PRIME = 0xcbf29ce484222325, 0x9e3779b97f4a7c15
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from tasks import findings, role, tell
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._libbpf import EXEC, HOOKS, LINEAGE, MESSAGE, WAYS
-from ansible_collections.loopbreak.deploy.plugins.module_utils._libbpf import FILES as FILE_HOOKS
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.programs import FILES as FILE_PROGRAMS, GUARD, UNIX, of_object
 
 FILES = Path(__file__).resolve().parent / "files"
 DENIED = ("EACCES", "EPERM")
@@ -127,10 +126,9 @@ def counted(measured, kernel):
     return measured.of["ENFORCE_REPORT"][kernel]["counters"]["name_services"] > 0 or "it was not counted"
 
 
-def programs(measured, kernel, of_files_and_sockets=(*WAYS, *FILE_HOOKS, EXEC)):
-    # some versions of bpftool show the 15 characters that the kernel keeps, some find more in BTF
-    wanted = {name[:15] for name in (MESSAGE, *HOOKS, *LINEAGE, *of_files_and_sockets)}
-    missing = wanted - {name[:15] for name in measured.of["ENFORCE"][kernel]["programs"]}
+def programs(measured, kernel, objects=(GUARD, UNIX, FILE_PROGRAMS)):
+    wanted = {name for its in objects for name in of_object(its)}
+    missing = wanted - set(measured.of["ENFORCE"][kernel]["programs"])
     return not missing or f"not in the kernel: {missing}"
 
 

@@ -16,7 +16,8 @@ from images import HEADERS, KERNELS
 from matrix import DENIALS, OTHERS, cell, measure, play, policy, programs
 from tasks import tell
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._files import BCC
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.optional import BCC_LACKS
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.programs import GUARD
 
 HOSTS = [kernel for kernel, (suite, _userland) in KERNELS.items() if suite in HEADERS]
 WITHOUT_HEADERS, WITHOUT_BTF, BTF = "5.10", "6.12", "/sys/kernel/btf"
@@ -57,14 +58,14 @@ def test_what_libbpf_carries_holds_with_bcc_or_is_told(kernel, row, measured):
     word, reason = cell(row, measured, kernel)
     assert word == ("no" if row.enforced in NOT_CARRIED else "yes"), reason
     if word == "no":    # it was asked for in monitor mode
-        assert BCC in guards(measured, kernel)["monitor"]["enforced"][row.enforced]
+        assert BCC_LACKS in guards(measured, kernel)["monitor"]["enforced"][row.enforced]
 
 
 @pytest.mark.parametrize("check", OTHERS)
 @pytest.mark.parametrize("kernel", HOSTS)
 def test_the_rest_holds_too(kernel, check, measured):
     """Who did it, the exchange of rules, here for a drill, users who are not root, and what remains."""
-    options = {"of_files_and_sockets": ()} if OTHERS[check] is programs else {}
+    options = {"objects": (GUARD,)} if OTHERS[check] is programs else {}
     assert OTHERS[check](measured, kernel, **options) is True
 
 
@@ -90,7 +91,7 @@ def test_auto_takes_bcc_and_says_why(measured):
 def test_rules_on_files_are_refused(kernel, measured):
     refused = measured.of["REFUSED"][kernel]
     assert refused["failed"] and "The rules on files ('paths') can not be enforced on this host" in refused["msg"]
-    assert BCC in refused["msg"]
+    assert BCC_LACKS in refused["msg"]
 
 
 def test_without_headers_the_error_names_them(controller, machines):

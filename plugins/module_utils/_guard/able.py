@@ -1,0 +1,226 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. What a host has, what a guard could enforce there, and what to change to get the rest.
+
+Nothing is changed to find out. Only the kernel knows whether it takes a program, so each is loaded: by libbpf, or by BCC
+where libbpf can't. It is attached to nothing, and ends with the call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import os
+import platform
+import re
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
+    bcc, bcc_compiler, files, libbpf, loader, optional, programs, security_hooks, ways_out)
+
+CONNECTIONS = programs.capabilities(programs.GUARD)  # one object: all of them, or no guard
+OLDEST_KERNEL = (5, 10)
+OLDEST_LIBBPF = (0, 5)
+OPTIONS = ('CONFIG_BPF_SYSCALL', 'CONFIG_CGROUP_BPF', 'CONFIG_NET_SOCK_MSG')
+SECURITYFS = '/sys/kernel/security'
+CAP_SYS_ADMIN = 21  # with it a process has what BPF needs; containers take it away
+WHOLE_MACHINE = '0 0 4294967295'  # the uid_map of a process in no user namespace of its own
+
+
+def look(objects):
+    """{host, capabilities, able, summary}; `objects`: {object: bytes}."""
+    host = facts()
+    capabilities = probe(objects, host)
+    able, summary = verdict(host, capabilities)
+    return {'host': host, 'capabilities': capabilities, 'able': able, 'summary': summary}
+
+
+# What it has
+
+
+def facts():
+    """What the host has. None is for what is not there, and for what nothing here tells."""
+    machine = os.uname()
+    mounted = list(cgroup.mounts())
+    lsm, lockdown = security()
+    found = {'kernel': machine.release, 'architecture': machine.machine, 'python': platform.python_version(),
+             'btf': os.path.exists(libbpf.BTF), 'lsm': lsm, 'lockdown': lockdown,
+             'cgroup2': None, 'cgroup_layout': None, 'libbpf': None, 'loader': None,
+             'bpffs': any(point == BPFFS and kind == 'bpf' for point, _root, kind in mounted),
+             'bcc': bcc_compiler.is_there(),
+             'kernel_headers': any(map(os.path.exists, bcc_compiler.headers()))}
+    with contextlib.suppress(GuardError):
+        found['cgroup2'] = cgroup.mount_point()
+        found['cgroup_layout'] = 'hybrid' if any(kind == 'cgroup' for _point, _root, kind in mounted) else 'unified'
+    with contextlib.suppress(GuardError):
+        libbpf.check()
+        found['libbpf'] = libbpf.Library().version() or 'unknown'
+    return found
+
+
+def security(directory=SECURITYFS):
+    """(the security modules in their order, the level of lockdown); (None, None) where securityfs is not mounted."""
+    modules = security_hooks.security_modules(os.path.join(directory, 'lsm'))
+    if modules is None:
+        return None, None
+    levels = _read(os.path.join(directory, 'lockdown')) or '[none]'  # a kernel without lockdown
+    return modules, levels.partition('[')[2].partition(']')[0]
+
+
+def _read(path, opener=open):
+    try:
+        with opener(path, 'rt') as content:
+            return content.read()
+    except OSError:
+        return None
+
+
+# What could be in force
+
+
+def probe(objects, host):
+    """{capability: True, or why it can't be in force on this host, and what to change}; and host['loader']."""
+    no_place, missing = [], []  # all of it, so that nobody has to ask again after each thing that is mended
+    with _noted(no_place, host):
+        cgroup.mount_point()
+    with _noted(missing, host):
+        libbpf.check_btf()
+    found = {}
+    with _noted(missing, host):
+        libbpf.check()
+        library = libbpf.Library()
+        check_libbpf(library.version())
+        if host['btf']:
+            found = _load(library, objects, host)
+            host['loader'] = loader.LIBBPF
+    if missing and host['bcc']:
+        with _noted(missing, host):
+            found = _load_by_bcc(objects)
+            missing, host['loader'] = [], loader.BCC
+    lacking = no_place + missing
+    return dict.fromkeys(programs.CAPABILITIES, ' '.join(lacking)) if lacking else found
+
+
+@contextlib.contextmanager
+def _noted(missing, host):
+    try:
+        yield
+    except GuardError as error:
+        missing.append(_why(error, host))
+
+
+def _why(error, host):
+    """What failed, and what to change."""
+    if isinstance(error, libbpf.KernelError):
+        return '%s %s' % (error, remedy(host, error.errno))
+    if 'missing_packages' in error.facts:
+        return '%s The role loopbreak.deploy.ebpf_guard does that by itself.' % error
+    return str(error)
+
+
+def check_libbpf(version):
+    """Raises GuardError where it is too old. One that does not tell its version is tried."""
+    if version and _numbers(version) < OLDEST_LIBBPF:
+        raise GuardError('This host has libbpf %s, and the guard needs 0.5 or later. Install a newer %s, as from the '
+                         "distribution's backports." % (version, libbpf.package_name()))
+
+
+def _numbers(version):
+    """The first two numbers of a version: '6.1.0-18-amd64' is (6, 1)."""
+    return tuple(int(number) for number in re.match(r'(\d+)\.(\d+)', version).groups())
+
+
+def _load(library, objects, host):
+    found = dict.fromkeys(CONNECTIONS, True)
+    with contextlib.closing(libbpf.Object(library, objects['guard'])) as loaded:
+        loaded.load()
+    try:
+        found.update(ways_out.probe(library, objects))
+    except libbpf.KernelError as error:
+        found.update(dict.fromkeys(('unix', 'lock'), _why(error, host)))
+    found.update(files.probe(library, objects))
+    return found
+
+
+def _load_by_bcc(objects):
+    with contextlib.closing(bcc.Object(bcc_compiler.compiled(objects['sources']))) as loaded:
+        loaded.load()
+    return {**dict.fromkeys(programs.CAPABILITIES, optional.BCC_LACKS), **dict.fromkeys(CONNECTIONS, True)}
+
+
+def remedy(host, code):
+    """What to change where the kernel does not load the programs, in a sentence; `code`: the errno."""
+    if host['lockdown'] == 'confidentiality':
+        return ('It is locked down for confidentiality, and then no program may read the kernel. Boot with '
+                'lockdown=integrity, the level of Secure Boot.')
+    if _numbers(host['kernel']) < OLDEST_KERNEL:
+        return 'It is Linux %s. The guard needs 5.10 or later.' % host['kernel']
+    absent = [option for option in OPTIONS if option not in _built_with(host['kernel'])]
+    if absent:
+        return 'It is built without %s. Boot a kernel that has it.' % ' and '.join(absent)
+    if code == errno.EPERM and _is_contained():
+        return ('Root lacks CAP_SYS_ADMIN here, as in a container. Bring the guard up on the machine itself, or give the '
+                'container that capability.')
+    if code == errno.EPERM:
+        return ('Something forbids it to root: look for a security module, a seccomp filter, and, where '
+                '%s/lockdown says so, lockdown=confidentiality.' % SECURITYFS)
+    return 'The guard needs Linux 5.10 or later with BTF, and these options: %s.' % ', '.join(OPTIONS)
+
+
+def _built_with(release):
+    """The options of the running kernel. Where nothing tells them, those that the guard needs: it was not for them."""
+    for path, opener in (('/proc/config.gz', gzip.open), ('/boot/config-' + release, open),
+                         ('/lib/modules/%s/config' % release, open)):
+        text = _read(path, opener)
+        if text:
+            return {line.partition('=')[0] for line in text.splitlines() if '=' in line}
+    return OPTIONS
+
+
+def _is_contained(status='/proc/self/status', uid_map='/proc/self/uid_map'):
+    """Is this root less than the machine's?"""
+    words = (_read(status) or '').split()
+    effective = int(words[words.index('CapEff:') + 1], 16)
+    return not effective >> CAP_SYS_ADMIN & 1 or ' '.join((_read(uid_map) or '').split()) != WHOLE_MACHINE
+
+
+# How people read it
+
+
+def verdict(host, capabilities):
+    """('fully', 'partly' or 'not', [the verdict, and below it a line for each thing that was looked at])."""
+    able = ('fully' if all(found is True for found in capabilities.values())
+            else 'not' if any(capabilities[name] is not True for name in CONNECTIONS) else 'partly')
+    unknown = 'unknown: securityfs is not mounted'
+    things = {
+        'kernel': '%s on %s' % (host['kernel'], host['architecture']),
+        'BTF': 'yes' if host['btf'] else 'no',
+        'LSM': unknown if host['lsm'] is None else ', '.join(host['lsm']),
+        'lockdown': host['lockdown'] or unknown,
+        'cgroup2': '%s, %s' % (host['cgroup2'], host['cgroup_layout']) if host['cgroup2'] else 'not mounted',
+        'bpffs': 'mounted' if host['bpffs'] else 'not mounted: the guard mounts it',
+        'libbpf': host['libbpf'] or 'missing',
+        'bcc': '%sinstalled, %skernel headers%s' % (
+            '' if host['bcc'] else 'not ', '' if host['kernel_headers'] else 'no ',
+            '; not needed' if host['loader'] == loader.LIBBPF else '; loads the guard' if host['loader'] else ''),
+        'Python': host['python'],
+    }
+    for name, found in capabilities.items():
+        things[name] = 'yes' if found is True else 'no: ' + found
+    return able, [_verdict(able, capabilities)] + ['%-9s %s' % thing for thing in things.items()]
+
+
+def _verdict(able, capabilities):
+    if able == 'fully':
+        return 'able'
+    if able == 'not':
+        return 'not able: ' + next(why for why in capabilities.values() if why is not True)
+    lacking = {}
+    for name, found in capabilities.items():
+        if found is not True:  # a reason that is part of another one is told once
+            lacking.setdefault(next((why for why in lacking if why in found), found), []).append(name)
+    return 'partly able, ' + '; '.join('without %s: %s' % (' and '.join(names), why) for why, names in lacking.items())

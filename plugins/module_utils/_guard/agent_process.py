@@ -1,0 +1,101 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The agent as it runs: one small process beside a guard. Enforcement does not need it.
+
+It removes what a start leaves that dies half-way, lets the processes of `join_users` in, looks the names of the rules
+up again and again, ends the sockets of those who ignore that they were refused, and takes a forgotten guard down when
+its time is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import threading
+import time
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import doors, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes, resolver, sockdiag
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, teach
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
+
+SHOWN = 100  # processes that users tried to bring in; who tries more can't fill the log
+GLANCE = 60  # seconds between two looks whether the guard is still there
+
+
+def main(name):
+    """The agent's life. Its standard input says what the start has done so far, or ends when the start has died."""
+    place = Place(name)
+    opened = {}
+    if sys.stdin.readline() == 'doors\n':
+        opened = doors.open_doors(place)
+        with contextlib.suppress(OSError):  # the start has died since, as the next line tells
+            sys.stdout.write('open\n')
+            sys.stdout.flush()
+    if sys.stdin.readline() != 'up\n':
+        stop.abandon(place)
+        return
+    sys.stdout.close()
+    cgroup.enter(place.desk)  # leave the login session: it would not end before its processes
+    _serve(place, opened)
+
+
+def _serve(place, opened):
+    knocking = select.poll()
+    for door in opened:
+        knocking.register(door, select.POLLIN)
+    refusals = _refusals(place)
+    knocking.register(refusals, select.POLLIN)
+    threading.Thread(target=_look_up, args=(place,), daemon=True).start()  # a slow resolver keeps nobody at a door
+    intruders = set()
+    while True:
+        state = place.read()
+        if state is None:
+            return
+        left = state['expires_at'] - time.time() if state['expires_at'] else GLANCE
+        if left <= 0:
+            stop.expire(place)
+            return
+        for door, _event in knocking.poll(min(left, GLANCE) * 1000 + 1):
+            if door in opened:
+                _answer(place, door, opened[door], intruders)
+            else:
+                refusals.read()
+
+
+def _refusals(place):
+    """What to poll, and to read, so that sockets end whose data was refused."""
+    library = libbpf.Library()
+    ring = bpf.Kernel(library).open(pinned.path(place.pins, 'ebg_refused'))
+    return libbpf.Ring(library, ring, _abi.Refusal, sockdiag.Ender().end)
+
+
+def _answer(place, door, uid, intruders):
+    """Let in who knocks; note who tried to bring somebody else's process, each once."""
+    for word in os.read(door, 4096).split():
+        intruder = doors.admit(place, word, uid)
+        if intruder and intruder not in intruders and len(intruders) < SHOWN:
+            intruders.add(intruder)
+            log.append_refusal(place.log, place.name, *intruder, processes.command_of(intruder[1]))
+
+
+def _look_up(place):
+    """Every `resolve.interval` seconds: what the names of the rules lead to by now, for the kernel."""
+    policy = check(place.read()['policy'])
+    names = resolver.exact_names(policy)
+    start = 0
+    while policy.interval and names:
+        time.sleep(policy.interval)
+        # of very many names, some at a time: a guard must not be a burden to the resolver
+        batch, start = names[start:start + resolver.AT_ONCE], start + resolver.AT_ONCE
+        if start >= len(names):
+            start = 0
+        with contextlib.suppress(GuardError, OSError):  # the guard is going down, or is being mended
+            teach.teach_attached(bpf.kernel(), place.pins, resolver.look_up(batch))

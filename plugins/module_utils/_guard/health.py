@@ -1,0 +1,100 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. Is a guard as it was made? Compares its memory with what is on the host; changes nothing."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
+
+
+def faults(place, state):
+    """(breaches, damages) as sentences: what let accesses pass unseen, and what else is not as it was made."""
+    if state is None:
+        remains = place.remains()
+        return [], ["There were remains of a guard '%s' that is not up: %s." % (place.name, ', '.join(remains))
+                    ] if remains else []
+    kernel = bpf.kernel()
+    return list(_breaches(kernel, place, state)), [*_map_damages(kernel, place, state), *_other_damages(place, state)]
+
+
+def _breaches(kernel, place, state):
+    cgroup = cgroups.identity(state['cgroup'])
+    if not cgroup:
+        yield 'The cgroup %s was removed.' % state['cgroup']
+    elif cgroup != state['cgroup_id']:
+        yield 'The cgroup %s was removed and made anew.' % state['cgroup']
+    for name, program in state['programs'].items():
+        if not programs.is_on_map(name):
+            fault = _link_fault(kernel, place, name, cgroup, program)
+        else:
+            fault = None if _is_loaded(kernel, program) else 'The program %s was detached from its map.' % name
+        if fault:
+            yield fault
+
+
+def _map_damages(kernel, place, state):
+    ledger = pinned.ledger(kernel, place.pins)
+    for name, identity in state['maps'].items():
+        found = _pinned_map(kernel, pinned.path(place.pins, name))
+        if found is None:
+            yield 'The map %s was unpinned%s.' % (
+                name, ', and its records are lost' if name in programs.LEDGER and name not in ledger else '')
+        elif found != identity:
+            yield 'The pin of the map %s was replaced.' % name
+    bpf.close(ledger.values())
+
+
+def _other_damages(place, state):
+    if place.cgroup != state['cgroup']:
+        yield 'The link %s to the guarded cgroup was removed.' % place.link
+    if state['launcher'] and not os.access(place.launcher, os.X_OK):
+        yield 'The launcher %s was removed.' % place.launcher
+    yield from limits.changes(place.cgroup, state['policy'].get('limits', {}))
+    if not agent.alive(state['agent']):
+        yield "The guard's agent (pid %d) has ended." % state['agent']['pid']
+
+
+def _link_fault(kernel, place, hook, cgroup, program):
+    try:
+        link = kernel.open(pinned.path(place.pins, hook))
+    except KernelError:
+        return 'The link of %s was unpinned, so the program is attached no more.' % hook
+    try:
+        info = kernel.link_info(link)
+    finally:
+        os.close(link)
+    if programs.is_on_cgroup(hook):
+        if not info.cgroup_id:
+            return 'The link of %s was detached from its cgroup.' % hook
+        if cgroup and info.cgroup_id != cgroup:
+            return 'The link of %s is attached to another cgroup.' % hook
+    if info.prog_id != program:
+        return 'The program of %s is not the one that was attached: an exchange of the rules was cut off.' % hook
+    return None
+
+
+def _is_loaded(kernel, program):
+    """A program that nothing is attached to is gone from the kernel."""
+    try:
+        os.close(kernel.program(program))
+    except KernelError:
+        return False
+    return True
+
+
+def _pinned_map(kernel, path):
+    try:
+        fd = kernel.open(path)
+    except KernelError:
+        return None
+    try:
+        return kernel.map_info(fd).id
+    finally:
+        os.close(fd)

@@ -1,0 +1,31 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The guards of this host, looked at. Changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import health
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS, RUN, Place, lock
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+
+
+def names():
+    """The guards of this host, whole or not."""
+    found = cgroup.names()
+    for directory in (RUN, os.path.join(BPFFS, 'ebpf_guard')):
+        with contextlib.suppress(OSError):
+            found.update(entry for entry in os.listdir(directory) if os.path.isdir(os.path.join(directory, entry)))
+    return sorted(found)
+
+
+def inspect(name):
+    """The guard as it is: its report so far, and its faults as sentences."""
+    place = Place(name)
+    with lock():
+        state = place.read()
+        return dict(report(place, state), faults=sum(health.faults(place, state), []))

@@ -1,0 +1,52 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The report of a guard that is up: what every call returns of it. Changes nothing."""
+
+from __future__ import annotations
+
+import ctypes
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records, search_list
+
+GUARD = ('name', 'mode', 'loader', 'loader_reason', 'cgroup', 'launcher', 'policy_sha256', 'started_at', 'load_ms',
+         'enforced')
+
+
+def report(place, state):
+    """{guard, policy, denied, observed, counters, limits}. `state`: the guard's memory; None where none is up."""
+    if state is None:
+        return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
+                'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0), 'limits': {}}
+    return dict(_ledger(place, state), guard={key: state[key] for key in GUARD}, policy=state['policy'],
+                limits=limits.reached(place.cgroup, state['policy'].get('limits', {})))
+
+
+def _ledger(place, state):
+    """{denied, observed, counters}; of a table that is lost, none: health tells of it."""
+    kernel = bpf.kernel()
+    maps = pinned.ledger(kernel, place.pins)
+
+    def items(name, key, value):
+        return kernel.items(maps[name], key, value) if name in maps else ()
+
+    totals = (kernel.totals(maps['ebg_counters'], _abi.COUNTERS) if 'ebg_counters' in maps
+              else [0] * _abi.COUNTERS)
+    try:
+        reader = records.Reader(state['rules'],
+                                records.names_by_address(items('ebg_heard', _abi.HeardKey, _abi.Heard)),
+                                {bytes(run): image for run, image in items('ebg_ancestors', _abi.Run, _abi.Image)},
+                                state['mode'])
+        denied, made_up = search_list.without_expansions(
+            reader.denials(items('ebg_denied', _abi.Denial, _abi.Record)),
+            {(key.pid, key.name) for key, _yes in items('ebg_asked', _abi.Asked, ctypes.c_uint8)},
+            resolver.search_domains())
+        observed = reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
+        return {'denied': denied, 'observed': [record for record in observed if not agent.went_out(place, record)],
+                'counters': dict(records.counters(totals), search_list=made_up)}
+    finally:
+        bpf.close(maps.values())

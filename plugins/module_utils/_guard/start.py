@@ -1,0 +1,267 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. A guard on its way up, or under other rules: a list of steps, from the first to the last.
+
+A step takes what earlier ones made, adds what it makes, and pushes on `undo` what takes that back. What fails leaves the
+host as it was: nothing of a first start, and the old rules in force where there were some.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import time
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import doors, launcher, proof, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent as agents
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
+    attach, bpf, files, loader, pinned, programs, teach, ways_out)
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import compile_rules
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
+
+
+class Start:
+    """What the steps hand on. `old`: the memory of the guard that is up, None where none is.
+
+    `addresses`: {name: [addresses]} of the rules' names. `breaches`: what was broken earlier. It is mended now, and the
+    guard's end must still know of it.
+    """
+
+    def __init__(self, place, request, addresses, breaches, old):
+        self.place, self.request, self.policy = place, request, request.policy
+        self.addresses, self.breaches, self.old = addresses, breaches, old
+        self.kernel = bpf.kernel()
+        self.state, self.warnings = None, []
+
+    def run(self):
+        """Returns the guard's memory, and warnings."""
+        with contextlib.ExitStack() as undo:
+            for step in STEPS:
+                step(self, undo)
+            undo.pop_all()
+        if self.old:
+            agents.stop(self.old['agent'])
+        bpf.close(self.links.values())
+        self.loaded.close()
+        return self.state, self.warnings
+
+
+def refuse_from_inside(start, _undo):
+    if start.old and start.old['policy'].get('lock') and os.getpid() in cgroups.pids(start.place.cgroup):
+        raise GuardError("Guard '%s' can't be exchanged or mended from inside: its policy says lock: true, so the agent "
+                         'that this call starts could not leave it. Take it down first, or make this call by a task '
+                         'that runs outside of it.' % start.place.name)
+
+
+def start_agent(start, undo):
+    """First of all, so that it is awake by the time that there is something to watch over."""
+    start.agent = agents.Agent(start.place, start.request.agent)
+    undo.callback(start.agent.process.kill)
+
+
+def compile_policy(start, _undo):
+    start.rules = list(start.old['rules']) if start.old else []
+    start.generation = start.old['generation'] + 1 if start.old else 1
+    start.compiled = compile_rules(start.policy, start.request.observe, resolver.resolvers(),
+                                   number(start.policy, start.rules), start.generation)
+
+
+def load(start, undo):
+    """The guard's object in the kernel, its rules filled in, attached to nothing."""
+    start.began = time.monotonic()
+    compiled = start.compiled
+    sizes = {'ebg_nets': len(compiled.keys), 'ebg_ports': len(compiled.ports), 'ebg_names': len(compiled.names)}
+    kept = pinned.kept(start.kernel, start.place.pins) if start.old else {}
+    start.loaded, start.loader, start.loader_reason = loader.load(
+        start.request.loader, start.kernel.library, start.request.objects, sizes, kept, start.place.compiled)
+    undo.callback(start.loaded.close)
+    bpf.close(kept.values())
+    if start.loader == loader.BCC and start.loader_reason:
+        start.warnings.append("Guard '%s' was compiled on this host by BCC: %s" % (
+            start.place.name, start.loader_reason))
+
+
+def fill_rules(start, _undo):
+    kernel, compiled, map_fd = start.kernel, start.compiled, start.loaded.map_fd
+    kernel.update(map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
+    kernel.update_many(map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(*range(len(compiled.ports))),
+                       compiled.ports)
+    kernel.update_many(map_fd('ebg_nets'), compiled.keys, compiled.nets)
+    kernel.update_many(map_fd('ebg_names'), compiled.hashes, compiled.names)
+    for name in programs.RULES:
+        kernel.freeze(map_fd(name))
+
+
+def teach_names(start, _undo):
+    program = start.loaded.program_fd(teach.PROGRAM)
+    teach.teach(start.kernel, program, start.addresses)
+    teach_again(start)
+
+
+def teach_again(start, _undo=None):
+    """What a guard that is up has heard, also between two calls of this."""
+    if start.old:
+        teach.teach_again(start.kernel, start.loaded.program_fd(teach.PROGRAM), start.loaded.map_fd('ebg_heard'))
+
+
+def make_directories(start, undo):
+    if not start.old:
+        undo.callback(stop.sweep, start.place)
+    start.place.make_run(start.request.cgroup)
+    start.place.make_cgroups()
+
+
+def impose_limits(start, undo):
+    wanted = dict(start.policy.limits)
+    before = start.old['policy'].get('limits', {}) if start.old else {}
+    if wanted or before:
+        if start.old:
+            undo.callback(limits.impose, start.place.own, start.place.run, before)
+        limits.impose(start.place.own, start.place.run, wanted)
+
+
+def write_launcher(start, _undo):
+    start.shell = start.request.shell or (start.old['shell'] if start.old else '/bin/sh')
+    if not start.request.cgroup:
+        as_is = start.compiled.config.judges_names and resolver.searches_first()
+        start.place.write_launcher(launcher.script(start.place, cgroups.relative(start.place.own), start.shell, as_is))
+
+
+def open_doors(start, _undo):
+    doors.make_doors(start.place, start.request.uids)
+    start.agent.open_doors()
+
+
+def load_optional(start, _undo):
+    """The programs for ways out and for files, which share what the guard's know. BCC has none."""
+    place, loaded = start.place, start.loaded
+    objects = start.request.objects if start.loader == loader.LIBBPF else {}
+    shared = {name: loaded.map_fd(name) for name in programs.SHARED}
+    directory = os.open(place.cgroup, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        outward = ways_out.load(start.kernel, objects, shared, start.compiled, place.run, place.cgroup,
+                                directory)
+        on_files = files.load(start.kernel, objects, shared, start.compiled, place.run, directory)
+    finally:
+        os.close(directory)
+    start.programs = {**{name: loaded.program_fd(name) for name in programs.of_object(programs.GUARD)},
+                      **outward.programs, **on_files.programs}
+    start.enforced = {**dict.fromkeys(programs.capabilities(programs.GUARD), True), **outward.enforced,
+                      **on_files.enforced}
+    start.warnings += outward.warnings + on_files.warnings
+
+
+def refuse_what_can_not_be(start, _undo):
+    """A guard never runs weaker than its policy reads."""
+    policy, enforced = start.policy, start.enforced
+    if policy.mode == 'monitor':
+        return
+    if policy.has_sockets and enforced['unix'] is not True:
+        raise GuardError('The rules on unix sockets (%s) can not be enforced on this host: %s. For this host, take '
+                         'sockets out of the policy, and keep tools that use them out of the deployment.'
+                         % (_ids(policy, 'sockets'), enforced['unix']))
+    if policy.lock and enforced['lock'] is not True:
+        raise GuardError('The policy says lock: true, and that can not be enforced on this host: %s. For this host, '
+                         'write lock: false, and look through the tasks for what moves processes.' % enforced['lock'])
+    if policy.has_files and enforced['file'] is not True:
+        raise GuardError('The rules on files (%s) can not be enforced on this host: %s. For this host, take paths and '
+                         'filesystems out of the policy, and deny the servers behind its mounts under hosts or '
+                         'networks.' % (_ids(policy, 'paths', 'filesystems'), enforced['file']))
+
+
+def _ids(policy, *matchers):
+    return ', '.join("'%s'" % rule.id for rule in policy.rules if any(getattr(rule, matcher) for matcher in matchers))
+
+
+def attach_programs(start, undo):
+    start.links = attach.attach(start.kernel, start.place.pins, start.place.cgroup, start.loaded, start.programs,
+                                start.old, undo)
+
+
+def switch_over(start, undo):
+    switch = start.loaded.map_fd(programs.CURRENT)
+    undo.callback(attach.make_current, start.kernel, switch, start.generation - 1)
+    attach.make_current(start.kernel, switch, start.generation)
+
+
+def note_time(start, _undo):
+    start.load_ms = round((time.monotonic() - start.began) * 1000, 1)
+
+
+def prove(start, _undo):
+    counters = start.loaded.map_fd('ebg_counters')
+    proof.prove(start.place, lambda: canaries(start.kernel, counters), start.programs, start.policy.mode != 'monitor')
+
+
+def pin(start, _undo):
+    start.place.make_pins()
+    maps = programs.LEDGER + programs.RULES + (programs.CURRENT,)
+    pinned.pin(start.kernel, start.place.pins, start.links, {name: start.loaded.map_fd(name) for name in maps})
+
+
+def remember(start, _undo):
+    """The guard is complete from here on: only then it has a memory."""
+    place, kernel = start.place, start.kernel
+    start.state = dict(
+        wish(start.request), name=start.request.name, loader=start.loader, loader_reason=start.loader_reason,
+        cgroup=place.cgroup, cgroup_id=cgroups.identity(place.cgroup),
+        launcher=None if start.request.cgroup else place.launcher,
+        started_at=start.old['started_at'] if start.old else records.now(), load_ms=start.load_ms,
+        enforced=start.enforced, abi=_abi.ABI_VERSION, generation=start.generation, breaches=start.breaches,
+        rules=start.rules, shell=start.shell, agent=start.agent.identity(), expires_at=deadline(start.request),
+        programs={name: kernel.program_info(program).id for name, program in start.programs.items()},
+        maps={name: kernel.map_info(start.loaded.map_fd(name)).id for name in programs.LEDGER + programs.RULES})
+    if start.loader == loader.BCC:
+        place.write_compiled(loader.kept(start.request.objects, start.loaded))
+    place.write(start.state)
+
+
+def hand_over(start, _undo):
+    start.agent.take_over()
+
+
+STEPS = (
+    refuse_from_inside, start_agent, compile_policy, load, fill_rules, teach_names, make_directories, impose_limits,
+    write_launcher, open_doors, load_optional, refuse_what_can_not_be, attach_programs, switch_over, teach_again,
+    note_time, prove, pin, remember, hand_over,
+)
+
+
+def number(policy, rules):
+    """{rule id: number in the kernel}. A number is given once: records of earlier rules keep their meaning.
+
+    `rules`: what the guard remembers of its rules, in the order of their numbers; new ones are added.
+    """
+    numbers, known = {}, {json.dumps(rule): index for index, rule in enumerate(rules)}
+    for rule in policy.all_rules:
+        described = records.describe(rule)
+        key = json.dumps(described)
+        if key not in known:
+            known[key] = len(rules)
+            rules.append(described)
+        numbers[rule.id] = _abi.RULE_FIRST + known[key]
+    return numbers
+
+
+def wish(request):
+    """The part of a guard's memory that a user asked for."""
+    return {'policy': request.policy.as_mapping(), 'policy_sha256': request.policy.sha256(),
+            'mode': request.policy.mode, 'observe': request.observe or request.policy.mode == 'monitor',
+            'uids': sorted(request.uids)}
+
+
+def deadline(request):
+    """When the guard takes itself down, in seconds since the epoch; None: never."""
+    return time.time() + request.ttl if request.ttl else None
+
+
+def canaries(kernel, counters):
+    """How often each counter met its canary; `counters`: the file descriptor of ebg_counters."""
+    return kernel.totals(counters, _abi.COUNTERS)[_abi.COUNTER_CANARY:]

@@ -1,0 +1,174 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. Cgroups: where those of a guard are below the cgroup2 mount; making, listing, emptying and removing one."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import time
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes, systemd
+
+PARENT = 'ebpf_guard'  # below the cgroup2 mount, or below the guard's service; one directory a guard
+AGENT = '.agent'  # the end of the agent's, beside the guard's
+MOUNTINFO = '/proc/self/mountinfo'
+
+
+def mounts(mountinfo=MOUNTINFO):
+    """(mount point, root within the file system, file system type) of each mount, as in proc(5)."""
+    with open(mountinfo) as lines:
+        for line in lines:
+            fields = line.split()
+            yield _unescape(fields[4]), _unescape(fields[3]), fields[fields.index('-') + 1]
+
+
+def _unescape(path):
+    for code, character in (('\\040', ' '), ('\\011', '\t'), ('\\012', '\n'), ('\\134', '\\')):
+        path = path.replace(code, character)
+    return path
+
+
+def mount_point(mountinfo=MOUNTINFO):
+    """Where the whole cgroup2 hierarchy is mounted: /sys/fs/cgroup, or /sys/fs/cgroup/unified on a hybrid host."""
+    for point, root, kind in mounts(mountinfo):
+        if kind == 'cgroup2' and root == '/' and os.path.exists(os.path.join(point, 'cgroup.procs')):
+            return point
+    raise GuardError('This host has no cgroup2 mounted, and the guard needs it to tell the deployment from the rest '
+                     'of the host. On a systemd host, boot with systemd.unified_cgroup_hierarchy=1.')
+
+
+def path_of(name):
+    return os.path.join(home(name), PARENT, name)
+
+
+def home(name):
+    """What the guard's cgroups are below: its service's, or all."""
+    return mount_point() + systemd.cgroup_of(name)
+
+
+def names():
+    """The guards that have a deploy cgroup."""
+    found = (os.path.basename(path) for path in glob.glob(path_of('*')))
+    return {name for name in found if '.' not in name}  # else it is an agent's, or a file of the parent's
+
+
+def existing(name):
+    """The path of a cgroup that is there, from its name below the mount."""
+    if any(part in ('', '.', '..') for part in name.rstrip('/').split('/')):
+        raise GuardError("cgroup: '%s' is no name of a cgroup below %s. Write it as system.slice/nginx.service, without a "
+                         '/ at the front and without . or .. in it. The root can not be guarded, because it is the whole '
+                         'host.' % (name, mount_point()))
+    path = os.path.join(mount_point(), name.rstrip('/'))
+    if not os.path.exists(os.path.join(path, 'cgroup.procs')):
+        raise GuardError('cgroup: there is no cgroup %s. /proc/PID/cgroup tells the name of a process that is in it, and '
+                         'one of a service or a container is there while that runs.' % path)
+    kind, frozen = _read(path, 'cgroup.type').strip(), 'frozen 1' in _read(path, 'cgroup.events')
+    if kind != 'domain' or frozen:
+        raise GuardError('cgroup: a guard can not prove itself in %s, because it is %s.'
+                         % (path, 'frozen' if frozen else "of the type '%s'" % kind))
+    return path
+
+
+def overlap(one, other):
+    """Is one of them the other, or below it?"""
+    return os.path.commonpath((one, other)) in (one, other)
+
+
+def _read(path, name):
+    with open(os.path.join(path, name)) as content:
+        return content.read()
+
+
+def relative(path):
+    """The cgroup's name as /proc/PID/cgroup shows it."""
+    return '/' + os.path.relpath(path, mount_point())
+
+
+def make(path):
+    os.makedirs(path, mode=0o755, exist_ok=True)
+
+
+def identity(path):
+    """The kernel's id of the cgroup, as BPF links tell it; 0 where there is none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def pids(path):
+    """Every process in the cgroup or below it."""
+    found = set()
+    for directory, _below, _files in os.walk(path):
+        try:
+            with open(os.path.join(directory, 'cgroup.procs')) as lines:
+                found.update(int(line) for line in lines)
+        except OSError:
+            continue  # removed in the meantime
+    return sorted(found)
+
+
+def enter(path, pid=0):
+    """Move a process (0: this one) into the cgroup."""
+    with open(os.path.join(path, 'cgroup.procs'), 'w') as procs:
+        procs.write(str(pid))
+
+
+def is_guarded(pid):
+    """Is the process in the deploy cgroup of some guard?"""
+    with open('/proc/%d/cgroup' % pid) as lines:
+        return any(line.startswith('0::/') and '/%s/' % PARENT in line for line in lines)
+
+
+def empty(path):
+    """Move every process out, to the root of the hierarchy.
+
+    Returns [{pid, command}] of what was still running, the caller and what it runs in left out.
+    """
+    moved = {}
+    ourselves = set(processes.ancestors(os.getpid()))
+    for _round in range(100):  # a process may fork while it is moved: its child is there in the next round
+        left = pids(path)
+        if not left:
+            return [{'pid': pid, 'command': moved[pid]} for pid in sorted(set(moved) - ourselves)]
+        for pid in left:
+            moved.setdefault(pid, processes.command_of(pid))
+            try:
+                enter(mount_point(), pid)
+            except OSError as error:
+                if error.errno != errno.ESRCH:  # ended: fine
+                    raise GuardError('Process %d (%s) could not be moved out of the cgroup %s: %s.'
+                                     % (pid, moved[pid], path, error.strerror))
+    raise GuardError('The cgroup %s does not become empty: processes there start others faster than they can be '
+                     'moved out.' % path)
+
+
+def remove(path):
+    """Remove the empty cgroup and what is below it, then the collection's own parent where nothing else is in it."""
+    remove_alone(path)
+    parent = os.path.dirname(path)
+    if parent != mount_point() and not next(os.walk(parent), ((), (), ()))[1]:
+        _remove_empty(parent)
+
+
+def remove_alone(path):
+    """Remove the empty cgroup and what is below it."""
+    for directory, _below, _files in os.walk(path, topdown=False):
+        _remove_empty(directory)
+
+
+def _remove_empty(directory):
+    for attempt in range(200):  # busy for a moment after its last process has ended
+        try:
+            os.rmdir(directory)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or attempt == 199:
+                raise GuardError('The cgroup %s could not be removed: %s.' % (directory, error.strerror))
+            time.sleep(0.02)

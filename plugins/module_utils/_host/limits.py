@@ -1,0 +1,170 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The policy's limits on the deploy cgroup: {memory: bytes, cpus: number, pids: number}, each optional.
+
+A limit needs its controller in every cgroup from the mount down. Which of them a guard has enabled stands in a file,
+and before it is done: so it can be undone also after a start that was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host.cgroup import mount_point
+
+CONTROLLERS = {'memory': 'memory', 'cpus': 'cpu', 'pids': 'pids'}
+FILES = {'memory': 'memory.max', 'cpus': 'cpu.max', 'pids': 'pids.max'}
+PERIOD = 100000  # microseconds, the kernel's own choice
+NONE = {'memory': 'max', 'cpus': 'max %d' % PERIOD, 'pids': 'max'}
+PAGE = os.sysconf('SC_PAGE_SIZE')
+MEMO = 'controllers'  # in the run directory of a guard; a line for each: the controller and the cgroup
+
+
+def impose(cgroup, run, limits):
+    """These limits from now on, and no others, on a guard's own cgroup; `run`: the guard's run directory."""
+    controllers = [CONTROLLERS[key] for key in limits]
+    _check_available(controllers)
+    for directory in reversed(list(_above(cgroup))):
+        _enable(run, directory, controllers)
+    for key, name in FILES.items():
+        path = os.path.join(cgroup, name)
+        if key in limits or os.path.exists(path):  # also what an earlier policy said
+            _write(path, _value(key, limits))
+    swap = os.path.join(cgroup, 'memory.swap.max')
+    if os.path.exists(swap):  # what has reached the limit must not go on in the host's swap
+        _write(swap, '0' if 'memory' in limits else 'max')
+
+
+def changes(cgroup, limits):
+    """Which limits are not as they were set, as sentences: root can lift them, inside the guard as well."""
+    for key in limits:
+        path, wanted = os.path.join(cgroup, FILES[key]), _value(key, limits)
+        if key == 'memory':
+            wanted = str(int(wanted) // PAGE * PAGE)  # what the kernel makes of it
+        found = ' '.join(_words(path))
+        if found not in ('', wanted):
+            yield 'The limit %s was changed from %s to %s.' % (path, wanted, found)
+
+
+def reached(cgroup, limits):
+    """How far the guard's processes came: for each limit what it is, and what the kernel counted."""
+    events = {'memory': _flat(cgroup, 'memory.events'), 'pids': _flat(cgroup, 'pids.events')}
+    found = {
+        'memory': {'peak': _number(cgroup, 'memory.peak'), 'oom_kills': events['memory'].get('oom_kill')},
+        'cpus': {'throttled': _flat(cgroup, 'cpu.stat').get('nr_throttled')},
+        'pids': {'peak': _number(cgroup, 'pids.peak'), 'refused': events['pids'].get('max')},
+    }
+    return {key: dict(found[key], limit=limit) for key, limit in limits.items()}
+
+
+def restore(run):
+    """Disable what this guard has enabled, where nothing else uses it. Its own cgroups are gone by now."""
+    for controller, directory in reversed(_remembered(os.path.join(run, MEMO))):
+        if os.path.isdir(directory) and not _in_use(directory, controller):
+            with contextlib.suppress(OSError):  # somebody else has begun to use it
+                _put(os.path.join(directory, 'cgroup.subtree_control'), '-' + controller)
+
+
+def _value(key, limits):
+    if key not in limits:
+        return NONE[key]
+    return '%d %d' % (limits[key] * PERIOD, PERIOD) if key == 'cpus' else str(limits[key])
+
+
+def _above(cgroup):
+    """Every cgroup above it, the nearest first, up to the root of the hierarchy."""
+    top = mount_point()
+    while cgroup != top:
+        cgroup = os.path.dirname(cgroup)
+        yield cgroup
+
+
+def _check_available(controllers):
+    top = mount_point()
+    there = _words(os.path.join(top, 'cgroup.controllers'))
+    for controller in controllers:
+        if controller not in there:
+            raise GuardError("The policy has limits, and this host's cgroup2 (%s) has no %s controller for them: %s. Or "
+                             'take that limit out of the policy.' % (top, controller, _why_not(controller)))
+
+
+def _why_not(controller, listing='/proc/cgroups'):
+    """In words, and what to do about it."""
+    subsystems = {}
+    with contextlib.suppress(OSError), open(listing) as lines:
+        subsystems = {fields[0]: fields[1:] for fields in map(str.split, lines) if len(fields) == 4}
+    if controller not in subsystems:
+        return 'the kernel was built without it, or it is taken away from this container'
+    hierarchy, _cgroups, enabled = subsystems[controller]
+    if enabled == '0':
+        return 'it is disabled on the kernel command line (cgroup_disable=%s). Take that out and boot' % controller
+    if hierarchy != '0':
+        return ('cgroup v1 has it. On a systemd host, boot with systemd.unified_cgroup_hierarchy=1; elsewhere do not mount '
+                'cgroup v1')
+    return 'it is taken away from this container'
+
+
+def _enable(run, directory, controllers):
+    control = os.path.join(directory, 'cgroup.subtree_control')
+    enabled = _words(control)
+    memos = glob.glob(os.path.join(os.path.dirname(run), '*', MEMO))
+    ours = {line for path in memos for line in _remembered(path)}
+    for controller in controllers:
+        if controller not in enabled or (controller, directory) in ours:  # the last guard that needs it disables it
+            with open(os.path.join(run, MEMO), 'a') as memo:
+                memo.write('%s %s\n' % (controller, directory))
+        if controller not in enabled:
+            _write(control, '+' + controller)
+
+
+def _in_use(directory, controller):
+    """Whether a cgroup below has a limit by it, or hands it on."""
+    names = [FILES[key] for key, name in CONTROLLERS.items() if name == controller]
+    defaults = [NONE[key] for key, name in CONTROLLERS.items() if name == controller]
+    for below in glob.glob(os.path.join(glob.escape(directory), '*', '')):
+        if controller in _words(os.path.join(below, 'cgroup.subtree_control')):
+            return True
+        for name, default in zip(names, defaults):
+            if ' '.join(_words(os.path.join(below, name))) not in ('', default):
+                return True
+    return False
+
+
+def _remembered(path):
+    with contextlib.suppress(FileNotFoundError), open(path) as lines:
+        return [tuple(line.rstrip('\n').split(' ', 1)) for line in lines]
+    return []
+
+
+def _words(path):
+    with contextlib.suppress(OSError), open(path) as content:
+        return content.read().split()
+    return []
+
+
+def _number(cgroup, name):
+    """None where the kernel does not count it: memory.peak came with Linux 5.19, pids.peak with 6.10."""
+    words = _words(os.path.join(cgroup, name))
+    return int(words[0]) if words else None
+
+
+def _flat(cgroup, name):
+    words = _words(os.path.join(cgroup, name))
+    return dict(zip(words[::2], map(int, words[1::2])))
+
+
+def _write(path, text):
+    try:
+        _put(path, text)
+    except OSError as error:
+        raise GuardError("The policy's limits can't be set on this host: %s could not be written to %s: %s."
+                         % (text, path, error.strerror))
+
+
+def _put(path, text):
+    with open(path, 'w') as content:
+        content.write(text)

@@ -1,0 +1,103 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. Attaching a guard's programs, exchanging them under a guard that is up, and detaching them.
+
+At every moment of an exchange the old rules or the new ones are in force. Each step pushes on `undo`, an ExitStack, what
+takes it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import time
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import pinned, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
+
+MOMENT = 0.02  # seconds; no program takes so long to run
+
+
+def attach(kernel, pins, cgroup, loaded, fds, old, undo):
+    """{program: link}. `fds`: {program: file descriptor}. `cgroup`: the path. `old`: the memory of the guard that is up."""
+    links = {}
+    for name in filter(programs.is_on_map, fds):
+        _attach_to_map(kernel, name, fds[name], loaded.map_fd(programs.SOCKETS), old, undo)
+    directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
+        for name in filter(fds.__contains__, filter(programs.is_on_cgroup, programs.PROGRAMS)):
+            links[name] = _attach_to_cgroup(kernel, pins, name, fds[name], directory, undo)
+    finally:
+        os.close(directory)
+    for name in filter(programs.is_everywhere, programs.PROGRAMS):
+        _hold_until_the_end(kernel, pinned.path(pins, name), undo)
+        if name in fds:
+            links[name] = kernel.attach_hook(fds[name], name, loaded.tracepoint(name))
+            undo.callback(os.close, links[name])
+    return links
+
+
+def _attach_to_map(kernel, name, program, target, old, undo):
+    with contextlib.suppress(KernelError):  # where the old one is gone, the new one is no loss
+        if old:  # held before it is replaced: the map alone keeps it in the kernel
+            undo.callback(kernel.attach_to_map, kernel.program(old['programs'][name]), target, name)
+    kernel.attach_to_map(program, target, name)
+
+
+def _attach_to_cgroup(kernel, pins, name, program, directory, undo):
+    """A link that is attached to this cgroup gets its new program at one stroke; else a new link."""
+    link = pinned.living_link(kernel, pins, name, os.fstat(directory).st_ino)
+    if link is None:
+        link = kernel.attach(program, directory, name)
+        undo.callback(os.close, link)
+    else:
+        before = kernel.program(kernel.link_info(link).prog_id)
+        kernel.exchange(link, program, name)
+        undo.callback(kernel.exchange, link, before, name)
+    return link
+
+
+def _hold_until_the_end(kernel, link_path, undo):
+    """No link of what is run everywhere can be exchanged. Those of earlier rules stay beside the new ones until the call
+    ends, so that they can be put back.
+    """
+    with contextlib.suppress(KernelError):
+        undo.callback(pinned.put_back, kernel, kernel.open(link_path), link_path)
+
+
+def make_current(kernel, switch, generation):
+    """From now on these rules are in force for the programs that can't take each other's place at one stroke.
+
+    For a moment both judge: else an access could meet the new ones when they are not yet in force, and the earlier ones
+    when they are no more. `switch`: the file descriptor of ebg_current.
+    """
+    if generation > 1:
+        let_both_judge(kernel, switch, generation)
+        time.sleep(MOMENT)
+    kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(generation))
+
+
+def let_both_judge(kernel, switch, generation):
+    kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(generation | _abi.BOTH))
+
+
+def detach(kernel, pins):
+    """From now on nothing is judged or recorded, whoever holds the programs besides the pins."""
+    for name in filter(programs.is_on_cgroup, reversed(tuple(programs.PROGRAMS))):
+        with contextlib.suppress(KernelError):
+            link = kernel.open(pinned.path(pins, name))
+            kernel.detach(link)
+            os.close(link)
+    with contextlib.suppress(KernelError):  # the others end with who holds them, and judge nothing from now on
+        switch = kernel.open(pinned.path(pins, programs.CURRENT))
+        kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(0))
+        os.close(switch)
+    for name in filter(programs.is_everywhere, programs.PROGRAMS):
+        with contextlib.suppress(KernelError):
+            link = kernel.open(pinned.path(pins, name))
+            os.unlink(pinned.path(pins, name))
+            os.close(link)

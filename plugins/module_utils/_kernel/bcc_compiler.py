@@ -1,0 +1,140 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. BCC, the compiler on the target: is it there, and what does it make of the guard's sources?"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import pickle
+import re
+import sys
+import tempfile
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.btf import SYSCALL
+
+MAIN = 'guard.bpf.c'
+NO_HEADERS = 'Unable to find kernel headers'  # BCC's own words
+KHEADERS = '/sys/kernel/kheaders.tar.xz'
+DEBIAN, FEDORA = 'python3-bpfcc and linux-headers-%s', 'python3-bcc and kernel-devel-%s'
+
+
+def is_there():
+    """Can this Python import BCC?"""
+    found = importlib.util.find_spec('bcc')
+    return found is not None and found.origin is not None  # and no mere directory of that name
+
+
+def check():
+    """Raises GuardError where it can't."""
+    if os.uname().machine not in SYSCALL:
+        raise GuardError('loader: bcc does not know the system calls of this machine (%s); use loader: libbpf.'
+                         % os.uname().machine)
+    if not is_there():
+        raise GuardError('%s can not import bcc, which compiles the guard on this host. Install %s, or use loader: libbpf.'
+                         % (sys.executable, needed()), missing_packages=packages())
+
+
+def needed():
+    """The packages that BCC comes with and compiles with, for people."""
+    release = os.uname().release
+    return '%s (Debian, Ubuntu), or %s (Fedora, RHEL)' % (DEBIAN % release, FEDORA % release)
+
+
+def packages(os_release='/etc/os-release'):
+    """The same as a list, for this distribution."""
+    with contextlib.suppress(OSError):
+        with open(os_release) as lines:
+            if re.search(r'^ID(_LIKE)?=.*(fedora|rhel|centos)', lines.read(), re.M):
+                return (FEDORA % os.uname().release).split(' and ')
+    return (DEBIAN % os.uname().release).split(' and ')
+
+
+def compiled(sources, path=None):
+    """{function: its instructions}. `sources`: {name of a file in bpf/: its text}. `path`: a file with what kept() says.
+
+    In a process of its own: the compiler needs a lot of memory, and writes where a module's answer goes.
+    """
+    with contextlib.suppress(TypeError, OSError, ValueError):
+        with open(path) as content:
+            of, functions = json.load(content)
+        if of == _fingerprint(sources):
+            return {name: base64.b64decode(code) for name, code in functions.items()}
+    check()
+    with tempfile.TemporaryDirectory(prefix='ebpf_guard_') as directory, tempfile.TemporaryFile() as made, \
+            tempfile.TemporaryFile() as output:
+        for name, text in sources.items():
+            with open(os.path.join(directory, name), 'w') as file:
+                file.write(text)
+        child = os.fork()
+        if child == 0:
+            _compile_apart(directory, made, output)
+        _child, status = os.waitpid(child, 0)
+        output.seek(0)
+        made.seek(0)
+        if status == 0:
+            return pickle.load(made)
+        text = output.read().decode('utf-8', 'replace').replace(directory, 'bpf')
+        if NO_HEADERS in text:
+            raise GuardError(
+                'BCC finds no headers of the kernel that runs, Linux %s. It looked for %s. Install the package with them, '
+                'linux-headers-%s (Debian, Ubuntu) or kernel-devel-%s (Fedora, RHEL), or use loader: libbpf.' % (
+                    os.uname().release, ', '.join(headers()), os.uname().release, os.uname().release),
+                missing_packages=packages()[1:])
+        raise GuardError('BCC could not compile the guard on this host: %s' % _first_error(text, status))
+
+
+def kept(sources, functions):
+    """What compiled() made, as the text of a file for it."""
+    return json.dumps([_fingerprint(sources), {
+        name: base64.b64encode(code).decode() for name, code in functions.items()}])
+
+
+def _fingerprint(sources):
+    return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
+
+
+def _compile_apart(directory, made, output):
+    """Ends this process."""
+    status = 1
+    try:
+        for stream in (1, 2):
+            os.dup2(output.fileno(), stream)
+        bcc = importlib.import_module('bcc')
+        flags = ['-w', '-I' + directory] + ['-DEBG_FD_%s=%d' % (name, number) for number, name in enumerate(_abi.MAPS)]
+        module = bcc.BPF(text='#include "%s"\n' % MAIN, cflags=flags).module
+        functions = {}
+        for number in range(bcc.lib.bpf_num_functions(module)):
+            name = bcc.lib.bpf_function_name(module, number)
+            functions[name.decode()] = ctypes.string_at(bcc.lib.bpf_function_start(module, name),
+                                                        bcc.lib.bpf_function_size(module, name))
+        pickle.dump(functions, made)
+        made.flush()
+        status = 0
+    except BaseException as error:  # pylint: disable=broad-except
+        os.write(2, ('\n%s: %s\n' % (type(error).__name__, error)).encode())
+    finally:
+        ctypes.CDLL(None).fflush(None)  # BCC's own words
+        os._exit(status)
+
+
+def headers():
+    """Where BCC looks for the headers of this kernel."""
+    return [os.environ['BCC_KERNEL_SOURCE']] if 'BCC_KERNEL_SOURCE' in os.environ else [
+        '/lib/modules/%s/%s' % (os.uname().release, name) for name in ('source', 'build')] + [KHEADERS]
+
+
+def _first_error(text, status):
+    if os.WIFSIGNALED(status):
+        return 'signal %d ended it. It needs about 250 MB of memory.' % os.WTERMSIG(status)
+    lines = [line for line in text.splitlines() if line.strip()]
+    return ([line for line in lines if ' error: ' in line] or lines[-1:] or ['it does not say why.'])[0]

@@ -1,0 +1,217 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The kernel's BPF, by file descriptor: maps, programs, links, and the pins that hold them.
+
+Keys and values are ctypes structures of ``_abi``. Every failure is a KernelError that names what was asked of the kernel
+and the errno.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import libbpf, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
+
+BPF_TRACE_ITER = 28  # <linux/bpf.h>
+KERNEL_ENOTSUPP = 524  # not in Python's errno: the kernel's own "this map type can't"
+
+
+def close(descriptors):
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def kernel():
+    """The kernel, through the host's libbpf."""
+    return Kernel(libbpf.Library())
+
+
+class BatchOptions(ctypes.Structure):
+    _fields_ = [('size', ctypes.c_size_t), ('elem_flags', ctypes.c_uint64), ('flags', ctypes.c_uint64)]
+
+
+class RunOptions(ctypes.Structure):
+    """struct bpf_test_run_opts, as far as a packet program needs it."""
+
+    _fields_ = [('size', ctypes.c_size_t), ('data_in', ctypes.c_char_p), ('data_out', ctypes.c_void_p),
+                ('data_size_in', ctypes.c_uint32), ('data_size_out', ctypes.c_uint32), ('ctx_in', ctypes.c_void_p),
+                ('ctx_out', ctypes.c_void_p), ('ctx_size_in', ctypes.c_uint32), ('ctx_size_out', ctypes.c_uint32),
+                ('retval', ctypes.c_uint32), ('repeat', ctypes.c_int32), ('duration', ctypes.c_uint32),
+                ('flags', ctypes.c_uint32), ('cpu', ctypes.c_uint32), ('batch_size', ctypes.c_uint32)]
+
+
+class LinkInfo(ctypes.Structure):
+    """struct bpf_link_info, as far as a cgroup link fills it."""
+
+    _fields_ = [('type', ctypes.c_uint32), ('id', ctypes.c_uint32), ('prog_id', ctypes.c_uint32),
+                ('_hole', ctypes.c_uint32), ('cgroup_id', ctypes.c_uint64), ('attach_type', ctypes.c_uint32),
+                ('_rest', ctypes.c_uint8 * 64)]
+
+
+class MapInfo(ctypes.Structure):
+    """struct bpf_map_info, its first fields."""
+
+    _fields_ = [('type', ctypes.c_uint32), ('id', ctypes.c_uint32), ('key_size', ctypes.c_uint32),
+                ('value_size', ctypes.c_uint32), ('max_entries', ctypes.c_uint32), ('map_flags', ctypes.c_uint32),
+                ('name', ctypes.c_char * 16), ('_rest', ctypes.c_uint8 * 128)]
+
+
+class ProgInfo(ctypes.Structure):
+    """struct bpf_prog_info, its first fields."""
+
+    _fields_ = [('type', ctypes.c_uint32), ('id', ctypes.c_uint32), ('tag', ctypes.c_uint8 * 8),
+                ('jited_len', ctypes.c_uint32), ('xlated_len', ctypes.c_uint32), ('jited', ctypes.c_uint64),
+                ('xlated', ctypes.c_uint64), ('load_time', ctypes.c_uint64), ('uid', ctypes.c_uint32),
+                ('nr_map_ids', ctypes.c_uint32), ('map_ids', ctypes.c_uint64), ('name', ctypes.c_char * 16),
+                ('_rest', ctypes.c_uint8 * 256)]
+
+
+class Kernel:
+    """Maps, links and pins by file descriptor."""
+
+    def __init__(self, library):
+        self.library, self.lib = library, library.lib
+
+    # maps
+
+    def update(self, fd, key, value):
+        self._update(fd, ctypes.byref(key), ctypes.byref(value))
+
+    def _update(self, fd, key, value):
+        self.library.check(self.lib.bpf_map_update_elem(fd, key, value, ctypes.c_uint64(0)), 'fill a map')
+
+    def update_many(self, fd, keys, values):
+        """Fill a map from two ctypes arrays of equal length: in one call where the kernel can."""
+        if not len(keys):
+            return
+        count = ctypes.c_uint32(len(keys))
+        options = BatchOptions(ctypes.sizeof(BatchOptions), 0, 0)
+        if self.lib.bpf_map_update_batch(fd, keys, values, ctypes.byref(count), ctypes.byref(options)) >= 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (KERNEL_ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL):
+            raise KernelError('fill a map with %d entries' % len(keys), code)
+        for index in range(len(keys)):  # LPM tries before 5.16
+            self._update(fd, ctypes.byref(keys, index * ctypes.sizeof(keys._type_)),
+                         ctypes.byref(values, index * ctypes.sizeof(values._type_)))
+
+    def items(self, fd, key_type, value_type):
+        """The entries of a hash map, each a pair of structures of their own."""
+        key = None
+        while True:
+            following = key_type()
+            if self.lib.bpf_map_get_next_key(fd, ctypes.byref(key) if key is not None else None,
+                                             ctypes.byref(following)) < 0:
+                if ctypes.get_errno() != errno.ENOENT:
+                    raise KernelError('read a map', ctypes.get_errno())
+                return
+            value = value_type()
+            if self.lib.bpf_map_lookup_elem(fd, ctypes.byref(following), ctypes.byref(value)) >= 0:
+                yield following, value
+            key = following
+
+    def totals(self, fd, slots):
+        """The sums over all CPUs of a per-CPU array of u64."""
+        cpus = self.library.check(self.lib.libbpf_num_possible_cpus(), 'count the CPUs')
+        values = (ctypes.c_uint64 * cpus)()
+        sums = []
+        for slot in range(slots):
+            key = ctypes.c_uint32(slot)
+            self.library.check(self.lib.bpf_map_lookup_elem(fd, ctypes.byref(key), values), 'read the counters')
+            sums.append(sum(values))
+        return sums
+
+    def freeze(self, fd):
+        """From now on nobody can change the map, root neither."""
+        self.library.check(self.lib.bpf_map_freeze(fd), 'freeze a map')
+
+    # links
+
+    def attach(self, program, cgroup, name):
+        return self.library.check(self.lib.bpf_link_create(program, cgroup, programs.attach_type(name), None),
+                                  'attach %s to the cgroup' % name)
+
+    def attach_hook(self, program, name, tracepoint=None):
+        """To the place in the kernel that the program itself names, or to this tracepoint."""
+        return self.library.check(self.lib.bpf_raw_tracepoint_open(tracepoint, program), 'attach %s' % name)
+
+    def exchange(self, link, program, name):
+        """Puts another program behind an attached link, at one stroke."""
+        self.library.check(self.lib.bpf_link_update(link, program, None), 'exchange the program of %s' % name)
+
+    def detach(self, link):
+        self.library.check(self.lib.bpf_link_detach(link), 'detach a link')
+
+    # what is attached to a map
+
+    def attach_to_map(self, program, target, name):
+        """In the place of the program that is attached to it, if there is one."""
+        self.library.check(self.lib.bpf_prog_attach(program, target, programs.attach_type(name), ctypes.c_uint32(0)),
+                           'attach %s to its map' % name)
+
+    def detach_from_map(self, program, target, name):
+        self.library.check(self.lib.bpf_prog_detach2(program, target, programs.attach_type(name)),
+                           'detach %s from its map' % name)
+
+    # programs
+
+    def run(self, program, packet):
+        """Run a packet program on an Ethernet frame that reaches nobody; returns its verdict."""
+        options = RunOptions(size=ctypes.sizeof(RunOptions), data_in=packet, data_size_in=len(packet))
+        self.library.check(self.lib.bpf_prog_test_run_opts(program, ctypes.byref(options)), 'run a program')
+        return options.retval
+
+    def iterate(self, program):
+        """What an iterator writes, as bytes."""
+        link = self.library.check(self.lib.bpf_link_create(program, 0, BPF_TRACE_ITER, None), 'begin to iterate')
+        try:
+            with os.fdopen(self.library.check(self.lib.bpf_iter_create(link), 'iterate'), 'rb') as written:
+                return written.read()
+        finally:
+            os.close(link)
+
+    def program(self, identity):
+        """A new file descriptor of a loaded program."""
+        return self.library.check(self.lib.bpf_prog_get_fd_by_id(ctypes.c_uint32(identity)), 'open a program')
+
+    # pins and what they hold
+
+    def pin(self, fd, path):
+        self.library.check(self.lib.bpf_obj_pin(fd, path.encode()), 'pin %s' % path)
+
+    def open(self, path):
+        return self.library.check(self.lib.bpf_obj_get(path.encode()), 'open %s' % path)
+
+    def _info(self, fd, info):
+        size = ctypes.c_uint32(ctypes.sizeof(info))
+        self.library.check(self.lib.bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)),
+                           'describe an open BPF object')
+        return info
+
+    def link_info(self, fd):
+        return self._info(fd, LinkInfo())
+
+    def map_info(self, fd):
+        return self._info(fd, MapInfo())
+
+    def program_info(self, fd):
+        return self._info(fd, ProgInfo())
+
+    def maps_of_program(self, program_id):
+        """{map name: a new file descriptor} of what a loaded program uses: also where the map's pin is gone."""
+        program = self.program(program_id)
+        try:
+            ids = (ctypes.c_uint32 * 64)()
+            info = ProgInfo(nr_map_ids=len(ids), map_ids=ctypes.addressof(ids))
+            self._info(program, info)
+            maps = {}
+            for map_id in ids[:info.nr_map_ids]:
+                fd = self.library.check(self.lib.bpf_map_get_fd_by_id(ctypes.c_uint32(map_id)), 'open a map')
+                maps[self.map_info(fd).name.decode()] = fd
+            return maps
+        finally:
+            os.close(program)

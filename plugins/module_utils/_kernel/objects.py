@@ -1,0 +1,44 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The BPF objects on their way from the controller to the target, as text that fits a module's arguments.
+
+For BCC, the sources of the guard's object.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import os
+import zlib
+
+COLLECTION = __name__.partition('.plugins.')[0]
+FILES = {'guard': 'ebpf_guard.bpf.o', 'files': 'ebpf_guard_files.bpf.o', 'unix': 'ebpf_guard_unix.bpf.o',
+         'unix_cgroup': 'ebpf_guard_unix_cgroup.bpf.o'}
+
+
+def packed(loader):
+    """{object: text}, on the controller; what this loader may need."""
+    collection = list(importlib.import_module(COLLECTION).__path__)[0]
+    contents = {} if loader == 'bcc' else {
+        name: _read(os.path.join(collection, 'plugins', file)) for name, file in FILES.items()}
+    if loader != 'libbpf':
+        sources = os.path.join(collection, 'bpf')
+        contents['sources'] = json.dumps({file: _read(os.path.join(sources, file)).decode() for file in sorted(
+            os.listdir(sources)) if file.endswith('.h') or file == 'guard.bpf.c'}).encode()
+    return {name: base64.b64encode(zlib.compress(content)).decode() for name, content in contents.items()}
+
+
+def _read(path):
+    with open(path, 'rb') as content:
+        return content.read()
+
+
+def unpacked(texts):
+    """{object: bytes}, and `sources` as {file: text}, on the target."""
+    contents = {name: zlib.decompress(base64.b64decode(text)) for name, text in texts.items()}
+    if 'sources' in contents:
+        contents['sources'] = json.loads(contents['sources'])
+    return contents

@@ -1,0 +1,61 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. Objects that not every kernel takes: those for files and those for ways out.
+
+Each has candidates, the best one first; a later one does with less of a kernel. What is loaded shares the maps of the
+guard's own object.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import namedtuple
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import libbpf, programs, security_hooks
+
+BCC_LACKS = 'BCC compiles the programs of the network and of names alone; these need loader: libbpf'
+UNSUPPORTED = ("this kernel can't have BPF programs answer for its security hooks (%s); that needs Linux 5.10 or later on "
+               'x86_64, or 6.4 or later on arm64, with CONFIG_DEBUG_INFO_BTF=y, CONFIG_BPF_JIT=y, '
+               'CONFIG_FUNCTION_TRACER=y and CONFIG_SECURITY_PATH=y')
+FORBIDDEN = ("something keeps root from loading programs for the kernel's security hooks (%s): look for a container, a seccomp "
+             'filter, a security module, and lockdown=confidentiality')
+
+# What a guard gets of it. programs: {name: file descriptor}, attached to nothing. enforced: {capability: True, or why not}.
+Loaded = namedtuple('Loaded', 'programs enforced warnings')
+Candidate = namedtuple('Candidate', 'object programs')  # the object's name, and which of its programs are to be loaded
+
+
+def load_first(library, objects, candidates, shared, sizes):
+    """(the object in the kernel, its candidate, the KernelErrors of those before it); (None, None, all of them).
+
+    `objects`: {object: bytes}. `shared`: {map: file descriptor}. `sizes`: {map: entries}.
+    """
+    errors = []
+    for candidate in candidates:
+        try:
+            return _load(library, objects[candidate.object], candidate, shared, sizes), candidate, errors
+        except libbpf.KernelError as error:
+            errors.append(error)
+    return None, None, errors
+
+
+def why_not(error):
+    """What keeps programs off the kernel's security hooks."""
+    return (FORBIDDEN if error.errno == errno.EPERM else UNSUPPORTED) % os.strerror(error.errno)
+
+
+def _load(library, content, candidate, shared, sizes):
+    loaded = libbpf.Object(library, content)
+    as_module = security_hooks.kind() == security_hooks.LSM
+    for name in programs.of_object(candidate.object):
+        loaded.set_autoload(name, name in candidate.programs)
+        if programs.is_on_cgroup(name):
+            loaded.set_attach_type(name)
+        elif as_module and name in candidate.programs and programs.security_hook(name):
+            loaded.set_lsm_hook(name)
+    for name, entries in sizes.items():
+        loaded.set_size(name, max(1, entries))
+    loaded.load(shared)
+    return loaded

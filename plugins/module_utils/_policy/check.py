@@ -1,0 +1,140 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. A mapping, as YAML or JSON gave it, in; a checked Policy out, or one clear PolicyError.
+
+Pure. Runs on the controller, before any target is touched, and again on the target.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, rule, shapes
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, did_you_mean, show
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, Policy
+
+DEFAULTS = ('allow', 'deny')
+ENCRYPTED_DNS = ('deny', 'allow')
+LONGEST_INTERVAL = 86400  # seconds
+KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'resolve',
+        'limits', 'lock', 'encrypted_dns')
+
+LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
+          'pids': r'[1-9][0-9]*'}
+UNITS = {'K': 2 ** 10, 'M': 2 ** 20, 'G': 2 ** 30, 'T': 2 ** 40}
+# What the kernel takes, and for memory what a task needs to start at all
+BOUNDS = {'memory': (2 ** 20, 2 ** 62, '1M', '4194304T'), 'cpus': (0.01, 10000, '0.01', '10000'),
+          'pids': (1, 2 ** 22, '1', '4194304')}
+
+
+def check(mapping, source='policy', lines=None):
+    """Return the Policy that `mapping` means, or raise PolicyError.
+
+    `source` is the file's name; `lines` has line numbers by path, such as {('deny', 0, 'networks', 1): 9}.
+    """
+    where = Where(source, lines or {})
+    if not isinstance(mapping, dict):
+        raise where.error('%s is not a policy. Write a mapping that starts with version: 1.' % show(mapping))
+    _check_version(mapping, where)  # first: another version may well have other keys
+    shapes.check_keys(mapping, KEYS, where)
+    _check_later_settings(mapping, where)
+
+    rules, taken = [], {}
+    for action in ('deny', 'allow'):
+        items = shapes.items(mapping, action, '[{id: ...}]', where) if action in mapping else ()
+        for number, (here, item) in enumerate(items, 1):
+            # Until its id is known, a rule goes by its number.
+            rules.append(rule.check(item, action, taken, here._replace(words=('%s rule %d' % (action, number),))))
+    encrypted = shapes.choice(mapping.get('encrypted_dns', encrypted_dns.usual(rules)), ENCRYPTED_DNS,
+                          where.inside('encrypted_dns'))
+    expected = _expected(mapping, rules, encrypted, where) if 'expected' in mapping else frozenset()
+    return Policy(
+        version=1,
+        service=_service(mapping['service'], where.inside('service')) if 'service' in mapping else None,
+        mode=shapes.choice(mapping.get('mode', 'enforce'), MODES, where.inside('mode')),
+        default=shapes.choice(mapping.get('default', 'allow'), DEFAULTS, where.inside('default')),
+        rules=tuple(dataclasses.replace(one, expected=one.id in expected) for one in rules),
+        expected=expected,
+        encrypted_dns=encrypted,
+        interval=_interval(mapping, where) if 'resolve' in mapping else INTERVAL,
+        lock=_lock(mapping['lock'], where.inside('lock')) if 'lock' in mapping else False,
+        limits=_limits(mapping, where) if 'limits' in mapping else (),
+    )
+
+
+def _check_version(mapping, where):
+    if 'version' not in mapping:
+        raise where.error('version is missing. Write version: 1 at the top.')
+    version = mapping['version']
+    if not shapes.is_integer(version) or version != 1:
+        raise where.inside('version').error(
+            '%s is not supported. Write version: 1, without quotes.' % show(version))
+
+
+def _check_later_settings(mapping, where):
+    """Keys whose only use today is to ask for what this version lacks."""
+    if 'services' in mapping:
+        shapes.text(mapping['services'], 'services.yml', where.inside('services'))
+        shapes.available('services', where.inside('services'))
+
+
+def _lock(value, where):
+    if not isinstance(value, bool):
+        raise where.error('%s is neither true nor false.' % show(value))
+    return value
+
+
+def _interval(mapping, where):
+    here = shapes.filled_mapping(mapping, 'resolve', ('interval',), '{interval: %d}' % INTERVAL, where).inside('interval')
+    interval = mapping['resolve']['interval']
+    if not shapes.is_integer(interval) or not 0 <= interval <= LONGEST_INTERVAL:
+        raise here.error('%s is not a number of seconds from 0 to %d. Write interval: %d; 0 looks names up once, '
+                         'when the guard starts.' % (show(interval), LONGEST_INTERVAL, INTERVAL))
+    return interval
+
+
+def _limits(mapping, where):
+    here = shapes.filled_mapping(mapping, 'limits', tuple(LIMITS), '{memory: 2G, cpus: 1.5, pids: 512}', where)
+    return tuple((key, _limit(key, mapping['limits'][key], here.inside(key)))
+                 for key in LIMITS if key in mapping['limits'])
+
+
+def _limit(key, value, where):
+    text = show(value).strip("'")
+    if isinstance(value, (dict, list)) or not re.fullmatch(LIMITS[key], text):
+        raise where.error('%s is not a limit. Write it as in memory: 2G, cpus: 1.5, pids: 512.' % show(value))
+    number = float(text) if key == 'cpus' else int(text.rstrip('KMGT')) * UNITS.get(text[-1], 1)
+    least, most, shown_least, shown_most = BOUNDS[key]
+    if not least <= number <= most:
+        raise where.error('%s is no limit that a task could run under, or the kernel take. Write one from %s to %s.'
+                          % (show(value), shown_least, shown_most))
+    return int(number) if number == int(number) else number
+
+
+def _service(value, where):
+    name = shapes.text(value, 'mysql', where)
+    if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9._-]*', name):
+        raise where.error('%s is not a plain word. Use letters, digits, ".", "_" and "-".' % show(name))
+    return name
+
+
+def _expected(mapping, rules, encrypted, where):
+    actions = {one.id: one.action for one in rules}
+    if encrypted == 'deny':
+        actions[encrypted_dns.BUILT_IN] = 'deny'
+    denying = [name for name, action in actions.items() if action == 'deny']
+    names = set()
+    for here, item in shapes.items(mapping, 'expected', '[github]', where):
+        name = shapes.text(item, 'github', here)
+        if actions.get(name) == 'allow':
+            raise here.error('%s is an allow rule, and those never deny. Name deny rules only.' % show(name))
+        if name == encrypted_dns.BUILT_IN and name not in actions:
+            raise here.error('encrypted DNS passes under this policy. Take %s out, or write encrypted_dns: deny.'
+                             % name)
+        if name not in actions:
+            raise here.error('there is no deny rule %s.%s Deny rules here: %s.' % (
+                show(name), did_you_mean(name, denying), ', '.join(denying[:20]) or 'none'))
+        names.add(name)
+    return frozenset(names)

@@ -1,0 +1,88 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The host names of the rules as the kernel's table of hashes has them. Pure.
+
+The kernel finds the longest known end of a name. So what holds for a name stands with its hash: for the name itself, and
+for all names below it.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import itertools
+import operator
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._names import name_hash
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices import EVERYTHING, Joint, putter
+
+
+def _own(rules):
+    """({name: matchers for it alone}, {name: matchers for every name below}) of rules as (hosts, matchers)."""
+    itself, below = {}, {}
+    for hosts, matchers in rules:
+        for host in hosts:
+            name = host.lstrip('*.')
+            if host[0] != '*':
+                itself[name] = itself.get(name, ()) + matchers
+            if host[0] in '*.':
+                below[name] = below.get(name, ()) + matchers
+    return itself, below
+
+
+def pack(rules, sealed, slices):
+    """(hashes, names): what holds for each name of a rule, and for the names below it."""
+    itself, below = _own(rules)
+    joint, entries = Joint(slices), {}
+    below[''] = 0  # here every search ends
+    for name in sorted(below, key=lambda name: name.count('.')):
+        if name:  # as with networks, the number of all that holds takes the place of its own
+            below[name] = joint.number(below[name], _wider(name, below), 'The names below %s are covered', str, name)
+    all_names = [name for name in below if name] + [name for name in itself if name not in below]
+    hashes = array.array('Q', map(name_hash, all_names))
+    _check_hashes(hashes, all_names)
+    names = (_abi.Name * len(all_names))()
+    put = putter(names)
+    for index, name in enumerate(all_names):
+        wider = _wider(name, below)
+        sides = (joint.number(itself.get(name, ()), wider, 'The name %s is covered', str, name), below.get(name, wider))
+        if sides not in entries:
+            entries[sides] = _abi.Name(*(_name_rules(joint.matchers[side], sealed, joint.slices[side]) for side in sides))
+        put(index, entries[sides])
+    return (ctypes.c_uint64 * len(all_names)).from_buffer(hashes), names
+
+
+def _check_hashes(hashes, names):
+    """Sooner in a lottery than two with the same; but the kernel would take one name for the other."""
+    ordered = sorted(hashes)
+    if not any(map(operator.eq, ordered, itertools.islice(ordered, 1, None))):
+        return
+    known = {}
+    for number, name in zip(hashes, names):
+        other = known.setdefault(number, name)
+        if other != name:
+            raise GuardError('The names %s and %s have the same hash, so the kernel could not tell them apart. '
+                             'Take one of them out of the policy.' % (other, name))
+
+
+def _wider(name, known):
+    """What is known of the nearest name above this one."""
+    while True:
+        name = name.partition('.')[2]
+        if name in known:
+            return known[name]
+
+
+def _name_rules(matchers, sealed, its_slice):
+    """A question comes before the connection: it passes where some port may be let through."""
+    rule, deny = _abi.RULE_DEFAULT, sealed
+    for matcher in matchers:
+        if not matcher.deny:
+            rule, deny = matcher.rule, False
+            break
+        if matcher[2:] == EVERYTHING:
+            rule, deny = matcher.rule, True
+    return _abi.NameRules(its_slice, rule, deny)

@@ -1,0 +1,41 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. A checked rule, and the ports in it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Ports:
+    protocol: str | None  # tcp, udp, or None for every protocol
+    low: int
+    high: int
+
+    def __str__(self):
+        ports = str(self.low) if self.low == self.high else '%d-%d' % (self.low, self.high)
+        return '%s/%s' % (self.protocol, ports) if self.protocol else ports
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    id: str
+    action: str  # deny or allow
+    reason: str | None
+    owner: str | None
+    runbook: str | None
+    expected: bool
+    hosts: tuple  # 'a.b' itself, '*.a.b' all below it, '.a.b' both; lower case, ASCII, no trailing dot
+    networks: tuple  # as ipaddress writes them: '192.0.2.0/24', '2001:db8::/32'; an IPv4-mapped one in its IPv4 form
+    ports: tuple  # of Ports; empty: every port and protocol; narrows hosts and networks alone
+    paths: tuple  # absolute, each for itself and all below it; no slash at the end, no '//', '.' or '..'
+    filesystems: tuple  # types: 'nfs4', 'fuse.sshfs'; 'fuse.*' is every subtype
+    sockets: tuple  # unix sockets: absolute paths as those above, each for itself; '@name' is one without a file
+
+    def as_mapping(self):
+        mapping = {key: getattr(self, key) for key in ('id', 'reason', 'owner', 'runbook')}
+        for key in ('hosts', 'networks', 'ports', 'paths', 'filesystems', 'sockets'):
+            mapping[key] = [str(item) for item in getattr(self, key)]
+        return {key: value for key, value in mapping.items() if value}

@@ -1,0 +1,85 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. A checked policy: what a guard enforces, and its canonical form."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, shapes
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
+
+MODES = ('monitor', 'enforce', 'drill')
+INTERVAL = 30  # seconds between two looks at the addresses of the rules' names
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    version: int
+    service: str | None
+    mode: str
+    default: str
+    rules: tuple  # those of the file: deny rules first; each kind in the order of the file
+    expected: frozenset  # ids of deny rules, the built-in one's too
+    encrypted_dns: str  # deny or allow
+    interval: int  # seconds; 0: names are looked up once, when the guard starts
+    lock: bool  # no process leaves the guard
+    limits: tuple  # of (memory, bytes), (cpus, number), (pids, number), those that there are
+
+    @property
+    def all_rules(self):
+        """What a guard enforces: the rules of the file, and then the two that share the built-in id."""
+        return self.rules + (encrypted_dns.built_in(self.rules, self.expected) if self.encrypted_dns == 'deny' else ())
+
+    @property
+    def has_files(self):
+        """Whether any rule speaks of files, so that the guard has to judge them."""
+        return any(rule.paths or rule.filesystems for rule in self.rules)
+
+    @property
+    def has_sockets(self):
+        return any(rule.sockets for rule in self.rules)
+
+    def as_mapping(self):
+        """The canonical plain mapping: fit for JSON, and check() of it gives an equal Policy."""
+        mapping = {key: getattr(self, key) for key in ('version', 'service', 'mode', 'default')}
+        for action in ('deny', 'allow'):
+            mapping[action] = [rule.as_mapping() for rule in self.rules if rule.action == action]
+        mapping['expected'] = sorted(self.expected)
+        if self.encrypted_dns != encrypted_dns.usual(self.rules):
+            mapping['encrypted_dns'] = self.encrypted_dns
+        if self.interval != INTERVAL:
+            mapping['resolve'] = {'interval': self.interval}
+        mapping['lock'] = self.lock
+        mapping['limits'] = dict(self.limits)
+        return {key: value for key, value in mapping.items() if value}
+
+    def sha256(self):
+        """The same for every spelling of a policy. The order of rules counts, that inside a rule doesn't."""
+        digest = hashlib.sha256()
+        for piece in _pieces(self.as_mapping()):
+            digest.update(piece.encode('ascii'))
+        return digest.hexdigest()
+
+    def with_mode(self, mode):
+        return dataclasses.replace(self, mode=shapes.choice(mode, MODES, Where('policy', {}).inside('mode')))
+
+
+def _pieces(mapping):
+    """The mapping as JSON in its shortest form, rule by rule: as one text it would be the most of a start's memory."""
+    for number, (key, value) in enumerate(sorted(mapping.items())):
+        yield '%s"%s":' % (',' if number else '{', key)
+        if key in ('deny', 'allow'):
+            for position, rule in enumerate(value):
+                yield (',' if position else '[') + _as_json(rule)
+            yield ']'
+        else:
+            yield _as_json(value)
+    yield '}'
+
+
+def _as_json(value):
+    return json.dumps(value, sort_keys=True, separators=(',', ':'))

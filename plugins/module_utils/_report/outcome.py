@@ -1,0 +1,61 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. What a guard's report means for its host. The module and the callback both ask here. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+DENIED, DRILL, WOULD_DENY, EXPECTED = 'denied', 'drill', 'would deny', 'expected'
+
+
+def of_record(record, mode):
+    """What one denial means; only DENIED fails a host. `mode`: the guard's, for a record that does not tell its own."""
+    mode = record.get('mode') or mode
+    if mode == 'monitor':
+        return WOULD_DENY
+    if record.get('expected'):
+        return EXPECTED
+    return DRILL if mode == 'drill' else DENIED
+
+
+def totals(denied, counters, mode):
+    """How many accesses had which outcome: those that are recorded, and those that the counters alone know."""
+    sums = Counter()
+    for record in denied:
+        sums[of_record(record, mode)] += record.get('count', 1)
+    denials, would_be = unrecorded(denied, counters, mode)
+    sums[DRILL if mode == 'drill' else DENIED] += denials
+    sums[WOULD_DENY] += would_be
+    return sums
+
+
+def unrecorded(denied, counters, mode):
+    """(denials, would-be denials) whose details did not fit. Nobody can tell whether they were expected.
+
+    What the search list of the resolver made up is in the counters, and in no record: it is no denial of anything that
+    somebody wanted. It belongs to the guard's mode; only where the mode was changed can it be more than that explains.
+    """
+    recorded = Counter()
+    for record in denied:
+        recorded['would_deny' if (record.get('mode') or mode) == 'monitor' else 'denied'] += record.get('count', 1)
+    kinds = [kind for kind in counters.values() if isinstance(kind, dict)]
+    left = {verdict: max(0, sum(kind.get(verdict, 0) for kind in kinds) - recorded[verdict])
+            for verdict in ('denied', 'would_deny')}
+    made_up = counters.get('search_list', 0)
+    for verdict in ('would_deny', 'denied') if mode == 'monitor' else ('denied', 'would_deny'):
+        explained = min(made_up, left[verdict])
+        left[verdict] -= explained
+        made_up -= explained
+    return left['denied'], left['would_deny']
+
+
+def must_fail(denied, mode):
+    """The recorded denials for which a host has to fail."""
+    return [record for record in denied if of_record(record, mode) == DENIED]
+
+
+def is_broken(faults, mode):
+    """Did accesses maybe pass unseen where they should have been denied?"""
+    return bool(faults) and mode == 'enforce'

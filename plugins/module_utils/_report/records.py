@@ -1,0 +1,174 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. What the kernel recorded, as the plain records that users read. Pure but for reading the clocks."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import itertools
+import re
+import socket
+import time
+import typing
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names, _secrets
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import classes
+
+MODES = {_abi.MODE_MONITOR: 'monitor', _abi.MODE_ENFORCE: 'enforce', _abi.MODE_DRILL: 'drill'}
+KINDS = {_abi.KIND_CONNECT: 'connect', _abi.KIND_SEND: 'send', _abi.KIND_DNS: 'dns', _abi.KIND_TLS: 'tls',
+         _abi.KIND_HTTP: 'http', _abi.KIND_UNIX: 'unix', _abi.KIND_FILE: 'file', _abi.KIND_EXEC: 'exec'}
+VERDICTS = {_abi.VERDICT_ALLOWED: 'allowed', _abi.VERDICT_DENIED: 'denied', _abi.VERDICT_WOULD_DENY: 'would_deny'}
+PROTOCOLS = {socket.IPPROTO_TCP: 'tcp', socket.IPPROTO_UDP: 'udp', socket.IPPROTO_ICMP: 'icmp',
+             socket.IPPROTO_ICMPV6: 'icmpv6', 132: 'sctp'}
+NO_RULE = {'id': None, 'reason': None, 'owner': None, 'runbook': None, 'expected': False, 'paths': []}
+UNREADABLE = dict(NO_RULE, reason='it could not be read, so no rule could be asked')
+LOCKED = dict(NO_RULE, reason='the policy says lock: true, and this leads out of the guard')
+BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says default: deny')
+NO_PATH = 'a file that has no path here'  # it was removed, or is of another mount namespace
+LAUNCHER = re.compile(rb'[^\0]+\0/run/ebpf_guard/[^/\0]+/launcher\0')  # the command line of one
+
+
+def describe(rule):
+    """What a record tells of its rule, for the guard's memory."""
+    return {'id': rule.id, 'reason': rule.reason, 'owner': rule.owner, 'runbook': rule.runbook,
+            'expected': rule.expected, 'paths': list(rule.paths)}
+
+
+def counters(totals):
+    """The sums of ebg_counters, as {kind: {verdict: n}, 'lost': n, 'name_services': n}."""
+    sums = {name: {verdict: totals[kind * _abi.VERDICTS + slot] for slot, verdict in VERDICTS.items()}
+            for kind, name in KINDS.items()}
+    sums['lost'], sums['name_services'] = totals[_abi.COUNTER_LOST], totals[_abi.COUNTER_SERVICE]
+    return sums
+
+
+class Reader:
+    """Turns entries of the tables into records.
+
+    Knows the rules by number, the names by address, and the images that processes descend from by their run, as bytes.
+    """
+
+    def __init__(self, rules, names, images, mode):
+        self.rules, self.names, self.images, self.mode = rules, names, images, mode
+        now = time.time()  # when the kernel's clocks stood at zero: the second goes on while the host sleeps
+        self.began, self.boot = (now - time.clock_gettime(clock) for clock in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME))
+
+    def denials(self, entries):
+        return self._sorted(self._record(key.endpoint, value, self._rule(key.rule, BY_DEFAULT), MODES[key.mode])
+                            for key, value in entries)
+
+    def observations(self, entries):
+        return self._sorted(self._record(key.endpoint, value, self._rule(value.rule, NO_RULE), self.mode)
+                            for key, value in entries)
+
+    def _sorted(self, records):
+        return sorted(records, key=lambda record: (record['first_seen'], endpoint(record), record['pid']))
+
+    def _rule(self, number, none):
+        if number < _abi.RULE_FIRST:
+            return {_abi.RULE_UNREADABLE: UNREADABLE, _abi.RULE_LOCK: LOCKED}.get(number, none)
+        index = number - _abi.RULE_FIRST
+        if index < len(self.rules):
+            return self.rules[index]
+        return dict(NO_RULE, id='rule-%d' % number, reason="the guard's memory of this rule was lost")
+
+    def _time(self, nanoseconds, zero=None):
+        moment = datetime.datetime.fromtimestamp((zero or self.began) + nanoseconds / 1e9, datetime.timezone.utc)
+        return moment.isoformat(timespec='microseconds').replace('+00:00', 'Z')
+
+    def _name(self, endpoint, value, address):
+        """The name that was asked for or presented; of an address alone, those that are known to lead there."""
+        if value.name[0]:
+            return _names.from_wire(bytes(value.name))
+        return self.names.get(address) if endpoint.kind in (_abi.KIND_CONNECT, _abi.KIND_SEND) else None
+
+    def _what(self, endpoint, value):
+        """What the access was about: an address and maybe a name, or a path."""
+        if endpoint.kind in (_abi.KIND_UNIX, _abi.KIND_FILE, _abi.KIND_EXEC):
+            return {'name': None, 'address': None, 'port': 0, 'protocol': None, 'path': _path(bytes(value.name))}
+        address = ipaddress.ip_address(bytes(endpoint.address))
+        address = str(address.ipv4_mapped or address)
+        return {'name': self._name(endpoint, value, address), 'address': address, 'port': endpoint.port,
+                'protocol': PROTOCOLS.get(endpoint.protocol, str(endpoint.protocol)), 'path': None}
+
+    def _above(self, value):
+        """(run, image) of each that the process descends from, nearest first."""
+        run, image = value.above, self.images.get(bytes(value.above))
+        while image:
+            yield run, image
+            run, image = image.above, self.images.get(bytes(image.above))
+
+    def _record(self, endpoint, value, rule, mode):
+        what = {'kind': KINDS[endpoint.kind], **self._what(endpoint, value)}
+        above = list(itertools.islice(self._above(value), _abi.ANCESTORS))
+        outermost = above[-1][0] if above else value.run
+        commands = _commands(value, above)
+        naming = classes.naming(what, rule['paths'], [command.arguments for command in commands])
+        shown = [command.shown() for command in commands]
+        return {
+            'rule': rule['id'], 'reason': rule['reason'], 'owner': rule['owner'], 'runbook': rule['runbook'],
+            'expected': rule['expected'], 'kind': what['kind'],
+            'class': classes.HIDDEN if naming is None else classes.DIRECT, **what,
+            'count': value.count, 'first_seen': self._time(value.first_seen), 'last_seen': self._time(value.last_seen),
+            'pid': value.run.pid, 'uid': value.uid, 'command': shown[0]['command'], 'ancestry': shown[1:],
+            'evidence': None if naming is None else shown[naming],
+            'entered': self._time(outermost.started, self.boot) if outermost.pid else None, 'mode': mode,
+        }
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='microseconds').replace('+00:00', 'Z')
+
+
+def names_by_address(heard):
+    """{address: the names that are known to lead there}, from the entries of ebg_heard."""
+    names = {}
+    for key, value in heard:
+        address = ipaddress.ip_address(bytes(key.address))
+        known = names.setdefault(str(address.ipv4_mapped or address), set())
+        known.update(_names.from_wire(bytes(name)) for name in (value.name, value.target) if name[0])
+    return {address: ', '.join(sorted(known)) for address, known in names.items()}
+
+
+class Command(typing.NamedTuple):
+    """A process of a record, with its command line as it was."""
+
+    pid: int
+    arguments: tuple
+    cut: bool
+
+    def shown(self):
+        return {'pid': self.pid, 'command': _secrets.shown(self.arguments, self.cut)}
+
+
+def _commands(value, above):
+    """The process, and those above it, nearest first: without launchers, through which tasks become another user."""
+    runs = [(value.run, value)] + [(run, image) for run, image in above if not LAUNCHER.match(bytes(image.args))]
+    return [Command(run.pid, _arguments(image), image.args_length == _abi.ARGS) for run, image in runs]
+
+
+def _arguments(value):
+    arguments = _secrets.arguments(bytes(value.args[:value.args_length]))
+    return arguments if any(arguments) else (_text(value.comm),)
+
+
+def _text(comm):
+    return comm.decode('utf-8', 'replace')
+
+
+def _path(kept):
+    """The path that the kernel kept, on one line and fit for a terminal: what is not text stands as \\xff or \\u202e."""
+    text = kept.partition(b'\0')[0].decode('utf-8', 'backslashreplace')
+    return ''.join(char if char.isprintable() else char.encode('unicode_escape').decode('ascii') for char in text) or None
+
+
+def endpoint(record):
+    """A path, or an address as people write it: 192.0.2.10:443/tcp, [2001:db8::1]:53/udp, 192.0.2.10/icmp."""
+    address = record['address']
+    if not address:
+        return record['path'] or NO_PATH
+    if record['port']:
+        address = '%s:%d' % ('[%s]' % address if ':' in address else address, record['port'])
+    return '%s/%s' % (address, record['protocol'])

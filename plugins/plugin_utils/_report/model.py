@@ -1,0 +1,237 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: used by this collection only, may change without notice.
+
+"""The reports of a run's guards, sorted for people: rows, tasks, hosts and endpoints. Each format is made of this.
+
+A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused and faults as the
+module returned them, tasks (a list of Window), launched (the launcher started what runs inside), offset (target clock
+minus controller clock, seconds), outside (pairs of how and task). Knows nothing of Ansible.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records as recorded
+
+NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
+SLACK = 0.2  # seconds within which the two clocks can't be told apart
+UNKNOWN = 'unknown'
+SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', outcome.WOULD_DENY, outcome.EXPECTED)  # of a guard, the worst first
+TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-(\d+\.\d+)?[^/\s]*/')  # with the controller's time
+BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
+PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
+PATH_ROOM = 40  # for a path among other things in a line
+FILES = {'unix': '', 'file': '', 'exec': ' (executed)'}  # what has a path in it, by kind
+
+
+class Window(NamedTuple):
+    """One task on one host, on the controller's clock."""
+
+    start: float
+    end: float
+    task: str
+    idle: bool  # started nothing inside the guard: a task beside it is the likelier cause
+
+
+def moment_of(stamp, offset):
+    """When the target's clock showed `stamp` (ISO 8601), on the controller's. None where that is no moment."""
+    try:
+        seen = datetime.fromisoformat(str(stamp).replace('Z', '+00:00'))
+    except ValueError:
+        return None
+    if seen.tzinfo is None:
+        seen = seen.replace(tzinfo=timezone.utc)
+    return seen.timestamp() - (offset if abs(offset) >= SLACK else 0.0)
+
+
+def task_at(moment, windows):
+    """Name the task that ran at a moment on the controller's clock."""
+    if moment is None:
+        return UNKNOWN
+
+    def distance(window):
+        gap = max(window.start - moment, moment - window.end, 0.0)
+        if window.idle:
+            return math.inf if gap else SLACK
+        return gap
+
+    nearest = min(windows, key=distance, default=None)
+    return nearest.task if nearest and distance(nearest) <= NEAR else UNKNOWN
+
+
+def task_of(record, stamp, report):
+    """Name the task that started the process, which may be over when the target's clock shows `stamp`.
+
+    The outermost directory that Ansible made for a task tells it exactly; there is none with pipelining. Then it
+    is the one that ran when the first of the processes came in.
+    """
+    for command in reversed(commands(record)):
+        made = 'ansible-tmp-' in command and TASK_DIRECTORY.search(command)
+        task = task_at(float(made[1]), report['tasks']) if made and made[1] else UNKNOWN
+        if task != UNKNOWN:
+            return task
+    moment = moment_of(stamp, report['offset'])
+    entered = moment_of(record.get('entered'), report['offset']) if report['launched'] else None
+    return task_at(moment if None in (moment, entered) else min(moment, entered), report['tasks'])
+
+
+def clean(text):
+    """One printable line: what a process on the target called itself must not steer this terminal."""
+    text = ' '.join(str(text).split())
+    return text if text.isprintable() else ''.join(char if char.isprintable() else '?' for char in text)
+
+
+def address(record):
+    if record.get('address'):
+        return recorded.endpoint(record)
+    return clean(record.get('path') or record.get('name') or UNKNOWN)
+
+
+def asked_name(record):
+    """The name that a DNS question, a ClientHello or a request had in it; '' where there was none, or no such message.
+
+    A message without one, or that could not be read, is recorded with the names of its address, as any connection is.
+    """
+    name = record.get('name') or ''
+    unread = ', ' in name or record.get('reason') == recorded.UNREADABLE['reason']
+    return clean(name) if record.get('kind') in PRESENTED and not unread else ''
+
+
+def known_name(record):
+    """Return the names that led to the record's address, where endpoint() does not show them already."""
+    return '' if asked_name(record) else clean(record.get('address') and record.get('name') or '')
+
+
+def short_path(path):
+    """A long path without its front, from one of its slashes on if it can be: the end says more."""
+    if len(path) <= PATH_ROOM:
+        return path
+    end = path[1 - PATH_ROOM:]
+    return '…' + end[max(0, end.find('/')):]
+
+
+def endpoint(record, path=str):
+    """What an access was about: the path; the name, where it said one; else the address. `path` may shorten paths."""
+    if record.get('kind') in FILES:
+        return path(clean(record.get('path') or recorded.NO_PATH)) + FILES[record['kind']]
+    sort, name, port = PRESENTED.get(record.get('kind')), asked_name(record), record.get('port')
+    if not sort:
+        return address(record)
+    if not name:
+        return f'{address(record)} ({sort})'
+    if record['kind'] == 'dns' or not port:  # which resolver was asked, and how, is not the news
+        return f'{name} ({sort})'
+    return f'{name}:{port}/{record.get("protocol")} ({sort})'
+
+
+def word(record, mode):
+    """The word for one denial."""
+    mode = record.get('mode') or mode
+    notes = ['drill'] if mode == 'drill' else []
+    notes += ['expected'] if record.get('expected') else []
+    base = 'WOULD DENY' if mode == 'monitor' else 'DENIED'
+    return f'{base} ({", ".join(notes)})' if notes else base
+
+
+def totals(report):
+    """Count accesses by outcome."""
+    return outcome.totals(report['denied'], report.get('counters') or {}, report['mode'])
+
+
+def commands(record):
+    """The command lines of the process and of those that it descends from, nearest first."""
+    return [record.get('command') or '', *(parent.get('command') or '' for parent in record.get('ancestry') or ())]
+
+
+def lineage(record):
+    """The same as people want them: without those by which Ansible becomes another user."""
+    own, *parents = map(spoken, commands(record))
+    return [own, *(parent for parent in parents if BECOMES not in parent)]
+
+
+def merge(records):
+    """Fold records that differ only by process and moment, or by the address behind the same name, into one."""
+    merged = {}
+    for record in records:
+        where = endpoint(record)
+        key = (known_name(record) or where, *lineage(record),
+               *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode')))
+        first = record.get('first_seen') or ''
+        last = record.get('last_seen') or first
+        row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last, last=record,
+                                          endpoints=[], addresses=[]))
+        row['count'] += record.get('count', 1)
+        row['first_seen'] = min(row['first_seen'], first)
+        if last > row['last_seen']:
+            row['last_seen'], row['last'] = last, record
+        for known, found in ((row['endpoints'], where), (row['addresses'], address(record))):
+            if found not in known:
+                known.append(found)
+    for row in merged.values():  # resolver libraries try each address by a UDP connect: that is not the news
+        row['endpoints'].sort(key=lambda where: not where.endswith('/tcp'))
+    return sorted(merged.values(), key=lambda row: (bool(row.get('expected')), row['first_seen']))
+
+
+def spoken(command):
+    """Drop the directory that Ansible made for the task: it says nothing, and takes the room."""
+    return TASK_DIRECTORY.sub('', command) if 'ansible-tmp-' in command else command
+
+
+class Fleet:
+    """Every guard of the run, kept small: one row per guard and one per distinct endpoint."""
+
+    def __init__(self):
+        self.guards = {}  # (host, name, mode) -> Counter of accesses by outcome
+        self.endpoints = {}  # (endpoint, rule, verdict) -> [name, hosts, accesses, the endpoint as it is shown]
+        self.notes = {}  # (host, name, mode) -> outcome that no report tells
+        self.missing = []  # (title, host, name, mode, details): guards whose report never came
+
+    def add(self, report, show_observed):
+        sums = self.guards.setdefault((report['host'], report['name'], report['mode']), Counter())
+        sums.update(totals(report))
+        sums['faulty'] += len(report.get('faults') or [])
+        sums['seen'] += len({endpoint(record) for record in report['observed']})
+        sums['outside'] += len(set(report['outside']))
+        rows = [(record, word(record, report['mode'])) for record in report['denied']]
+        for record, verdict in rows + [(record, 'seen') for record in report['observed'] if show_observed]:
+            key = endpoint(record), record.get('rule') or '-', verdict
+            row = self.endpoints.get(key)
+            if not row:
+                row = self.endpoints[key] = ['', set(), 0, endpoint(record, short_path)]
+            row[0] = row[0] or known_name(record)
+            row[1].add(report['host'])
+            row[2] += record.get('count', 1)
+
+    def note(self, host, name, mode, outcome_word, outside=0):
+        """Add a guard that no report tells about."""
+        self.guards.setdefault((host, name, mode), Counter())['outside'] += outside
+        self.notes[host, name, mode] = outcome_word
+
+    def miss(self, title, host, name, mode, details, outside=0):
+        """Add a guard whose report never came, with (label, text) details for the reader."""
+        self.note(host, name, mode, title.lower(), outside)
+        self.missing.append((f'GUARD {title}: {name} on {host} [{mode}]', host, details))
+
+    def denying_hosts(self):
+        return sorted({host for (host, dummy, dummy), sums in self.guards.items() if sums[outcome.DENIED]})
+
+    def broken_hosts(self):
+        return sorted({host for (host, dummy, mode), sums in self.guards.items() if outcome.is_broken(sums['faulty'], mode)})
+
+    def missing_hosts(self):
+        return sorted({host for dummy, host, dummy in self.missing})
+
+    def outcome(self, key):
+        """The word for one guard."""
+        words = [(self.notes.get(key), self.notes.get(key))]
+        words += [(self.guards[key][sort], sort) for sort in SORTS]
+        return next((word for true, word in words if true), 'clean')

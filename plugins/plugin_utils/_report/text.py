@@ -1,0 +1,273 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: used by this collection only, may change without notice.
+
+"""The reports as text: lines of at most 80 columns. A line is a pair of tone (bad, warn, good, plain) and text."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
+    FILES, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, lineage, merge, short_path, spoken, task_of, totals, word)
+
+WIDTH = 80
+ANCESTORS = 8  # that a row shows
+ROOM = WIDTH - 13  # for the text of a detail, behind its label
+
+
+def clip(text, width):
+    text = clean(text)
+    return text if len(text) <= width else text[:width - 1] + '…'
+
+
+def amount(number, noun):
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}{"es" if noun.endswith("s") else "s"}'
+
+
+def detail(label, text):
+    return 'plain', f'    {label:<8} {text}'
+
+
+def short(command):
+    """Drop the directories of the program, which say less than its arguments do."""
+    program, space, arguments = command.partition(' ')
+    return program.rsplit('/', 1)[-1] + space + arguments
+
+
+def row_head(verdict, row):
+    """The line that tells a row, and whether it had room for the names of the address."""
+    kind = row.get('kind')
+    is_shown = kind in PRESENTED or FILES.get(kind)  # by endpoint()
+    what = ' '.join(filter(None, (row.get('class'), None if is_shown else kind)))
+    where = endpoint(row, short_path) if kind in FILES else row['endpoints'][0]
+
+    def line(name):
+        return '  '.join(filter(None, ('  ' + verdict, where, name, f'{row["count"]}x', what)))
+    head = line(known_name(row))
+    return (head, True) if len(head) <= WIDTH or ', ' not in known_name(row) else (line(''), False)
+
+
+def wrapped(label, text):
+    """A detail, on as many lines as it takes."""
+    parts = textwrap.wrap(text, ROOM) if len(text) > ROOM else filter(None, [text])
+    return [detail('' if number else label, part) for number, part in enumerate(parts)]
+
+
+def evidence(row):
+    """What makes the access a direct or a hidden one."""
+    naming = row.get('evidence')
+    if not naming:
+        return 'no command line names it'
+    if naming['pid'] == row.get('pid'):
+        return 'its command line names it'
+    return 'named by ' + clean(spoken(naming['command']))
+
+
+def ancestors(row):
+    """What the process descends from, nearest first, a line each; copies of a process are told once."""
+    parents = [short(parent) for parent, _same in itertools.groupby(lineage(row)[1:])]
+    lines = [clip(parent, ROOM) for parent in parents[:ANCESTORS]]
+    lines += [f'… {len(parents) - ANCESTORS} more'] if parents[ANCESTORS:] else []
+    return [detail('' if number else 'ancestry', parent) for number, parent in enumerate(lines)]
+
+
+def row_lines(row, report):
+    """Tell one denial: what, why, during which task, by whom, and who to ask."""
+    lines = head_lines(row, report)
+    lines += wrapped('why', clean(row.get('reason') or ''))
+    task = task_of(row, row['first_seen'], report)
+    last_task = task_of(row['last'], row['last_seen'], report)
+    lines += wrapped('task', task)
+    if last_task not in (task, UNKNOWN):
+        lines += wrapped('until', last_task)
+    if row.get('command'):
+        lines.append(detail('command', clip(spoken(row['command']), ROOM)))
+    if row.get('class'):
+        lines += wrapped('evidence', evidence(row))
+    lines += ancestors(row)
+    owner, runbook = clean(row.get('owner') or ''), clean(row.get('runbook') or '')
+    if owner:
+        lines.append(detail('owner', f'{owner}   runbook {runbook}' if runbook else owner))
+    elif runbook:
+        lines.append(detail('runbook', runbook))
+    return lines
+
+
+def head_lines(row, report):
+    """What was denied, and by which rule; what of it did not fit the first line."""
+    verdict, rule = word(row, report['mode']), row.get('rule')
+    tone = 'bad' if verdict.startswith('DENIED') and not row.get('expected') else 'warn'
+    head, named = row_head(verdict, row)
+    fits = rule and len(head) + len(rule) + 9 <= WIDTH
+    lines = [(tone, f'{head}  (rule {rule})' if fits else head)]
+    if rule and not fits:
+        lines.append(detail('rule', rule))
+    if endpoint(row, short_path) != endpoint(row):
+        lines += wrapped('path', clean(row['path']))
+    if not named:
+        lines += wrapped('names', known_name(row))
+    if asked_name(row) and row.get('kind') != 'dns':
+        lines += wrapped('at', ', '.join(row['addresses']))
+    elif row['endpoints'][1:]:
+        lines += wrapped('also', ', '.join(row['endpoints'][1:]))
+    return lines
+
+
+def seen_line(row):
+    """Tell one observation in one line, its command as far as it fits."""
+    head = row_head('seen', row)[0]
+    room = WIDTH - len(head) - 2
+    command = clip(spoken(row.get('command') or ''), room) if room > 8 else ''
+    return 'plain', f'{head}  {command}' if command else head
+
+
+def asked_line(row):
+    """Tell one way out in one line: who was asked, and by which command."""
+    head = f'    {endpoint(row, short_path)}  {row["count"]}x'
+    room = WIDTH - len(head) - 2
+    command = clip(short(spoken(row.get('command') or '')), room) if room > 8 else ''
+    return 'plain', f'{head}  {command}' if command else head
+
+
+def headline(report):
+    sums = totals(report)
+    denied = sums[outcome.DENIED] + sums[outcome.DRILL] + sums[outcome.EXPECTED]
+    parts = []
+    if denied:
+        parts.append(f'{amount(denied, "access")} denied')
+    if sums[outcome.EXPECTED]:
+        parts.append(f'{sums[outcome.EXPECTED]} of them expected')
+    if sums[outcome.WOULD_DENY]:
+        parts.append(f'{amount(sums[outcome.WOULD_DENY], "access")} would be denied')
+    if denied > sums[outcome.EXPECTED]:
+        tone = 'bad'
+    else:
+        doubts = (report.get('counters') or {}).get('lost') or report.get('faults') or limit_lines(report)
+        tone = 'warn' if parts or doubts else 'good'
+    text = ', '.join(parts) or ('clean, nothing denied' if tone == 'good' else 'nothing denied')
+    return tone, f'GUARD {report["name"]} on {report["host"]} [{report["mode"]}]: {text}'
+
+
+def block(report, show_observed, max_rows):
+    """Tell one guard on one host, as soon as it is down."""
+    denied, observed = merge(report['denied']), merge(report['observed'])
+    seen = [row for row in observed if show_observed and row.get('kind') != 'unix']
+    seen.sort(key=lambda row: row.get('kind') == 'exec')  # every deployment executes a lot: that comes last
+    return [
+        headline(report),
+        *(line for row in denied[:max_rows] for line in row_lines(row, report)),
+        *(seen_line(row) for row in seen[:max(0, max_rows - len(denied))]),
+        *left_out(len(denied) + len(seen) - max_rows),
+        *doubt_lines(report),
+        *section('asked outside the guard to act (not watched there):', asked_line,
+                 [row for row in observed if row.get('kind') == 'unix'], max_rows),
+        *limit_lines(report),
+        *section('outside the guard (not watched, not stopped):', outside_line,
+                 list(dict.fromkeys(report['outside'])), max_rows),
+        *section("refused at the door (somebody else's process was to be brought in):", refused_line,
+                 report.get('refused') or [], max_rows),
+        *section('left running (moved out when the guard came down):',
+                 lambda one: detail(one['pid'], clip(one['command'], ROOM)), report.get('left_running') or [], max_rows),
+    ]
+
+
+def section(title, line, items, max_rows):
+    """A title and a line for each item; nothing where there are none."""
+    if not items:
+        return []
+    return [('warn', '  ' + title), *map(line, items[:max_rows]), *left_out(len(items) - max_rows)]
+
+
+def outside_line(outside):
+    how, task = outside
+    return detail(how if len(how) <= 8 else how + ':', task)
+
+
+def refused_line(one):
+    return detail(f'uid {one["uid"]}', clip(f'pid {one["pid"]} of uid {one["owner"]}: {one["command"]}', ROOM))
+
+
+def doubt_lines(report):
+    """What keeps the rest from being the whole truth."""
+    lines, lost = [], (report.get('counters') or {}).get('lost')
+    if lost:
+        lines.append(('warn', f'  details of {amount(lost, "access")} did not fit; the totals are exact'))
+    if report.get('faults'):
+        lines.append(('warn', '  the guard was not whole all the time:'))
+        lines += [('plain', '    ' + part) for fault in report['faults']
+                  for part in textwrap.wrap(clean(fault), WIDTH - 4)]
+    return lines
+
+
+def limit_lines(report):
+    """Tell which limits of the policy were hit; a processor limit slows down, which is its purpose."""
+    limits = report.get('limits') or {}
+    kills, refused = ((limits.get(key) or {}).get(count) or 0 for key, count in (('memory', 'oom_kills'), ('pids', 'refused')))
+    lines = []
+    if kills:
+        lines.append(detail('memory', f'limit of {size(limits["memory"]["limit"])}: {amount(kills, "process")} killed'
+                                      ' for lack of memory'))
+    if refused:
+        lines.append(detail('pids', f'limit of {limits["pids"]["limit"]}: no process could be started, {refused}x'))
+    return [('warn', '  limits were hit:'), *lines] if lines else []
+
+
+def size(number):
+    """Bytes as policies write them: 2G."""
+    for unit, factor in (('T', 2 ** 40), ('G', 2 ** 30), ('M', 2 ** 20), ('K', 2 ** 10)):
+        if number % factor == 0:
+            return f'{number // factor}{unit}'
+    return str(number)
+
+
+def left_out(number):
+    return [('plain', f'    … {number} more not shown (max_rows)')] if number > 0 else []
+
+
+def table(heads, rows):
+    """Align columns: numbers to the right, words to the left."""
+    cells = [heads] + [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+    numbers = [all(isinstance(row[column], int) for row in rows) for column in range(len(heads))]
+    return ['  '.join(cell.rjust(width) if number else cell.ljust(width)
+                      for cell, width, number in zip(row, widths, numbers)).rstrip() for row in cells]
+
+
+def fleet_lines(fleet, max_rows):
+    """Tell the whole run: the guards, the distinct endpoints, the guards whose report is missing."""
+    if not fleet.guards:
+        return []
+    lines = guard_lines(fleet) + endpoint_lines(fleet, max_rows)
+    for title, dummy, details in fleet.missing:
+        lines += [('plain', ''), ('bad', title)] + [detail(label, text) for label, text in details]
+    return lines
+
+
+def guard_lines(fleet):
+    tones = {outcome.DENIED: 'bad', outcome.DRILL: 'bad', 'clean': 'good'}
+    outcomes = {key: fleet.outcome(key) for key in sorted(fleet.guards)}
+    rows = [[*key, sums[outcome.DENIED] + sums[outcome.DRILL], sums[outcome.EXPECTED], sums[outcome.WOULD_DENY],
+             sums['seen'], sums['outside'], outcomes[key]] for key, sums in sorted(fleet.guards.items())]
+    heads = ['host', 'guard', 'mode', 'denied', 'expected', 'would', 'seen', 'outside', 'outcome']
+    texts = table(heads, rows)
+    return [('plain', 'GUARDS'), ('plain', '  ' + texts[0])] + [
+        (tones.get(verdict, 'warn'), '  ' + text) for verdict, text in zip(outcomes.values(), texts[1:])]
+
+
+def endpoint_lines(fleet, max_rows):
+    """Those that were denied first, then those of most hosts."""
+    found = sorted(fleet.endpoints.items(),
+                   key=lambda item: (item[0][2] == 'seen' and 1 + item[0][0].endswith(FILES['exec']),
+                                     -len(item[1][1]), -item[1][2], item[0]))
+    if not found:
+        return []
+    rows = [[where, clip(name or '-', 32), rule, verdict, len(hosts), count]
+            for (dummy, rule, verdict), (name, hosts, count, where) in found[:max_rows]]
+    texts = table(['endpoint', 'name', 'rule', 'verdict', 'hosts', 'accesses'], rows)
+    return [('plain', ''), ('plain', 'ENDPOINTS'), *(('plain', '  ' + text) for text in texts),
+            *left_out(len(found) - max_rows)]

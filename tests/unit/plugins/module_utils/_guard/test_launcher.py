@@ -1,0 +1,159 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The launcher, run for real: inside as a shell, or not at all. Needs root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import threading
+import types
+import uuid
+
+import pytest
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import doors, launcher
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
+
+NOBODY = 65534
+WHERE = 'grep ^0:: /proc/self/cgroup'
+
+
+@pytest.fixture
+def place():
+    run = tempfile.mkdtemp(prefix='ebg-test-')  # below a directory that every user may enter
+    os.chmod(run, 0o755)
+    cgroup = os.path.join(cgroups.mount_point(), os.path.basename(run) + '-' + uuid.uuid4().hex[:6], 'guard')
+    cgroups.make(cgroup)
+    made = types.SimpleNamespace(name='deploy', cgroup=cgroup, doors=run + '/join', launcher=run + '/launcher')
+    write(made)
+    yield made
+    cgroups.empty(cgroup)
+    cgroups.make(cgroup)
+    parent = os.path.dirname(cgroup)
+    for entry in list(os.scandir(parent)):
+        if entry.is_dir():
+            cgroups.remove(entry.path)
+    shutil.rmtree(run)
+
+
+def write(place, shell='/bin/sh', as_is=False):
+    with open(place.launcher, 'w') as script:
+        script.write(launcher.script(place, cgroups.relative(place.cgroup), shell, as_is))
+    os.chmod(place.launcher, 0o755)
+
+
+def run(program, *arguments, uid=0, cgroup=None, **options):
+    def prepare():
+        if cgroup:
+            cgroups.enter(cgroup)
+        os.setuid(uid)
+    return subprocess.run([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20, check=False,
+                          preexec_fn=prepare, **options)
+
+
+def refused(done, reason):
+    message = "ebpf_guard: this task was not run, because it could not enter the guard 'deploy': " + reason
+    return (done.returncode, done.stdout.decode(), done.stderr.decode()) == (
+        launcher.REFUSED, message + '\n', message + '\n')
+
+
+@pytest.mark.parametrize('checker', [['dash', '-n'], ['bash', '-n'], ['shellcheck', '--shell=sh']], ids=' '.join)
+@pytest.mark.parametrize('shell', ['/bin/sh', '/opt/a shell/it\'s'])
+@pytest.mark.parametrize('as_is', [False, True])
+def test_the_script_is_plain_posix(place, checker, shell, as_is):
+    write(place, shell, as_is)
+    done = subprocess.run(checker + [place.launcher], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False)
+    assert (done.returncode, done.stdout) == (0, '')
+
+
+@pytest.mark.parametrize('arguments', [
+    ('-c', 'exit 0'), ('-c', 'exit 3'), ('-c', 'exit 255'), ('-c', 'kill -TERM $$'), ('-c', 'false; true'),
+    ('-c', 'printf "<%s>" "$0" "$@"', 'zero', 'a b', '', "it's", 'say "x"', 'two\nlines', '*', '$HOME', '\\', '-c'),
+    ('-c', 'echo out; echo err >&2; exit 4'), ('-c', "printf '%s\\n' \"it's\" 'a  b' `echo c` $((1 + 1))"),
+    ('-c', 'cat; echo "$EXTRA"'), ('-c', 'echo $-; umask; pwd'), ('-e', '-c', 'false; echo never'), (),
+    ('-s', 'a', 'b'),
+    ('-c', 'exec 3<&0; read -r first <&3; echo "got $first"'), ('-c', 'syntax error ('), ('/nonexistent/script',),
+    ('-c', b'printf %s "\xff\xc3\xb6"'), ('-c', '/nonexistent/command')],
+    ids=lambda arguments: repr(arguments)[:30])
+def test_what_runs_inside_runs_as_the_shell_would(place, arguments):
+    options = dict(input=b'echo "$@"; first\nsecond\n', env={'EXTRA': "it's", 'PATH': '/usr/bin:/bin'}, cwd='/tmp')
+    ours, theirs = run(place.launcher, *arguments, **options), run('/bin/sh', *arguments, **options)
+    assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
+
+
+@pytest.mark.parametrize('start, ends', [
+    (None, 'guard'), ('guard', 'guard'), ('guard/below', 'guard/below'), ('guard2', 'guard'), ('guar', 'guard')])
+def test_root_comes_inside_from_everywhere(place, start, ends):
+    parent = os.path.dirname(place.cgroup)
+    if start:
+        cgroups.make(os.path.join(parent, start))
+    done = run(place.launcher, '-c', WHERE, cgroup=start and os.path.join(parent, start))
+    assert done.stdout.decode().strip() == '0::' + cgroups.relative(os.path.join(parent, ends))
+
+
+def test_another_shell_can_be_chosen(place):
+    write(place, '/bin/bash')
+    assert run(place.launcher, '-c', 'echo "$BASH_VERSION"').stdout.strip()
+
+
+@pytest.mark.parametrize('environment, told', [
+    ({}, 'ndots:1'), ({'RES_OPTIONS': 'ndots:5 rotate'}, 'ndots:5 rotate ndots:1')])
+def test_names_can_be_asked_for_as_they_are(place, environment, told):
+    write(place, as_is=True)
+    assert run(place.launcher, '-c', 'echo "$RES_OPTIONS"', env=environment).stdout.decode().strip() == told
+
+
+@pytest.mark.parametrize('uids', [None, [], [0], [1234]])
+def test_a_user_who_may_not_join_is_refused(place, uids):
+    if uids is not None:
+        doors.make_doors(place, uids)
+    done = run(place.launcher, '-c', 'echo ran', uid=NOBODY)
+    assert refused(done, 'this user may not join it (see join_users), and is not root.')
+
+
+def test_a_user_who_is_inside_already_needs_no_door(place):
+    done = run(place.launcher, '-c', WHERE, uid=NOBODY, cgroup=place.cgroup)
+    assert done.stdout.decode().strip() == '0::' + cgroups.relative(place.cgroup)
+
+
+@pytest.mark.parametrize('uid', [0, NOBODY])
+def test_a_guard_that_is_down_is_told(place, uid):
+    os.rmdir(place.cgroup)
+    done = run(place.launcher, '-c', 'echo ran', uid=uid)
+    assert refused(done, 'the guard is not up on this host (there is no %s/cgroup.procs).' % place.cgroup)
+
+
+def test_a_kernel_that_lets_nobody_in_is_told(place):
+    threads = os.path.join(os.path.dirname(place.cgroup), 'threads')
+    cgroups.make(threads)
+    with open(os.path.join(threads, 'cgroup.type'), 'w') as kind:
+        kind.write('threaded')  # which makes the guard's cgroup beside it one that takes no processes
+    assert refused(run(place.launcher, '-c', 'echo ran'), 'the kernel did not let it in.')
+
+
+def test_a_user_joins_through_the_own_door(place):
+    doors.make_doors(place, [NOBODY, 1234])
+    assert [(entry.name, stat.S_ISFIFO(entry.stat().st_mode), entry.stat().st_mode & 0o777, entry.stat().st_uid)
+            for entry in sorted(os.scandir(place.doors), key=lambda entry: entry.name)] == [
+                ('1234', True, 0o600, 1234), ('65534', True, 0o600, NOBODY)]
+    door = os.open(os.path.join(place.doors, str(NOBODY)), os.O_RDWR)
+    agent = threading.Thread(target=lambda: [doors.admit(place, os.read(door, 64), NOBODY) for _twice in range(2)])
+    agent.start()
+    for _twice in range(2):
+        done = run(place.launcher, '-c', WHERE + '; id -u', uid=NOBODY)
+        assert done.stdout.decode().split() == ['0::' + cgroups.relative(place.cgroup), str(NOBODY)]
+    agent.join()
+    os.close(door)
+
+
+@pytest.mark.parametrize('word, refused', [(b'1', (NOBODY, 1, 0)), (b'junk', None), (b'-1', None), (b'0', None),
+                                           (b'99999999', None)])
+def test_a_door_moves_processes_of_its_user_only(place, word, refused):
+    assert doors.admit(place, word, NOBODY) == refused
+    assert cgroups.pids(place.cgroup) == []

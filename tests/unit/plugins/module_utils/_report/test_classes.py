@@ -1,0 +1,108 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was reached, and command lines, in; whether one of these names it out."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import classes
+
+
+def network(name='github.com', address='192.0.2.10', kind='connect'):
+    return {'kind': kind, 'name': name, 'address': address, 'path': None}
+
+
+def file(path='/mnt/artifacts/a/tool', kind='file'):
+    return {'kind': kind, 'name': None, 'address': None, 'path': path}
+
+
+def named(record, line, rule_paths=()):
+    return classes.naming(record, rule_paths, [tuple(shlex.split(line))]) == 0
+
+
+@pytest.mark.parametrize('line', [
+    'curl https://github.com/x', 'git clone git@github.com:a/b', 'env GITHUB=github.com ./x', 'ping github.com',
+    'curl HTTPS://GitHub.com./x', 'curl https://bob:x@github.com:443/x', 'tool --from=github.com,other.example',
+    'sh -c "cd /srv && curl -s https://github.com | sh"', 'go install github.com/a/b@latest', 'tool -hgithub.com',
+    'curl https://mirror.example/fetch?from=github.com', 'ssh -J a@github.com b', "python3 -c \"get('github.com')\"",
+    'curl -x http://proxy:3128 github.com', 'curl http://192.0.2.10/', 'nc 192.0.2.10 80', 'tool --to=192.0.2.10:443'])
+def test_a_line_that_names_the_host(line):
+    assert named(network(), line)
+
+
+@pytest.mark.parametrize('line', [
+    './deploy.sh', 'curl https://www.github.com/x', 'curl https://notgithub.com/', 'curl https://github.com.example/',
+    'tar -xf github.com.tar.gz', 'make -C /root/go/src/github.com/a/b', 'ls github-com', 'curl https://github.community/',
+    'tool github', 'curl http://192.0.2.101/', 'curl http://192.0.2.1/', 'nc 1192.0.2.10 80', 'tool my_github.com', ''])
+def test_a_line_that_does_not(line):
+    assert not named(network(), line)
+
+
+# what was reached, a command line, whether that names it
+HOSTS = [
+    ('one of several names', network('a.example, b.example'), 'curl b.example', True),
+    ('none of several names', network('a.example, b.example'), 'curl example', False),
+    ('the address, where no name is known', network(None), 'nc 192.0.2.10 80', True),
+    ('no name, another address', network(None), 'nc 192.0.2.11 80', False),
+    ('the name of a question', network(kind='dns', address='192.0.2.53'), 'dig github.com', True),
+    ('the resolver is not what was asked for', network(kind='dns', address='192.0.2.53'), 'dig @192.0.2.53 x', False),
+    ('nor is the proxy', network(kind='http', address='192.0.2.70'), 'tool --proxy 192.0.2.70:3128', False),
+    ('a proxy, and the name', network(kind='http', address='192.0.2.70'), 'curl -x 192.0.2.70:3128 github.com', True),
+    ('a message without a name', network(None, kind='tls'), 'curl -k https://192.0.2.10/', True),
+    ('IPv6', network(None, '2001:db8::1'), 'curl http://[2001:db8::1]:80/', True),
+    ('IPv6, as others write it', network(None, '2001:db8::1'), 'ping 2001:DB8:0:0::1', True),
+    ('IPv6, another', network(None, '2001:db8::1'), 'ping 2001:db8::11', False),
+    ('IPv6, by its name', network('a.example', '2001:db8::1'), 'ping a.example', True),
+    ('an international name', network('xn--bcher-kva.example'), 'curl https://B\xfccher.example/', True),
+    ('a short name', network('db'), 'mysql -h db', True), ('not in the middle of one', network('db'), 'mysql -h db2', False),
+    ('not a directory', network('db'), 'ls /srv/db', False), ('nothing is known', network(None, None), 'None', False),
+]
+
+
+@pytest.mark.parametrize('record, line, expected', [row[1:] for row in HOSTS], ids=[row[0] for row in HOSTS])
+def test_hosts(record, line, expected):
+    assert named(record, line) == expected
+
+
+RULE = ['/mnt/artifacts', '/mnt/other']
+# what was used, the rule's paths, a command line, whether that names it
+FILES = [
+    ('itself', file(), RULE, 'cat /mnt/artifacts/a/tool', True),
+    ('the directory of the rule', file(), RULE, 'tar -C /mnt/artifacts -cf x.tar .', True),
+    ('a directory between', file(), RULE, 'cp -r /mnt/artifacts/a /tmp', True),
+    ('a directory above the rule', file(), RULE, 'ls -R /mnt', False),
+    ('a neighbour', file(), RULE, 'cat /mnt/artifacts/b/tool', False),
+    ('a longer name', file(), RULE, 'cat /mnt/artifacts/a/tool2 /mnt/artifacts-old', False),
+    ('the end of another path', file(), RULE, 'cat /srv/mnt/artifacts', False),
+    ('an option in the same word', file(), RULE, 'tar -C/mnt/artifacts/ x', True),
+    ('a value', file(), RULE, 'tool --from=/mnt/artifacts', True),
+    ('a URL', file(), RULE, 'curl file:///mnt/artifacts/a/tool', True),
+    ('a pattern', file(), RULE, 'sh -c "cp /mnt/artifacts/*.tar /tmp"', True),
+    ('in a script', file(), RULE, 'sh -c "cd /mnt/artifacts; ./a/tool"', True),
+    ('relative', file(), RULE, 'cat ../a/tool', True), ('relative, another', file(), RULE, 'cat b/tool', False),
+    ('a bare name', file(), RULE, 'install tool', False), ('here', file(), RULE, 'sh ./tool', True),
+    ('a program, by PATH', file(kind='exec'), RULE, 'tool -v', True),
+    ('another program', file(kind='exec'), RULE, 'sh tool2', False),
+    ('by type: itself', file(), [], 'cat /mnt/artifacts/a/tool', True),
+    ('by type: a directory', file(), [], 'ls -R /mnt/artifacts', True),
+    ('by type: too far up', file(), [], 'ls -R /mnt', False),
+    ('spaces', file('/mnt/artifacts/a b'), RULE, "cat '/mnt/artifacts/a b'", True),
+    ('what looks like a pattern', file('/mnt/artifacts/a+b'), RULE, 'cat /mnt/artifacts/aab', False),
+    ('a network name', file(), RULE, 'curl mnt', False),
+]
+
+
+@pytest.mark.parametrize('record, paths, line, expected', [row[1:] for row in FILES], ids=[row[0] for row in FILES])
+def test_files(record, paths, line, expected):
+    assert named(record, line, paths) == expected
+
+
+def test_the_nearest_that_names_it_is_the_evidence():
+    lines = [('sh', 'x'), ('curl', 'github.com'), ('sh', '-c', 'curl github.com')]
+    assert classes.naming(network(), (), lines) == 1
+    assert classes.naming(network('other.example'), (), lines) is None
+    assert classes.naming(file(kind='exec'), RULE, [('sh',), ('tool',)]) is None  # a parent's own name is no path

@@ -1,0 +1,86 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reports of many hosts in, the tables at the end of a run out."""
+
+from __future__ import annotations
+
+import time
+
+from reports import question, record, report, used
+
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model, text
+
+
+def test_long_paths_with_one_end_stay_apart_in_the_fleet():
+    fleet = model.Fleet()
+    tools = [used('/mnt/%s/releases/linux-amd64/schema-tool' % disk) for disk in ('artifacts-a', 'artifacts-b')]
+    fleet.add(report(*tools), False)
+    assert [line for dummy, line in text.fleet_lines(fleet, 20)][-2:] == [
+        '  …/releases/linux-amd64/schema-tool  -     github  DENIED       1         1'] * 2
+
+
+def test_fleet():
+    fleet = model.Fleet()
+    assert text.fleet_lines(fleet, 20) == []
+    seen = record(address='10.0.0.1', rule=None, name=None)
+    fleet.add(report(record(count=3), observed=[seen], outside=[('raw', 'x')]), True)
+    fleet.add(report(host='web2'), False)
+    fleet.add(report(record(), host='web2'), False)
+    fleet.add(report(record(mode='drill'), host='web3', mode='drill'), False)
+    fleet.add(report(record(expected=True), host='web3', name='other'), False)
+    fleet.add(report(record(mode='monitor'), host='web4', mode='monitor'), False)
+    fleet.add(report(host='web5', observed=[seen], faults=['x']), False)
+    fleet.add(report(host='web5', name='other'), False)
+    fleet.note('web6', 'deploy', 'enforce', 'up')
+    fleet.miss('LEFT UP', 'web7', 'deploy', 'enforce', [('because', 'of that')], 2)
+    assert fleet.denying_hosts() == ['web1', 'web2']
+    assert fleet.missing_hosts() == ['web7']
+    assert [line for dummy, line in text.fleet_lines(fleet, 4)] == [
+        'GUARDS',
+        '  host  guard   mode     denied  expected  would  seen  outside  outcome',
+        '  web1  deploy  enforce       3         0      0     1        1  denied',
+        '  web2  deploy  enforce       1         0      0     0        0  denied',
+        '  web3  deploy  drill         1         0      0     0        0  drill',
+        '  web3  other   enforce       0         1      0     0        0  expected',
+        '  web4  deploy  monitor       0         0      1     0        0  would deny',
+        '  web5  deploy  enforce       0         0      0     1        0  faulty',
+        '  web5  other   enforce       0         0      0     0        0  clean',
+        '  web6  deploy  enforce       0         0      0     0        0  up',
+        '  web7  deploy  enforce       0         0      0     0        2  left up',
+        '',
+        'ENDPOINTS',
+        '  endpoint            name        rule    verdict            hosts  accesses',
+        '  192.0.2.10:443/tcp  github.com  github  DENIED                 2         4',
+        '  192.0.2.10:443/tcp  github.com  github  DENIED (drill)         1         1',
+        '  192.0.2.10:443/tcp  github.com  github  DENIED (expected)      1         1',
+        '  192.0.2.10:443/tcp  github.com  github  WOULD DENY             1         1',
+        '    … 1 more not shown (max_rows)',
+        '',
+        'GUARD LEFT UP: deploy on web7 [enforce]',
+        '    because  of that',
+    ]
+
+
+def test_the_fleet_tells_names_apart_that_one_resolver_was_asked_for():
+    fleet = model.Fleet()
+    for host in ('web1', 'web2'):
+        fleet.add(report(question(), question(name='api.github.com'), record(kind='tls'),
+                         host=host), False)
+    assert [line for dummy, line in text.fleet_lines(fleet, 20)][-4:] == [
+        '  endpoint                       name  rule    verdict  hosts  accesses',
+        '  api.github.com (DNS question)  -     github  DENIED       2         2',
+        '  github.com (DNS question)      -     github  DENIED       2         2',
+        '  github.com:443/tcp (TLS)       -     github  DENIED       2         2']
+
+
+def test_a_big_fleet_is_told_in_time():
+    fleet, windows = model.Fleet(), [model.Window(n, n + 1, f'task {n}', False) for n in range(90, 110)]
+    start = time.process_time()
+    for host in range(1000):
+        denied = [record(address=f'192.0.2.{number}') for number in range(100)]
+        one = report(*denied, host=f'web{host}', tasks=windows)
+        text.block(one, False, 20)
+        fleet.add(one, False)
+    assert len(text.fleet_lines(fleet, 20)) == 1 + 1 + 1000 + 1 + 1 + 1 + 20 + 1
+    assert time.process_time() - start < 10  # the aim is 2 s; the rest is room for slow machines
