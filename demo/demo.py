@@ -18,14 +18,12 @@ import textwrap
 import time
 from pathlib import Path
 
+from fleet import Fleet, FleetError
+
 DEMO = Path(__file__).resolve().parent
 ROOT = DEMO.parent
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 COLLECTIONS = ROOT / "build" / "collections"
-
-sys.path.insert(0, str(ROOT / "tests" / "fleet"))
-from fleet import Fleet, FleetError  # noqa: E402
-
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 RED, GREEN, YELLOW, BOLD, DIM = "31", "32", "33", "1", "2"
 QUICK = 1000        # ms; a denied access that takes longer looks like an outage to the one who waits

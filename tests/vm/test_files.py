@@ -1,9 +1,9 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules for files on each supported kernel: one play on all machines tries every way of ways.py in and outside a guard.
+"""Rules for files on each supported kernel: one play on all machines tries every access of accesses.py in and outside a guard.
 
-docs/files.md has the table of the ways and of what becomes of them, and is compared with what the kernels do.
+docs/files.md has the table of the accesses and of what becomes of them, and is compared with what the kernels do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import ways
+import accesses
 from controller import Controller
 from images import KERNELS
 from tasks import findings, kernels, tell
-from ways import WAYS
+from accesses import ACCESSES
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parents[1] / "docs" / "files.md"
@@ -28,9 +28,9 @@ EXCHANGES = 2
 
 def policy(mode="enforce", **more):
     return {"version": 1, "mode": mode,
-            "deny": [{"id": "files", "reason": "a test", "paths": ways.DENIED},
-                     {"id": "images", "reason": "a test", "filesystems": ways.FILESYSTEMS}, *more.get("deny", ())],
-            "allow": [{"id": "ok", "paths": ways.ALLOWED}], "expected": ["files", "images"]}
+            "deny": [{"id": "files", "reason": "a test", "paths": accesses.DENIED},
+                     {"id": "images", "reason": "a test", "filesystems": accesses.FILESYSTEMS}, *more.get("deny", ())],
+            "allow": [{"id": "ok", "paths": accesses.ALLOWED}], "expected": ["files", "images"]}
 
 
 OTHER = policy(deny=[{"id": "more", "reason": "a test", "paths": ["/srv/plain", "/opt/absent"]}])
@@ -39,7 +39,7 @@ OTHER = policy(deny=[{"id": "more", "reason": "a test", "paths": ["/srv/plain", 
 # The play
 
 def act(name, mark=None, **task):
-    done = {"name": f"ways.py {name}", "ansible.builtin.command": f"/usr/bin/python3 /opt/ways.py {name}",
+    done = {"name": f"accesses.py {name}", "ansible.builtin.command": f"/usr/bin/python3 /opt/accesses.py {name}",
             "changed_when": False, "register": "said", **task}
     return [done, tell(mark, "said.stdout | from_json")] if mark else [done]
 
@@ -60,11 +60,11 @@ def tried(mode):
 def exchanged():
     """A process opens a denied file all the time, while the rules are exchanged."""
     shell = {"name": "Loop", "changed_when": False, "ansible.builtin.shell":
-             f"setsid {LAUNCHER} -c 'exec /usr/bin/python3 /opt/ways.py loop' > /run/ways.loop 2>&1 < /dev/null &"}
-    wait = {"name": "Wait", "ansible.builtin.wait_for": {"path": ways.LOOPING, "timeout": 120}}
+             f"setsid {LAUNCHER} -c 'exec /usr/bin/python3 /opt/accesses.py loop' > /run/accesses.loop 2>&1 < /dev/null &"}
+    wait = {"name": "Wait", "ansible.builtin.wait_for": {"path": accesses.LOOPING, "timeout": 120}}
     stop = {"name": "Stop", "changed_when": False, "ansible.builtin.shell":
-            f"touch {ways.STOP}; for i in $(seq 600); do test -s /run/ways.loop && break; sleep 0.1; done; "
-            "cat /run/ways.loop", "register": "said"}
+            f"touch {accesses.STOP}; for i in $(seq 600); do test -s /run/accesses.loop && break; sleep 0.1; done; "
+            "cat /run/accesses.loop", "register": "said"}
     return [*act("prepare"), *guard("EXCHANGE_UP", policy=policy()), shell, wait,
             *(task for number in range(EXCHANGES)
               for task in guard(f"EXCHANGE_{'AB'[number % 2]}", policy=(OTHER, policy())[number % 2])),
@@ -90,15 +90,15 @@ def measure(machines, directory):
 @pytest.fixture(scope="module")
 def measured(machines, tmp_path_factory):
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda machine: machine.put(HERE / "ways.py", to="/opt"), machines.values()))
+        list(pool.map(lambda machine: machine.put(HERE / "accesses.py", to="/opt"), machines.values()))
     return measure(machines, tmp_path_factory.mktemp("files"))
 
 
-# A way on one kernel: what was expected of it, and what it did.
+# An access on one kernel: what was expected of it, and what it did.
 
 def expected(name, kernel, mode):
     """(outcome, {"kind path"})"""
-    its = WAYS[name]
+    its = ACCESSES[name]
     records = its.differs.get(kernel, its.records)
     if mode == "monitor":
         return "passes", {*records, *its.in_monitor} if records else set()
@@ -115,15 +115,15 @@ def found(measured, name, kernel, mode):
 def plain(path):
     """A path that is the same in each run: `-` for none, `#N` for a file that has no name yet."""
     path = re.sub(r"/#\d+$", "/#N", path or "-")
-    return "...tail" if path == "..." + (("/" + ways.PART) * 2 + "/file")[-252:] else path
+    return "...tail" if path == "..." + (("/" + accesses.PART) * 2 + "/file")[-252:] else path
 
 
 @pytest.mark.parametrize("mode", ("enforce", "monitor"))
-@pytest.mark.parametrize("name", WAYS)
-def test_way(name, mode, measured):
+@pytest.mark.parametrize("name", ACCESSES)
+def test_access(name, mode, measured):
     wrong = [f"Linux {kernel}: expected {expected(name, kernel, mode)}, found {found(measured, name, kernel, mode)}"
              for kernel in KERNELS if found(measured, name, kernel, mode) != expected(name, kernel, mode)]
-    assert not wrong, f"{WAYS[name].title}, in {mode} mode:\n" + "\n".join(wrong)
+    assert not wrong, f"{ACCESSES[name].title}, in {mode} mode:\n" + "\n".join(wrong)
 
 
 # What holds besides
@@ -149,12 +149,12 @@ def test_totals_are_exact(mode, kernel, measured):
         told = sum(record["count"] for record in report["denied"] if record["kind"] == kind)
         assert report["counters"][kind][verdict] == told > 0, kind
     counted = [record for record in report["denied"] if record["path"] == "/srv/denied/counted"]
-    assert len({record["pid"] for record in counted}) == ways.PROCESSES
-    assert {record["count"] for record in counted} == {ways.OPENS}
+    assert len({record["pid"] for record in counted}) == accesses.PROCESSES
+    assert {record["count"] for record in counted} == {accesses.OPENS}
 
 
 @kernels
-def test_all_denials_are_those_of_the_ways(kernel, measured):
+def test_all_denials_are_those_of_the_accesses(kernel, measured):
     tried = {result["pid"] for result in measured["ENFORCE_INSIDE"][kernel].values()}
     strangers = [record for record in down(measured, kernel)["denied"]
                  if not tried & {record["pid"], *(one["pid"] for one in record["ancestry"])}]
@@ -166,7 +166,7 @@ def test_monitor_mode_observes_what_is_executed_or_comes_over_a_network(kernel, 
     observed = down(measured, kernel, "monitor")["observed"]
     executed = {record["path"] for record in observed if record["kind"] == "exec"}
     assert "/usr/bin/dash" in executed and "/srv/plain/script" not in executed, executed    # of a script, its interpreter
-    assert sorted(record["path"] for record in observed if record["kind"] == "file") == sorted(ways.REMOTE)
+    assert sorted(record["path"] for record in observed if record["kind"] == "file") == sorted(accesses.REMOTE)
 
 
 @kernels
@@ -202,7 +202,7 @@ def verdict(name, measured, kernel):
 
 
 def row(name, measured):
-    its = WAYS[name]
+    its = ACCESSES[name]
     verdicts = {kernel: verdict(name, measured, kernel) for kernel in KERNELS}  # not in the order in which they told
     usual = max(verdicts.values(), key=list(verdicts.values()).count)
     others = [f"{word} on {', '.join(kernel for kernel in verdicts if verdicts[kernel] == word)}"
@@ -212,7 +212,7 @@ def row(name, measured):
 
 
 def test_the_table_of_the_docs_is_what_the_kernels_do(measured):
-    table = "| way | verdict |\n|---|---|\n" + "".join(row(name, measured) for name in WAYS)
+    table = "| access | verdict |\n|---|---|\n" + "".join(row(name, measured) for name in ACCESSES)
     before, _marker, rest = DOCUMENT.read_text().partition(MARKERS[0])
     stands, _marker, after = rest.partition(MARKERS[1])
     if stands != table:

@@ -1,12 +1,12 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ways to a denied file: what test_files.py has tried on each kernel, and expects of it.
+"""The accesses to a denied file: what test_files.py has tried on each kernel, and expects of it.
 
-Runs on the machine, and is imported by the tests for its tables. `ways.py prepare` makes the files, before there is a
-guard; `ways.py outside` then does what other processes of the host do, and stays as one; `ways.py inside` tries each
-way in a process of its own and prints {way: {"outcome", "pid"}} as JSON, `outcome` being `passes`, the name of an errno
-or a sentence; `ways.py loop` opens a denied file until it is told to stop.
+Runs on the machine, and is imported by the tests for its tables. `accesses.py prepare` makes the files, before there is a
+guard; `accesses.py outside` then does what other processes of the host do, and stays as one; `accesses.py inside` tries each
+one in a process of its own and prints {access: {"outcome", "pid"}} as JSON, `outcome` being `passes`, the name of an errno
+or a sentence; `accesses.py loop` opens a denied file until it is told to stop.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ from collections import namedtuple
 DENIED = ["/srv/denied", "/srv/single", "/srv/alias", "/srv/replaced", "/srv/moved", "/srv/mounted", "/opt/none/yet",
           "/opt/late"]
 # one tree, over NFS and over SFTP: the servers run on the machine itself
-SHARED, NFS, FUSE = "/var/ways", "/mnt/nfs", "/mnt/fuse"
+SHARED, NFS, FUSE = "/var/accesses", "/mnt/nfs", "/mnt/fuse"
 ALLOWED = ["/srv/denied/ok", NFS + "/open", FUSE + "/open"]
 FILESYSTEMS = ["squashfs", "nfs4", "fuse.*"]
 REMOTE = [NFS + "/open/file", FUSE + "/open/file"]      # what is allowed, and comes over a network
-PROCESSES, OPENS = 200, 50      # of the way that counts
-STOP, LOOPING = "/run/ways.stop", "/run/ways.looping"
-PID = "/run/ways.pid"
+PROCESSES, OPENS = 200, 50      # of the access that counts
+STOP, LOOPING = "/run/accesses.stop", "/run/accesses.looping"
+PID = "/run/accesses.pid"
 SERVER = "\0ways"
 PART = "n" * 240
 
 # What is tried. `records`: what stands in the report, as "kind path", each once; none: it passes. `in_monitor`: what
 # stands there in addition where nothing is denied, because then the way goes on. `limit`: why it passes; the rules do
 # not mean it, or can't see it. `differs`: {kernel: records} where that is another story, with `because`.
-Way = namedtuple("Way", "title attempt records in_monitor undo limit differs because")
-WAYS = {}
+Access = namedtuple("Access", "title attempt records in_monitor undo limit differs because")
+ACCESSES = {}
 NO_LAYERS = {"5.10": (), "6.1": ()}
 LAYERS = "there the kernel does not show the file of the layer; the path or the type of the overlay can be denied"
 
 
-def way(title, *records, in_monitor=(), undo=None, limit=None, differs=None, because=None):
+def access(title, *records, in_monitor=(), undo=None, limit=None, differs=None, because=None):
     def keep(attempt):
         name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-        assert name not in WAYS, name
-        WAYS[name] = Way(title, attempt, records, in_monitor, undo, limit, differs or {}, because)
+        assert name not in ACCESSES, name
+        ACCESSES[name] = Access(title, attempt, records, in_monitor, undo, limit, differs or {}, because)
         return attempt
     return keep
 
@@ -210,10 +210,10 @@ OWN = ("unlinked", "renamed-out", "renamed-within", "exchanged", "linked-out", "
 
 
 def share():
-    """Once on a machine: a tree that comes over a network, in two ways."""
+    """Once on a machine: a tree that comes over a network, in two accesses."""
     for path in (SHARED + "/file", SHARED + "/open/file"):
         touch(path)
-    touch("/etc/nfs.conf.d/ways.conf", "[nfsd]\nvers3=n\ngrace-time=10\nthreads=1\n")
+    touch("/etc/nfs.conf.d/accesses.conf", "[nfsd]\nvers3=n\ngrace-time=10\nthreads=1\n")
     subprocess.run(["systemctl", "start", "nfs-server"], check=True)
     subprocess.run(["exportfs", "-o", "rw,no_root_squash,insecure,fsid=0,no_subtree_check", "127.0.0.1:" + SHARED],
                    check=True)
@@ -287,9 +287,9 @@ def prepare():
     subprocess.run(["modprobe", "overlay"], check=True)
     for name, lower in (("tree", "/srv/denied"), ("plain", "/srv/plain"), ("above", "/srv")):
         for part in ("upper", "work", "merged"):
-            os.makedirs(f"/run/ways/{name}/{part}")
-        mount("overlay", f"/run/ways/{name}/merged", "overlay",
-              data=f"lowerdir={lower},upperdir=/run/ways/{name}/upper,workdir=/run/ways/{name}/work")
+            os.makedirs(f"/run/accesses/{name}/{part}")
+        mount("overlay", f"/run/accesses/{name}/merged", "overlay",
+              data=f"lowerdir={lower},upperdir=/run/accesses/{name}/upper,workdir=/run/accesses/{name}/work")
     with open("/proc/sys/vm/drop_caches", "w") as file:
         file.write("2")
 
@@ -322,9 +322,9 @@ def clear():
     with open("/proc/self/mounts") as file:
         mounted = [line.split()[1].encode().decode("unicode_escape") for line in file]
     for place in reversed(mounted):
-        if place.startswith(("/srv/", "/opt/", "/run/ways/")):
+        if place.startswith(("/srv/", "/opt/", "/run/accesses/")):
             subprocess.run(["umount", "-l", place], check=True)
-    for place in ("/srv", "/opt/none", "/opt/parent", "/opt/renamed", "/opt/early", "/opt/late", "/run/ways", PID, STOP, LOOPING):
+    for place in ("/srv", "/opt/none", "/opt/parent", "/opt/renamed", "/opt/early", "/opt/late", "/run/accesses", PID, STOP, LOOPING):
         subprocess.run(["rm", "-rf", place], check=True)
     os.makedirs("/srv")
 
@@ -372,19 +372,19 @@ def outside():
             os.close(fd)
 
 
-# The ways
+# The accesses
 
-@way("open a file for reading", "file /srv/denied/file")
+@access("open a file for reading", "file /srv/denied/file")
 def try_open_a_file_for_reading():
     read("/srv/denied/file")
 
 
-@way("open for writing", "file /srv/denied/emptied")
+@access("open for writing", "file /srv/denied/emptied")
 def try_open_for_writing():
     os.close(os.open("/srv/denied/emptied", os.O_WRONLY))
 
 
-@way("open with O_TRUNC: the size stays", "file /srv/denied/emptied", in_monitor=("file /srv/denied/emptied",))
+@access("open with O_TRUNC: the size stays", "file /srv/denied/emptied", in_monitor=("file /srv/denied/emptied",))
 def try_open_with_o_trunc_the_size_stays():
     try:
         os.close(os.open("/srv/denied/emptied", os.O_WRONLY | os.O_TRUNC))
@@ -394,7 +394,7 @@ def try_open_with_o_trunc_the_size_stays():
         raise
 
 
-@way("open with O_CREAT: nothing is left behind", "file /srv/denied/created")
+@access("open with O_CREAT: nothing is left behind", "file /srv/denied/created")
 def try_open_with_o_creat_nothing_is_left_behind():
     try:
         os.close(os.open("/srv/denied/created", os.O_WRONLY | os.O_CREAT))
@@ -403,130 +403,130 @@ def try_open_with_o_creat_nothing_is_left_behind():
         raise
 
 
-@way("open with O_TMPFILE", "file /srv/denied/#N")
+@access("open with O_TMPFILE", "file /srv/denied/#N")
 def try_open_with_o_tmpfile():
     os.close(os.open("/srv/denied", os.O_WRONLY | os.O_TMPFILE))
 
 
-@way("list the directory", "file /srv/denied")
+@access("list the directory", "file /srv/denied")
 def try_list_the_directory():
     os.listdir("/srv/denied")
 
 
-@way("a relative path with ..", "file /srv/denied/file")
+@access("a relative path with ..", "file /srv/denied/file")
 def try_a_relative_path_with():
     os.chdir("/srv/plain")
     read("../plain/../denied/sub/../file")
 
 
-@way("the working directory is inside", "file /srv/denied/sub/file")
+@access("the working directory is inside", "file /srv/denied/sub/file")
 def try_the_working_directory_is_inside():
     os.chdir("/srv/denied/sub")
     read("file")
 
 
-@way("a symbolic link to the file", "file /srv/denied/file")
+@access("a symbolic link to the file", "file /srv/denied/file")
 def try_a_symbolic_link_to_the_file():
     read("/srv/link-to-file")
 
 
-@way("a symbolic link to the directory", "file /srv/denied/sub/file")
+@access("a symbolic link to the directory", "file /srv/denied/sub/file")
 def try_a_symbolic_link_to_the_directory():
     read("/srv/link-to-tree/sub/file")
 
 
-@way("a chain of symbolic links", "file /srv/denied/sub/deeper/file")
+@access("a chain of symbolic links", "file /srv/denied/sub/deeper/file")
 def try_a_chain_of_symbolic_links():
     read("/srv/chain3")
 
 
-@way("a symbolic link in the tree that leads out of it", limit="what is opened lies outside")
+@access("a symbolic link in the tree that leads out of it", limit="what is opened lies outside")
 def try_a_symbolic_link_in_the_tree_that_leads_out_of_it():
     read("/srv/denied/link-out")
 
 
-@way("the target of a rule's path that is a symbolic link", "file /srv/target/file")
+@access("the target of a rule's path that is a symbolic link", "file /srv/target/file")
 def try_the_target_of_a_rule_s_path_that_is_a_symbolic_lin():
     read("/srv/target/file")
 
 
-@way("through the rule's path that is a symbolic link", "file /srv/target/file")
+@access("through the rule's path that is a symbolic link", "file /srv/target/file")
 def try_through_the_rule_s_path_that_is_a_symbolic_link():
     read("/srv/alias/file")
 
 
-@way("remove the rule's path that is a symbolic link", "file /srv/alias",
+@access("remove the rule's path that is a symbolic link", "file /srv/alias",
      undo=lambda: os.symlink("target", "/srv/alias"))
 def try_remove_the_rule_s_path_that_is_a_symbolic_link():
     os.unlink("/srv/alias")
 
 
-@way("an earlier hard link of a denied file", "file /srv/single-link")
+@access("an earlier hard link of a denied file", "file /srv/single-link")
 def try_an_earlier_hard_link_of_a_denied_file():
     read("/srv/single-link")
 
 
-@way("an earlier hard link of a file in the tree",
+@access("an earlier hard link of a file in the tree",
      limit="only the paths of rules are known by their inodes, and this name lies outside")
 def try_an_earlier_hard_link_of_a_file_in_the_tree():
     read("/srv/tree-link")
 
 
-@way("link(2) out of the tree", "file /srv/denied/linked-out")
+@access("link(2) out of the tree", "file /srv/denied/linked-out")
 def try_link_2_out_of_the_tree():
     os.link("/srv/denied/linked-out", "/srv/plain/linked-out")
 
 
-@way("link(2) into the tree", "file /srv/denied/linked-in")
+@access("link(2) into the tree", "file /srv/denied/linked-in")
 def try_link_2_into_the_tree():
     os.link("/srv/plain/linked-in", "/srv/denied/linked-in")
 
 
-@way("link(2) of a denied file", "file /srv/single")
+@access("link(2) of a denied file", "file /srv/single")
 def try_link_2_of_a_denied_file():
     os.link("/srv/single", "/srv/plain/single")
 
 
-@way("an earlier bind mount of the tree", "file /srv/bound/tree/file")
+@access("an earlier bind mount of the tree", "file /srv/bound/tree/file")
 def try_an_earlier_bind_mount_of_the_tree():
     read("/srv/bound/tree/file")
 
 
-@way("an earlier bind mount of a directory in the tree", "file /srv/bound/sub/file")
+@access("an earlier bind mount of a directory in the tree", "file /srv/bound/sub/file")
 def try_an_earlier_bind_mount_of_a_directory_in_the_tree():
     read("/srv/bound/sub/file")
 
 
-@way("an earlier bind mount of a file in the tree", "file /srv/bound/file")
+@access("an earlier bind mount of a file in the tree", "file /srv/bound/file")
 def try_an_earlier_bind_mount_of_a_file_in_the_tree():
     read("/srv/bound/file")
 
 
-@way("an earlier bind mount of a denied file", "file /srv/bound/single")
+@access("an earlier bind mount of a denied file", "file /srv/bound/single")
 def try_an_earlier_bind_mount_of_a_denied_file():
     read("/srv/bound/single")
 
 
-@way("a later bind mount of a directory in the tree", "file /srv/bound/later/file")
+@access("a later bind mount of a directory in the tree", "file /srv/bound/later/file")
 def try_a_later_bind_mount_of_a_directory_in_the_tree():
     read("/srv/bound/later/file")
 
 
-@way("a bind mount made inside, in a mount namespace of its own", "file /srv/jail/file")
+@access("a bind mount made inside, in a mount namespace of its own", "file /srv/jail/file")
 def try_a_bind_mount_made_inside_in_a_mount_namespace_of_i():
     own_mounts()
     mount("/srv/denied", "/srv/jail", flags=MS_BIND)
     read("/srv/jail/file")
 
 
-@way("a bind mount of a directory in the tree, in a mount namespace of its own", "file /srv/jail/file")
+@access("a bind mount of a directory in the tree, in a mount namespace of its own", "file /srv/jail/file")
 def try_a_bind_mount_of_a_directory_in_the_tree_in_a_mount():
     own_mounts()
     mount("/srv/denied/sub", "/srv/jail", flags=MS_BIND)
     read("/srv/jail/file")
 
 
-@way("another root by pivot_root(2)", "file /srv/denied/file")
+@access("another root by pivot_root(2)", "file /srv/denied/file")
 def try_another_root_by_pivot_root_2():
     own_mounts()
     mount("/", "/mnt", flags=MS_BIND | MS_REC)
@@ -536,65 +536,65 @@ def try_another_root_by_pivot_root_2():
     read("/srv/denied/file")
 
 
-@way("open_tree(2): a mount that hangs nowhere", "file /file")
+@access("open_tree(2): a mount that hangs nowhere", "file /file")
 def try_open_tree_2_a_mount_that_hangs_nowhere():
     tree = call(OPEN_TREE, AT_FDCWD, "/srv/denied", 1)
     read("file", dir_fd=tree)
 
 
-@way("open_tree(2) of a directory in the tree", "file /file")
+@access("open_tree(2) of a directory in the tree", "file /file")
 def try_open_tree_2_of_a_directory_in_the_tree():
     tree = call(OPEN_TREE, AT_FDCWD, "/srv/denied/sub", 1)
     read("file", dir_fd=tree)
 
 
-@way("/proc/self/root", "file /srv/denied/file")
+@access("/proc/self/root", "file /srv/denied/file")
 def try_proc_self_root():
     read("/proc/self/root/srv/denied/file")
 
 
-@way("/proc/self/cwd", "file /srv/denied/file")
+@access("/proc/self/cwd", "file /srv/denied/file")
 def try_proc_self_cwd():
     os.chdir("/srv/denied")
     read("/proc/self/cwd/file")
 
 
-@way("/proc/1/root", "file /srv/denied/file")
+@access("/proc/1/root", "file /srv/denied/file")
 def try_proc_1_root():
     read("/proc/1/root/srv/denied/file")
 
 
-@way("chroot(2) above the tree", "file /srv/denied/file")
+@access("chroot(2) above the tree", "file /srv/denied/file")
 def try_chroot_2_above_the_tree():
     os.chroot("/srv")
     read("/denied/file")
 
 
-@way("chroot(2) with a bind mount of the tree", "file /srv/jail/inside/file")
+@access("chroot(2) with a bind mount of the tree", "file /srv/jail/inside/file")
 def try_chroot_2_with_a_bind_mount_of_the_tree():
     os.chroot("/srv/jail")
     read("/inside/file")
 
 
-@way("chroot(2) into the tree", "file /srv/denied/file")
+@access("chroot(2) into the tree", "file /srv/denied/file")
 def try_chroot_2_into_the_tree():
     os.chroot("/srv/denied")
     read("/file")
 
 
-@way("openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS", "file /srv/denied/sub/file")
+@access("openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS", "file /srv/denied/sub/file")
 def try_openat2_2_with_resolve_beneath_and_resolve_no_syml():
     how = struct.pack("QQQ", os.O_RDONLY, 0, 0x08 | 0x04)
     os.close(call(OPENAT2, os.open("/srv", os.O_PATH), "denied/sub/file", ctypes.c_char_p(how), 24))
 
 
-@way("openat2(2) with RESOLVE_IN_ROOT", "file /srv/denied/sub/file")
+@access("openat2(2) with RESOLVE_IN_ROOT", "file /srv/denied/sub/file")
 def try_openat2_2_with_resolve_in_root():
     how = struct.pack("QQQ", os.O_RDONLY, 0, 0x10)
     os.close(call(OPENAT2, os.open("/srv", os.O_PATH), "/denied/sub/file", ctypes.c_char_p(how), 24))
 
 
-@way("open with O_PATH", limit="it gives no data")
+@access("open with O_PATH", limit="it gives no data")
 def try_open_with_o_path():
     fd = os.open("/srv/denied/file", os.O_PATH)
     try:
@@ -605,94 +605,94 @@ def try_open_with_o_path():
     raise ValueError("O_PATH gives data")
 
 
-@way("O_PATH, opened again through /proc/self/fd", "file /srv/denied/file")
+@access("O_PATH, opened again through /proc/self/fd", "file /srv/denied/file")
 def try_o_path_opened_again_through_proc_self_fd():
     read(f"/proc/self/fd/{os.open('/srv/denied/file', os.O_PATH)}")
 
 
-@way("io_uring", "file /srv/denied/file")
+@access("io_uring", "file /srv/denied/file")
 def try_io_uring():
     uring("/srv/denied/file")
 
 
-@way("io_uring with IOSQE_ASYNC", "file /srv/denied/file")
+@access("io_uring with IOSQE_ASYNC", "file /srv/denied/file")
 def try_io_uring_with_iosqe_async():
     uring("/srv/denied/file", flags=1 << 4)
 
 
-@way("io_uring with IORING_SETUP_SQPOLL", "file /srv/denied/file")
+@access("io_uring with IORING_SETUP_SQPOLL", "file /srv/denied/file")
 def try_io_uring_with_ioring_setup_sqpoll():
     uring("/srv/denied/file", sqpoll=True)
 
 
-@way("open_by_handle_at(2)", "file /srv/denied/handle")
+@access("open_by_handle_at(2)", "file /srv/denied/handle")
 def try_open_by_handle_at_2():
     by_handle("/srv/denied/handle")
 
 
-@way("open_by_handle_at(2), of a file that the kernel has forgotten", "file -")
+@access("open_by_handle_at(2), of a file that the kernel has forgotten", "file -")
 def try_open_by_handle_at_2_of_a_file_that_the_kernel_has():
     by_handle("/srv/denied/forgotten", forget=True)
 
 
-@way("open_by_handle_at(2), of a denied file that the kernel has forgotten", "file /srv/single")
+@access("open_by_handle_at(2), of a denied file that the kernel has forgotten", "file /srv/single")
 def try_open_by_handle_at_2_of_a_denied_file_that_the_kern():
     by_handle("/srv/single", forget=True)
 
 
-@way("an overlay above the tree", "file -", differs=NO_LAYERS, because=LAYERS)
+@access("an overlay above the tree", "file -", differs=NO_LAYERS, because=LAYERS)
 def try_an_overlay_above_the_tree():
-    read("/run/ways/tree/merged/file")
+    read("/run/accesses/tree/merged/file")
 
 
-@way("an overlay above the directory with the tree", "file -", differs=NO_LAYERS, because=LAYERS)
+@access("an overlay above the directory with the tree", "file -", differs=NO_LAYERS, because=LAYERS)
 def try_an_overlay_above_the_directory_with_the_tree():
-    read("/run/ways/above/merged/denied/file")
+    read("/run/accesses/above/merged/denied/file")
 
 
-@way("an overlay above a denied file", "file -", differs=NO_LAYERS, because=LAYERS)
+@access("an overlay above a denied file", "file -", differs=NO_LAYERS, because=LAYERS)
 def try_an_overlay_above_a_denied_file():
-    read("/run/ways/above/merged/single")
+    read("/run/accesses/above/merged/single")
 
 
-@way("list an overlay above the tree", "file -")
+@access("list an overlay above the tree", "file -")
 def try_list_an_overlay_above_the_tree():
-    os.listdir("/run/ways/tree/merged")
+    os.listdir("/run/accesses/tree/merged")
 
 
-@way("an overlay above another directory")
+@access("an overlay above another directory")
 def try_an_overlay_above_another_directory():
-    read("/run/ways/plain/merged/file")
+    read("/run/accesses/plain/merged/file")
 
 
-@way("a file descriptor that came from outside", limit="it was opened outside")
+@access("a file descriptor that came from outside", limit="it was opened outside")
 def try_a_file_descriptor_that_came_from_outside():
     os.read(from_outside("/srv/denied/passed"), 1)
 
 
-@way("such a file descriptor, opened again", "file /srv/denied/passed")
+@access("such a file descriptor, opened again", "file /srv/denied/passed")
 def try_such_a_file_descriptor_opened_again():
     read(f"/proc/self/fd/{from_outside('/srv/denied/passed')}")
 
 
-@way("from a directory's file descriptor that came from outside", "file /srv/denied/sub/file")
+@access("from a directory's file descriptor that came from outside", "file /srv/denied/sub/file")
 def try_from_a_directory_s_file_descriptor_that_came_from():
     read("file", dir_fd=from_outside("/srv/denied/sub"))
 
 
-@way("the block device below the file system", limit="the rules mean files, not what holds them")
+@access("the block device below the file system", limit="the rules mean files, not what holds them")
 def try_the_block_device_below_the_file_system():
     with open("/proc/self/mounts") as file:
         read(next(line.split()[0] for line in file if line.split()[1] == "/"))
 
 
-@way("mmap(2) of a file", "file /srv/denied/mapped")
+@access("mmap(2) of a file", "file /srv/denied/mapped")
 def try_mmap_2_of_a_file():
     with open("/srv/denied/mapped", "rb") as file:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-@way("a shared library", "file /srv/denied/library.so")
+@access("a shared library", "file /srv/denied/library.so")
 def try_a_shared_library():
     try:
         ctypes.CDLL("/srv/denied/library.so")
@@ -702,116 +702,116 @@ def try_a_shared_library():
         raise
 
 
-@way("open a FIFO", "file /srv/denied/fifo")
+@access("open a FIFO", "file /srv/denied/fifo")
 def try_open_a_fifo():
     os.close(os.open("/srv/denied/fifo", os.O_RDWR))
 
 
-@way("truncate(2)", "file /srv/denied/truncated")
+@access("truncate(2)", "file /srv/denied/truncated")
 def try_truncate_2():
     os.truncate("/srv/denied/truncated", 0)
 
 
-@way("unlink(2)", "file /srv/denied/unlinked")
+@access("unlink(2)", "file /srv/denied/unlinked")
 def try_unlink_2():
     os.unlink("/srv/denied/unlinked")
 
 
-@way("rmdir(2)", "file /srv/denied/removed-directory")
+@access("rmdir(2)", "file /srv/denied/removed-directory")
 def try_rmdir_2():
     os.rmdir("/srv/denied/removed-directory")
 
 
-@way("mkdir(2)", "file /srv/denied/new-directory")
+@access("mkdir(2)", "file /srv/denied/new-directory")
 def try_mkdir_2():
     os.mkdir("/srv/denied/new-directory")
 
 
-@way("mknod(2) of a FIFO", "file /srv/denied/new-fifo")
+@access("mknod(2) of a FIFO", "file /srv/denied/new-fifo")
 def try_mknod_2_of_a_fifo():
     os.mkfifo("/srv/denied/new-fifo")
 
 
-@way("bind(2) of a unix socket", "file /srv/denied/new-socket")
+@access("bind(2) of a unix socket", "file /srv/denied/new-socket")
 def try_bind_2_of_a_unix_socket():
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("/srv/denied/new-socket")
 
 
-@way("symlink(2)", "file /srv/denied/new-link")
+@access("symlink(2)", "file /srv/denied/new-link")
 def try_symlink_2():
     os.symlink("/srv/plain/file", "/srv/denied/new-link")
 
 
-@way("rename out of the tree", "file /srv/denied/renamed-out")
+@access("rename out of the tree", "file /srv/denied/renamed-out")
 def try_rename_out_of_the_tree():
     os.rename("/srv/denied/renamed-out", "/srv/plain/renamed-out")
 
 
-@way("rename into the tree", "file /srv/denied/renamed-in")
+@access("rename into the tree", "file /srv/denied/renamed-in")
 def try_rename_into_the_tree():
     os.rename("/srv/plain/renamed-in", "/srv/denied/renamed-in")
 
 
-@way("rename within the tree", "file /srv/denied/renamed-within", in_monitor=("file /srv/denied/renamed-there",))
+@access("rename within the tree", "file /srv/denied/renamed-within", in_monitor=("file /srv/denied/renamed-there",))
 def try_rename_within_the_tree():
     os.rename("/srv/denied/renamed-within", "/srv/denied/renamed-there")
 
 
-@way("rename the tree itself", "file /srv/denied", undo=lambda: os.rename("/srv/renamed", "/srv/denied"))
+@access("rename the tree itself", "file /srv/denied", undo=lambda: os.rename("/srv/renamed", "/srv/denied"))
 def try_rename_the_tree_itself():
     os.rename("/srv/denied", "/srv/renamed")
 
 
-@way("RENAME_EXCHANGE with a file of the tree", "file /srv/denied/exchanged")
+@access("RENAME_EXCHANGE with a file of the tree", "file /srv/denied/exchanged")
 def try_rename_exchange_with_a_file_of_the_tree():
     call(RENAMEAT2, AT_FDCWD, "/srv/plain/exchanged", AT_FDCWD, "/srv/denied/exchanged", 2)
 
 
-@way("rename the directory above the tree", undo=lambda: os.rename("/opt/renamed", "/opt/none"),
+@access("rename the directory above the tree", undo=lambda: os.rename("/opt/renamed", "/opt/none"),
      limit="the tree is still known by its inode; what a rule knows by its path alone is not")
 def try_rename_the_directory_above_the_tree():
     os.rename("/opt/none", "/opt/renamed")
 
 
-@way("execute a program", "exec /srv/denied/program")
+@access("execute a program", "exec /srv/denied/program")
 def try_execute_a_program():
     execute("/srv/denied/program")
 
 
-@way("execute a script", "exec /srv/denied/script", in_monitor=("file /srv/denied/script",))
+@access("execute a script", "exec /srv/denied/script", in_monitor=("file /srv/denied/script",))
 def try_execute_a_script():
     execute("/srv/denied/script")
 
 
-@way("execute a script whose interpreter is denied", "exec /srv/denied/program")
+@access("execute a script whose interpreter is denied", "exec /srv/denied/program")
 def try_execute_a_script_whose_interpreter_is_denied():
     execute("/srv/plain/interpreted")
 
 
-@way("sh SCRIPT", "file /srv/denied/script")
+@access("sh SCRIPT", "file /srv/denied/script")
 def try_sh_script():
     execute("/bin/sh", "/srv/denied/script")
 
 
-@way("the dynamic loader with the program", "file /srv/denied/program")
+@access("the dynamic loader with the program", "file /srv/denied/program")
 def try_the_dynamic_loader_with_the_program():
     execute("/lib64/ld-linux-x86-64.so.2", "/srv/denied/program")
 
 
-@way("execveat(2) with the directory's file descriptor", "exec /srv/denied/program")
+@access("execveat(2) with the directory's file descriptor", "exec /srv/denied/program")
 def try_execveat_2_with_the_directory_s_file_descriptor():
     directory = os.open("/srv/denied", os.O_PATH)
     execute("program", run=lambda path, _arguments: execveat(directory, path, 0))
 
 
-@way("fexecve(3) of an O_PATH file descriptor", "exec /srv/denied/program")
+@access("fexecve(3) of an O_PATH file descriptor", "exec /srv/denied/program")
 def try_fexecve_3_of_an_o_path_file_descriptor():
     program = os.open("/srv/denied/program", os.O_PATH)
     execute("", run=lambda _path, _arguments: execveat(program, "", AT_EMPTY_PATH))
 
 
-@way("fexecve(3) of a file descriptor that came from outside", "exec /srv/denied/program")
+@access("fexecve(3) of a file descriptor that came from outside", "exec /srv/denied/program")
 def try_fexecve_3_of_a_file_descriptor_that_came_from_outs():
     program = from_outside("/srv/denied/program")
     execute("", run=lambda _path, _arguments: execveat(program, "", AT_EMPTY_PATH))
@@ -821,68 +821,68 @@ def execveat(directory, path, flags):
     call(EXECVEAT, directory, path, (ctypes.c_char_p * 2)(b"program", None), (ctypes.c_char_p * 1)(None), flags)
 
 
-@way("stat(2)", limit="what is about a file, and not in it, is not judged")
+@access("stat(2)", limit="what is about a file, and not in it, is not judged")
 def try_stat_2():
     os.stat("/srv/denied/file")
 
 
-@way("access(2)", limit="as stat(2)")
+@access("access(2)", limit="as stat(2)")
 def try_access_2():
     if not os.access("/srv/denied/file", os.R_OK):
         raise PermissionError(errno.EACCES, "access")
 
 
-@way("chmod(2), chown(2), utime(2)", limit="as stat(2)")
+@access("chmod(2), chown(2), utime(2)", limit="as stat(2)")
 def try_chmod_2_chown_2_utime_2():
     os.chmod("/srv/denied/chmod", 0o600)
     os.chown("/srv/denied/chmod", 0, 0)
     os.utime("/srv/denied/chmod")
 
 
-@way("setxattr(2)", limit="as stat(2)")
+@access("setxattr(2)", limit="as stat(2)")
 def try_setxattr_2():
     os.setxattr("/srv/denied/chmod", "user.test", b"value")
 
 
-@way("chdir(2), and readlink(2)", limit="as stat(2)")
+@access("chdir(2), and readlink(2)", limit="as stat(2)")
 def try_chdir_2_and_readlink_2():
     os.chdir("/srv/denied")
     os.readlink("link-out")
 
 
-@way("a path that was not there, made outside after the start", "file /opt/none/yet/file")
+@access("a path that was not there, made outside after the start", "file /opt/none/yet/file")
 def try_a_path_that_was_not_there_made_outside_after_the_s():
     read("/opt/none/yet/file")
 
 
-@way("beside a path that was not there")
+@access("beside a path that was not there")
 def try_beside_a_path_that_was_not_there():
     read("/opt/none/other")
 
 
-@way("a path that was not there, through a bind mount", limit="it is known by its path alone")
+@access("a path that was not there, through a bind mount", limit="it is known by its path alone")
 def try_a_path_that_was_not_there_through_a_bind_mount():
     own_mounts()
     mount("/opt/none", "/srv/jail", flags=MS_BIND)
     read("/srv/jail/yet/file")
 
 
-@way("a denied file that another took the place of, outside", "file /srv/replaced")
+@access("a denied file that another took the place of, outside", "file /srv/replaced")
 def try_a_denied_file_that_another_took_the_place_of_outsi():
     read("/srv/replaced")
 
 
-@way("a tree that was moved, outside", "file /srv/moved-away/file")
+@access("a tree that was moved, outside", "file /srv/moved-away/file")
 def try_a_tree_that_was_moved_outside():
     read("/srv/moved-away/file")
 
 
-@way("a mount above a denied directory, made outside", "file /srv/mounted/file")
+@access("a mount above a denied directory, made outside", "file /srv/mounted/file")
 def try_a_mount_above_a_denied_directory_made_outside():
     read("/srv/mounted/file")
 
 
-@way("a mount whose directory is renamed outside, after it was read", "file /opt/late/mount/file")
+@access("a mount whose directory is renamed outside, after it was read", "file /opt/late/mount/file")
 def try_a_mount_whose_directory_is_renamed_outside_after_it_was_read():
     os.makedirs("/opt/early/mount")
     mount("none", "/opt/early/mount", "tmpfs")
@@ -892,7 +892,7 @@ def try_a_mount_whose_directory_is_renamed_outside_after_it_was_read():
     read("/opt/late/mount/file")
 
 
-@way("a mount that is moved into the tree, after it was read", "file /srv/denied/sub/file")
+@access("a mount that is moved into the tree, after it was read", "file /srv/denied/sub/file")
 def try_a_mount_that_is_moved_into_the_tree_after_it_was_read():
     own_mounts()
     mount("none", "/srv/jail", "tmpfs")
@@ -902,18 +902,18 @@ def try_a_mount_that_is_moved_into_the_tree_after_it_was_read():
     read("/srv/denied/sub/file")
 
 
-@way("a file that was made in the tree, outside", "file /srv/denied/later")
+@access("a file that was made in the tree, outside", "file /srv/denied/later")
 def try_a_file_that_was_made_in_the_tree_outside():
     read("/srv/denied/later")
 
 
-@way("below the allow rule")
+@access("below the allow rule")
 def try_below_the_allow_rule():
     read("/srv/denied/ok/file")
     read("/srv/denied/ok/deeper/file")
 
 
-@way("list and make below the allow rule")
+@access("list and make below the allow rule")
 def try_list_and_make_below_the_allow_rule():
     os.listdir("/srv/denied/ok")
     touch("/srv/denied/ok/new")
@@ -921,110 +921,110 @@ def try_list_and_make_below_the_allow_rule():
     os.unlink("/srv/denied/ok/newer")
 
 
-@way("from below the allow rule upwards", "file /srv/denied/file")
+@access("from below the allow rule upwards", "file /srv/denied/file")
 def try_from_below_the_allow_rule_upwards():
     read("/srv/denied/ok/../file")
 
 
-@way("rename out of the allowed directory into the tree", "file /srv/denied/from-ok")
+@access("rename out of the allowed directory into the tree", "file /srv/denied/from-ok")
 def try_rename_out_of_the_allowed_directory_into_the_tree():
     touch("/srv/denied/ok/from-ok")
     os.rename("/srv/denied/ok/from-ok", "/srv/denied/from-ok")
 
 
-@way("a directory of the tree, mounted above the allowed one", "file /srv/denied/ok/file")
+@access("a directory of the tree, mounted above the allowed one", "file /srv/denied/ok/file")
 def try_a_directory_of_the_tree_mounted_above_the_allowed():
     own_mounts()
     mount("/srv/denied/sub", "/srv/denied/ok", flags=MS_BIND)
     read("/srv/denied/ok/file")
 
 
-@way("similar names: /srv/denied2, /srv/denie, /srv/denied.txt, /srv/single2")
+@access("similar names: /srv/denied2, /srv/denie, /srv/denied.txt, /srv/single2")
 def try_similar_names_srv_denied2_srv_denie_srv_denied_txt():
     for path in ("/srv/denied2", "/srv/denie", "/srv/denied.txt", "/srv/single2", "/srv/elsewhere/denied/file"):
         read(path)
 
 
-@way("a file on a denied type of file system", "file /srv/squashed/file")
+@access("a file on a denied type of file system", "file /srv/squashed/file")
 def try_a_file_on_a_denied_type_of_file_system():
     read("/srv/squashed/file")
 
 
-@way("list a directory on a denied type of file system", "file /srv/squashed")
+@access("list a directory on a denied type of file system", "file /srv/squashed")
 def try_list_a_directory_on_a_denied_type_of_file_system():
     os.listdir("/srv/squashed")
 
 
-@way("a file on NFS, which is a denied type of file system", f"file {NFS}/file")
+@access("a file on NFS, which is a denied type of file system", f"file {NFS}/file")
 def try_a_file_on_nfs_which_is_a_denied_type_of_file_system():
     read(NFS + "/file")
 
 
-@way("a file on a FUSE file system, of which every type is denied", f"file {FUSE}/file")
+@access("a file on a FUSE file system, of which every type is denied", f"file {FUSE}/file")
 def try_a_file_on_a_fuse_file_system_of_which_every_type_is_denied():
     read(FUSE + "/file")
 
 
-@way("below an allow rule, on a denied type of file system")
+@access("below an allow rule, on a denied type of file system")
 def try_below_an_allow_rule_on_a_denied_type_of_file_system():
     for path in REMOTE:
         read(path)
 
 
-@way("below 60 directories")
+@access("below 60 directories")
 def try_below_60_directories():
     read("/srv/plain/deep" + "/d" * 57 + "/file")
 
 
-@way("below 73 directories", "file /srv/plain/deep" + "/d" * 70 + "/file")
+@access("below 73 directories", "file /srv/plain/deep" + "/d" * 70 + "/file")
 def try_below_73_directories():
     read("/srv/plain/deep" + "/d" * 70 + "/file")
 
 
-@way("a path of 3000 bytes, in the tree", "file ...tail")
+@access("a path of 3000 bytes, in the tree", "file ...tail")
 def try_a_path_of_3000_bytes_in_the_tree():
     read("/srv/denied/long" + ("/" + PART) * 12 + "/file")
 
 
-@way("a path of 3000 bytes, elsewhere")
+@access("a path of 3000 bytes, elsewhere")
 def try_a_path_of_3000_bytes_elsewhere():
     read("/srv/plain/long" + ("/" + PART) * 12 + "/file")
 
 
-@way("a path of 5000 bytes, in the tree", "file -")
+@access("a path of 5000 bytes, in the tree", "file -")
 def try_a_path_of_5000_bytes_in_the_tree():
     enter("/srv/denied/longer", [PART] * 20)
     read("file")
 
 
-@way("a path of 5000 bytes, elsewhere")
+@access("a path of 5000 bytes, elsewhere")
 def try_a_path_of_5000_bytes_elsewhere():
     enter("/srv/plain/longer", [PART] * 20)
     read("file")
 
 
-@way("a name with a line feed", "file /srv/denied/new\\nline")
+@access("a name with a line feed", "file /srv/denied/new\\nline")
 def try_a_name_with_a_line_feed():
     read(b"/srv/denied/new\nline")
 
 
-@way("a name that is not ASCII", "file /srv/denied/\u00e9t\u00e9 \u6f22")
+@access("a name that is not ASCII", "file /srv/denied/\u00e9t\u00e9 \u6f22")
 def try_a_name_that_is_not_ascii():
     read("/srv/denied/\u00e9t\u00e9 \u6f22".encode())
 
 
-@way("a name that is no text", "file /srv/denied/\\xff\\xfe")
+@access("a name that is no text", "file /srv/denied/\\xff\\xfe")
 def try_a_name_that_is_no_text():
     read(b"/srv/denied/\xff\xfe")
 
 
-@way("such names elsewhere")
+@access("such names elsewhere")
 def try_such_names_elsewhere():
     for name in (b"new\nline", "\u00e9t\u00e9 \u6f22".encode(), b"\xff\xfe"):
         read(b"/srv/plain/" + name)
 
 
-@way("a thread", "file /srv/denied/file")
+@access("a thread", "file /srv/denied/file")
 def try_a_thread():
     outcomes = []
     thread = threading.Thread(target=lambda: outcomes.append(outcome_of(lambda: read("/srv/denied/file"))))
@@ -1034,13 +1034,13 @@ def try_a_thread():
         raise OSError(getattr(errno, outcomes[0]), "in a thread")
 
 
-@way("a user who is not root", "file /srv/denied/file")
+@access("a user who is not root", "file /srv/denied/file")
 def try_a_user_who_is_not_root():
     os.setuid(65534)
     read("/srv/denied/file")
 
 
-@way("a cgroup of its own below the guard's", "file /srv/denied/file")
+@access("a cgroup of its own below the guard's", "file /srv/denied/file")
 def try_a_cgroup_of_its_own_below_the_guard_s():
     with open("/proc/self/cgroup") as file:
         own = "/sys/fs/cgroup" + file.read().strip().rpartition(":")[2]
@@ -1050,7 +1050,7 @@ def try_a_cgroup_of_its_own_below_the_guard_s():
     read("/srv/denied/file")
 
 
-@way(f"{PROCESSES} processes, {OPENS} opens each", "file /srv/denied/counted")
+@access(f"{PROCESSES} processes, {OPENS} opens each", "file /srv/denied/counted")
 def try_processes_processes_opens_opens_each():
     children = []
     for _number in range(PROCESSES):
@@ -1101,7 +1101,7 @@ def in_a_process(attempt):
 
 def inside():
     results = {}
-    for name, its in WAYS.items():
+    for name, its in ACCESSES.items():
         outcome, pid = in_a_process(its.attempt)
         results[name] = {"outcome": outcome, "pid": pid}
         if outcome == "passes" and its.undo:
