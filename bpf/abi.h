@@ -187,7 +187,7 @@ struct ebg_run {
 	__u32 exec; /* the process's exec count */
 };
 
-/* What ran, and what it descends from: the program that it took the place of, or that of the parent. */
+/* A program that ran, and the one it descends from: the earlier program of this process, or the parent's program. */
 struct ebg_image {
 	struct ebg_run above; /* all 0: it came from outside the guard */
 	__u32 forked;         /* 1: the same program as above, in a process of its own */

@@ -14,8 +14,8 @@ struct {
 } ebg_config SEC(".maps");
 
 /*
- * The generation of the rules that are in force, for programs that can't take each other's place at one stroke: those of
- * the earlier rules and of the new ones are both attached for a while. With EBG_BOTH, for a moment, both judge.
+ * The generation of the rules that are in force. Some programs can't be exchanged at one stroke: for a while, those of
+ * the earlier rules and those of the new rules are both attached. With EBG_BOTH both judge, for a moment.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* DNS: the name that a question asks for, and what an answer tells of names and addresses. */
+/* DNS: the name that a question asks for, and the names and addresses of an answer. */
 #ifndef EBG_DNS_H
 #define EBG_DNS_H
 
@@ -73,13 +73,13 @@ static __always_inline void judge_question(const struct ebg_config *config, stru
 }
 
 /*
- * Adds a lead to an address; -1 where there is no room. That it holds longer is no news for verdicts: none is kept
- * without a lead that has run out.
+ * Adds a lead to an address; -1 where there is no room. A lead that only holds longer is no change: a verdict that is
+ * kept ends with the first of its leads anyway, and none is kept where one had run out.
  */
-static __always_inline int learn(const __u8 *address, lead_t lead, __u32 now)
+static __always_inline int add_lead(const __u8 *address, lead_t lead, __u32 now)
 {
 	struct leads *leads = bpf_map_lookup_elem(MAP(ebg_addresses), address);
-	int i, place = -1, news;
+	int i, index = -1, changed;
 
 	if (!leads) {
 		struct leads none = {};
@@ -94,26 +94,26 @@ static __always_inline int learn(const __u8 *address, lead_t lead, __u32 now)
 		lead_t known = leads->lead[i];
 
 		if (known && (__u32)known == (__u32)lead) {
-			place = i;
+			index = i;
 			if (known > lead)
 				lead = known; /* it holds longer */
 			break;
 		}
-		if (place < 0 && known >> 32 < now)
-			place = i;
+		if (index < 0 && known >> 32 < now)
+			index = i;
 	}
-	if (place < 0) {
-		news = !leads->crowded;
+	if (index < 0) {
+		changed = !leads->crowded;
 		leads->crowded = 1;
 	} else {
-		lead_t *there = &leads->lead[place & (EBG_LEADS - 1)];
+		lead_t *there = &leads->lead[index & (EBG_LEADS - 1)];
 
-		news = !*there || (__u32)*there != (__u32)lead;
+		changed = !*there || (__u32)*there != (__u32)lead;
 		*there = lead;
 	}
 	bpf_spin_unlock(&leads->lock);
-	if (news)
-		forget_verdicts((const __u64 *)address);
+	if (changed)
+		count_change((const __u64 *)address);
 	return 0;
 }
 
@@ -175,7 +175,7 @@ static __always_inline int read_address(struct scratch *s, __u32 position, __u32
 	}
 	if (is_here(key.address))
 		return RECORD_READ;
-	room = learn(key.address, lead_of(&s->decided.slice, s->heard.until), now >> EBG_TICK_BITS);
+	room = add_lead(key.address, lead_of(&s->decided.slice, s->heard.until), now >> EBG_TICK_BITS);
 	known = bpf_map_lookup_elem(MAP(ebg_heard), &key);
 	/* cheaper than all of it again */
 	if (known && (FORGET(s->introduced) ? same_name(known->target, s->heard.target) : !known->target[0])) {
@@ -237,7 +237,7 @@ FUNCTION(int, read_record, __u32 slot)
 	return RECORD_READ;
 }
 
-/* Learns what the answer tells. Returns -1 where it must not arrive, because some of it was lost. */
+/* Keeps which addresses the answer has for its name. Returns -1 where some could not be kept: it must not arrive. */
 static __always_inline int read_answer(struct scratch *s)
 {
 	__u32 slot = FORGET(s->slot), i, records;

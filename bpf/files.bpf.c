@@ -17,12 +17,12 @@
 /*
  * Records an access that is denied or worth to be observed, and answers for the hook. A global function: numbers alone.
  */
-FUNCTION(int, settle_file, __u32 hook, __u32 kind, __u64 said, __u64 entry, __u64 mount)
+FUNCTION(int, settle_file, __u32 hook, __u32 kind, __u64 ruling, __u64 entry, __u64 mount)
 {
 	const struct ebg_config *config = configuration();
 	struct access access = { .hook = hook,
 				 .to.kind = kind,
-				 .it = { said >> SAID_RULE_SHIFT, !!(said & SAID_DENY) } };
+				 .it = { ruling >> RULING_RULE_SHIFT, !!(ruling & RULING_DENY) } };
 	struct scratch *s;
 	int answer;
 
@@ -44,15 +44,15 @@ FUNCTION(int, settle_file, __u32 hook, __u32 kind, __u64 said, __u64 entry, __u6
 }
 
 /* Counts an access, and settles the few that are more than that; an answer that the verifier knows the range of. */
-static __always_inline int conclude(enum ebg_hook hook, enum ebg_kind kind, __u64 said, const struct wanted *wanted)
+static __always_inline int conclude(enum ebg_hook hook, enum ebg_kind kind, __u64 ruling, const struct wanted *wanted)
 {
 	const struct ebg_config *config = configuration();
 
 	if (!config)
 		return -EBG_EACCES;
-	if (said & SAID_DENY || said >> SAID_RULE_SHIFT == EBG_RULE_CANARY ||
-	    (config->observe && (kind == EBG_KIND_EXEC || said & SAID_REMOTE)))
-		return settle_file(hook, kind, said, entry_of(wanted), mount_of(wanted)) ? -EBG_EACCES : 0;
+	if (ruling & RULING_DENY || ruling >> RULING_RULE_SHIFT == EBG_RULE_CANARY ||
+	    (config->observe && (kind == EBG_KIND_EXEC || ruling & RULING_REMOTE)))
+		return settle_file(hook, kind, ruling, entry_of(wanted), mount_of(wanted)) ? -EBG_EACCES : 0;
 	count(kind * EBG_VERDICTS + EBG_VERDICT_ALLOWED);
 	return 0;
 }
@@ -91,18 +91,18 @@ int BPF_PROG(ebg_file_open, struct file *file)
 {
 	const struct ebg_filter *known = filter();
 	struct wanted wanted;
-	__u64 said;
+	__u64 ruling;
 
 	if (!is_concerned())
 		return 0;
 	if (!known)
 		return -EBG_EACCES;
 	wanted = wanted_file(file);
-	said = judge_file(known, &wanted);
+	ruling = judge_file(known, &wanted);
 	/* What is executed opens more than itself, its loader for one: ebg_exec counts what comes of it. */
 	if (file->f_flags & EBG_FOR_EXEC)
-		return said & SAID_DENY ? conclude(EBG_HOOK_OPEN, EBG_KIND_EXEC, said, &wanted) : 0;
-	return conclude(EBG_HOOK_OPEN, EBG_KIND_FILE, said, &wanted);
+		return ruling & RULING_DENY ? conclude(EBG_HOOK_OPEN, EBG_KIND_EXEC, ruling, &wanted) : 0;
+	return conclude(EBG_HOOK_OPEN, EBG_KIND_FILE, ruling, &wanted);
 }
 
 SEC("fmod_ret/security_path_truncate")
@@ -156,15 +156,15 @@ int BPF_PROG(ebg_exec, struct task_struct *task, int pid, struct linux_binprm *p
 {
 	const struct ebg_filter *known = filter();
 	struct wanted wanted;
-	__u64 said;
+	__u64 ruling;
 
 	if (!is_concerned() || !known)
 		return 0;
 	wanted = wanted_file(program->file);
-	said = judge_file(known, &wanted);
+	ruling = judge_file(known, &wanted);
 	/* what the rules deny has been recorded when it was opened, where that can be seen */
-	if (!(said & SAID_DENY) || known->traced)
-		conclude(EBG_HOOK_EXEC, EBG_KIND_EXEC, said, &wanted);
+	if (!(ruling & RULING_DENY) || known->traced)
+		conclude(EBG_HOOK_EXEC, EBG_KIND_EXEC, ruling, &wanted);
 	return 0;
 }
 

@@ -77,12 +77,13 @@ def maps(types):
     [section] = (kind for kind in types.values() if kind['kind'] == 'DATASEC' and kind['name'] == '.maps')
     yield '\n\n# {map: (type, bytes of a key, bytes of a value, entries, flags, where in the value a spin lock is)}\nMAPS = {\n'
     for variable in (types[entry['type_id']] for entry in section['vars']):
-        told = {member['name']: types[member['type_id']]['type_id']
-                for member in types[variable['type_id']]['members']}
-        sizes = {name: size(types, told[name]) if name in told else 0 for name in ('key', 'value')}
-        numbers = {name: types[told[name]]['nr_elems'] if name in told else 0
+        parts = {member['name']: types[member['type_id']]['type_id']
+                 for member in types[variable['type_id']]['members']}
+        sizes = {name: size(types, parts[name]) if name in parts else 0 for name in ('key', 'value')}
+        numbers = {name: types[parts[name]]['nr_elems'] if name in parts else 0
                    for name in ('type', 'max_entries', 'map_flags')}
-        locks = [member['bits_offset'] // 8 for member in bare(types, told.get('value', 0) or told['type']).get('members', ())
+        value = bare(types, parts.get('value', 0) or parts['type'])
+        locks = [member['bits_offset'] // 8 for member in value.get('members', ())
                  if bare(types, member['type_id'])['name'] == 'bpf_spin_lock']
         yield "    '%s': (%d, %d, %d, %d, %d, %s),\n" % (
             variable['name'], numbers['type'], sizes['key'], sizes['value'], numbers['max_entries'],

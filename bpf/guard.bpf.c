@@ -7,7 +7,7 @@
  * sendmsg4, sendmsg6   unconnected UDP: sendto(2), sendmsg(2), sendmmsg(2)
  * egress               what these do not see: raw sockets, ICMP, other protocols, and sockets that were connected
  *                      under earlier rules; and DNS questions over UDP
- * ingress              DNS answers: learns which names lead to an address
+ * ingress              DNS answers: keeps which names lead to an address
  * established          gives each new TCP connection to `message`, and takes it back
  * message              the first bytes of a TCP connection, and DNS questions over TCP
  * fork, image          no access: what descends from what, so that the others can tell who it was
@@ -333,11 +333,11 @@ static __always_inline int on_first_bytes(struct sk_msg_md *msg, const struct eb
 	if (FORGET(s->wait) && config->judges_names)
 		return wait_for(msg, config, FORGET(s->wait));
 	access->to.kind = s->kind;
-	access->it = unpacked(s->said, other);
+	access->it = unpacked(s->ruling, other);
 	if (FORGET(s->named)) {
 		access->name = s->name;
 		access->name_hash = s->hash;
-	} else if (!s->said) { /* nothing was presented */
+	} else if (!s->ruling) { /* nothing was presented */
 		access->it = (struct judgement){ opened->rule, !!(opened->flags & OPENED_UNDECIDED) };
 	}
 	if (access->it.rule == EBG_RULE_UNREADABLE)

@@ -11,15 +11,15 @@ PROGRAM("iter/task_file", ebg_identify)(struct bpf_iter__task_file *ctx)
 {
 	struct file *file = ctx->file;
 	struct task_struct *task = ctx->task;
-	struct ebg_open_file told = {};
+	struct ebg_open_file found = {};
 
 	if (!file || !task || task->tgid != (int)(bpf_get_current_pid_tgid() >> 32))
 		return 0;
-	told.fd = ctx->fd;
-	told.inode.number = BPF_CORE_READ(file, f_path.dentry, d_inode, i_ino);
-	told.inode.device = BPF_CORE_READ(file, f_path.dentry, d_sb, s_dev);
-	told.inode.generation = BPF_CORE_READ(file, f_path.dentry, d_inode, i_generation);
-	bpf_seq_write(ctx->meta->seq, &told, sizeof(told));
+	found.fd = ctx->fd;
+	found.inode.number = BPF_CORE_READ(file, f_path.dentry, d_inode, i_ino);
+	found.inode.device = BPF_CORE_READ(file, f_path.dentry, d_sb, s_dev);
+	found.inode.generation = BPF_CORE_READ(file, f_path.dentry, d_inode, i_generation);
+	bpf_seq_write(ctx->meta->seq, &found, sizeof(found));
 	return 0;
 }
 

@@ -183,10 +183,10 @@ struct bpf_sock_addr_kern {
 #define EBG_SOCK_STREAM 1
 
 /*
- * For numbers that the verifier had better not know: what is read back from memory may be anything, so that it merges
- * the turns of a loop in place of following each by itself.
+ * For numbers that the verifier had better not know: what is read back from memory may be anything, so it merges
+ * the turns of a loop instead of following each by itself.
  */
-#define FORGET(place) (*(volatile typeof(place) *)&(place))
+#define FORGET(variable) (*(volatile typeof(variable) *)&(variable))
 /* An index below a power of two, in the register that the access uses. */
 #define BELOW(size, index)                  \
 	({                                  \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * What the programs of the network know. The first three are rules, as ebg_config: filled before a program attaches,
- * never changed after. A new policy comes with programs and rule maps of its own, and with the two maps of what was
- * learned, because that speaks of rules: what the ledger has heard is learned anew. The ledger stays when the rules
- * change, so that counts go on.
+ * The maps of the network's programs. The first three hold rules, as ebg_config does: they are filled before a
+ * program attaches, and never change after. A new policy comes with programs and maps of rules of its own. It also
+ * comes with new maps of addresses and aliases, because their leads point to rules: they are filled again from what
+ * the ledger has heard. The ledger stays when the rules change, so that counts go on.
  */
 #ifndef EBG_MAPS_H
 #define EBG_MAPS_H

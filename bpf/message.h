@@ -251,23 +251,23 @@ static __always_inline void read_presented(struct scratch *s, __u32 slot, int po
 	if (position > 0)
 		read = read_text_name(slot, position, length);
 	if (read < 0)
-		s->said = EBG_RULE_UNREADABLE << 2 | 3;
+		s->ruling = EBG_RULE_UNREADABLE << 2 | 3;
 	if (read <= 0)
 		return;
 	s->named = 1;
 	if (FORGET(s->proxied))
 		protocol_port = (protocol_port & ~0xffff) | target_port(s);
 	find_rules(slot);
-	s->said = match(s->found.slice.first, s->found.slice.count, protocol_port);
-	if (!s->said) {
+	s->ruling = match(s->found.slice.first, s->found.slice.count, protocol_port);
+	if (!s->ruling) {
 		const lead_t *alias = bpf_map_lookup_elem(MAP(ebg_aliases), &s->hash);
 
 		if (alias && *alias >> 32 >= ticks())
-			s->said = follow(*alias, protocol_port);
+			s->ruling = follow(*alias, protocol_port);
 	}
 }
 
-/* What the first bytes of a connection present: s->kind, s->named, s->said, or s->wait: how many bytes will tell. */
+/* What the first bytes of a connection present: s->kind, s->named, s->ruling, or s->wait: how many bytes will tell. */
 FUNCTION(int, look, __u32 slot, __u32 size, __u32 protocol_port)
 {
 	struct scratch *s = scratch(slot);
@@ -276,7 +276,7 @@ FUNCTION(int, look, __u32 slot, __u32 size, __u32 protocol_port)
 	if (!s)
 		return -1;
 	s->kind = EBG_KIND_SEND;
-	s->named = s->wait = s->said = 0;
+	s->named = s->wait = s->ruling = 0;
 	if (byte_at(s, 0) == EBG_TLS_HANDSHAKE && (size < 2 || byte_at(s, 1) == 3)) {
 		s->kind = EBG_KIND_TLS;
 		s->strict = 1;
@@ -291,7 +291,7 @@ FUNCTION(int, look, __u32 slot, __u32 size, __u32 protocol_port)
 			position = find_sni(slot);
 			read_presented(s, slot, position, FORGET(s->end), protocol_port);
 		} else { /* a hello could hide behind it: servers skip empty records */
-			s->said = EBG_RULE_UNREADABLE << 2 | 3;
+			s->ruling = EBG_RULE_UNREADABLE << 2 | 3;
 		}
 	} else if (size >= 4 && byte_at(s, 0) - 'A' < 26 && byte_at(s, 1) - 'A' < 26 && byte_at(s, 2) - 'A' < 26) {
 		s->kind = EBG_KIND_HTTP;

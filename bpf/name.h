@@ -11,6 +11,7 @@
 #ifndef EBG_NAME_H
 #define EBG_NAME_H
 
+#include "cell.h"
 #include "hash.h"
 #include "scratch.h"
 #include "verdict.h"
@@ -123,7 +124,7 @@ FUNCTION(int, read_step, __u32 slot)
 
 /*
  * Reads the name at `start` of the message in the form of DNS. Returns the position behind it, or -1 where it can't be
- * read. `follow`: 0 where a pointer to another part of the message has no place.
+ * read. `follow`: 0 where it must not point to another part of the message.
  */
 FUNCTION(int, read_wire_name, __u32 slot, __u32 start, __u32 follow)
 {
@@ -197,7 +198,7 @@ FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length, __u32 position)
 /*
  * Reads the name at `start` as text, up to `length` bytes or what ends a host in HTTP. Returns 1, or 0 where there is
  * no name but nothing or an address, or -1 where it can't be read. s->end is where a port follows, or 0. The name gets
- * the form of DNS where it stands: the length of a label takes the place of what is in front of it.
+ * the form of DNS where it stands: the length of a label replaces what is in front of it.
  */
 FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 {
@@ -214,8 +215,8 @@ FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 	return read == EBG_MORE ? -1 : read;
 }
 
-/* Goes on from the end of the name whose hash is s->hash by the label at `place`, and finds the rules for it. */
-FUNCTION(int, find_step, __u32 slot, __u32 place)
+/* Goes on from the end of the name whose hash is s->hash by the label at `index`, and finds the rules for it. */
+FUNCTION(int, find_step, __u32 slot, __u32 index)
 {
 	struct scratch *s = scratch(slot);
 	const struct ebg_name *name;
@@ -223,11 +224,11 @@ FUNCTION(int, find_step, __u32 slot, __u32 place)
 
 	if (!s)
 		return -1;
-	FORGET(s->hash) = mixed(FORGET(s->hash), s->labels[BELOW(EBG_LABELS, place)]);
+	FORGET(s->hash) = mixed(FORGET(s->hash), s->labels[BELOW(EBG_LABELS, index)]);
 	hash = FORGET(s->hash);
 	name = bpf_map_lookup_elem(MAP(ebg_names), &hash);
 	if (name)
-		s->found = place ? name->below : name->itself;
+		s->found = index ? name->below : name->itself;
 	return 0;
 }
 
@@ -253,7 +254,7 @@ FUNCTION(int, find_rules, __u32 slot)
 #define EBG_SHORT 8 /* words of 64 bits */
 
 struct recent_name {
-	struct place place;
+	struct cell cell;
 	__u64 words[EBG_SHORT]; /* in the form of DNS messages; 0 behind it */
 	__u64 hash;
 	struct ebg_name_rules found;
@@ -306,7 +307,7 @@ static __always_inline int read_and_find(__u32 slot, struct scratch *s, __u32 st
 	if (size && start + size <= FORGET(s->size))
 		recent = bpf_map_lookup_elem(MAP(ebg_recent_name), &index);
 	if (recent) {
-		version = whole(&recent->place);
+		version = begin_read(&recent->cell);
 #pragma unroll
 		for (i = 0; i < EBG_SHORT; i++) {
 			different |= words[i] ^ recent->words[i];
@@ -314,7 +315,7 @@ static __always_inline int read_and_find(__u32 slot, struct scratch *s, __u32 st
 		}
 		s->hash = recent->hash;
 		s->found = recent->found;
-		if (version && !different && still_whole(&recent->place, version))
+		if (version && !different && was_whole(&recent->cell, version))
 			return start + size;
 	}
 	end = read_wire_name(slot, start, 0);
@@ -322,12 +323,12 @@ static __always_inline int read_and_find(__u32 slot, struct scratch *s, __u32 st
 		return -1;
 	find_rules(slot);
 	if (recent && end == (int)(start + size)) {
-		if (occupy(&recent->place)) {
+		if (begin_write(&recent->cell)) {
 			__builtin_memcpy(recent->words, words, sizeof(words));
 			recent->hash = s->hash;
 			recent->found = s->found;
 		}
-		leave(&recent->place);
+		end_write(&recent->cell);
 	}
 	return end;
 }

@@ -52,7 +52,7 @@ static __always_inline int unpack_ipv6(struct __sk_buff *skb, struct packet *pac
 	__builtin_memcpy(packet->from, &ip.saddr, 16);
 	next = ip.nexthdr;
 	for (i = 0; i < EBG_EXTENSION_HEADERS; i++) {
-		__u8 header[4]; /* next header, length; of a fragment, its place */
+		__u8 header[4]; /* next header, length; of a fragment, its offset */
 
 		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
 		    next != IPPROTO_FRAGMENT)

@@ -28,21 +28,21 @@ struct {
 	__type(value, struct ebg_file_rule);
 } ebg_inodes SEC(".maps");
 
-/* What the rules say, in one number: 0 for nothing. */
-enum said {
-	SAID = 1,
-	SAID_DENY = 2,
-	SAID_REMOTE = 4, /* the file comes over a network */
-	SAID_OF_TYPE = 8, /* no path says it, but the type of the file system */
-	SAID_RULE_SHIFT = 4,
+/* What the rules say, in one number; 0: no rule speaks. */
+enum ruling {
+	RULING = 1,
+	RULING_DENY = 2,
+	RULING_REMOTE = 4, /* the file comes over a network */
+	RULING_OF_TYPE = 8, /* no path has a rule, but the type of the file system has */
+	RULING_RULE_SHIFT = 4,
 };
 
-#define SAID_UNREADABLE ((__u64)EBG_RULE_UNREADABLE << SAID_RULE_SHIFT | SAID_DENY | SAID)
+#define RULING_UNREADABLE ((__u64)EBG_RULE_UNREADABLE << RULING_RULE_SHIFT | RULING_DENY | RULING)
 
-static __always_inline __u64 said_by(const struct ebg_file_rule *rule)
+static __always_inline __u64 ruling_of(const struct ebg_file_rule *rule)
 {
-	return rule ? (__u64)rule->rule << SAID_RULE_SHIFT | (rule->remote ? SAID_REMOTE : 0) |
-			      (rule->deny ? SAID_DENY : 0) | SAID :
+	return rule ? (__u64)rule->rule << RULING_RULE_SHIFT | (rule->remote ? RULING_REMOTE : 0) |
+			      (rule->deny ? RULING_DENY : 0) | RULING :
 		      0;
 }
 
@@ -164,13 +164,13 @@ static __always_inline __u64 judge_inode(const struct dentry *dentry)
 	struct ebg_inode key = { BPF_CORE_READ(inode, i_ino), BPF_CORE_READ(inode, i_sb, s_dev),
 				 BPF_CORE_READ(inode, i_generation) };
 
-	return said_by(bpf_map_lookup_elem(MAP(ebg_inodes), &key));
+	return ruling_of(bpf_map_lookup_elem(MAP(ebg_inodes), &key));
 }
 
 /* On a tie, deny. */
 static __always_inline __u64 stricter(__u64 one, __u64 other)
 {
-	return one & SAID_DENY || !other ? one : other;
+	return one & RULING_DENY || !other ? one : other;
 }
 
 /* The mount around what a path knows of it; a number, because the verifier lets nobody leave a structure by its front. */

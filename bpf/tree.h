@@ -2,9 +2,9 @@
 /*
  * Files, and the rules for them.
  *
- * From a file up to the root, each step is looked at in two ways: as what it is (its inode, the same through bind
- * mounts, hard links, other roots and namespaces), and by its path (so that what is made later, or takes another's
- * place, is met too). The step that is nearest to the file decides.
+ * From a file up to the root, each step is looked at twice: as what it is (its inode, the same through bind
+ * mounts, hard links, other roots and namespaces), and by its path (so that what is made later, or replaces
+ * another, is met too). The step that is nearest to the file decides.
  *
  * Nearly every step is of no rule, and a filter says so at once. On the file's own mount the steps are loads whose types
  * the verifier knows; what lies beyond, and paths, are read by global functions, which take numbers alone.
@@ -32,7 +32,7 @@ struct {
 
 /* What judge_mount() has found out. */
 struct remembered {
-	__u64 said;
+	__u64 ruling;
 	__u64 check; /* of that, of the mount, and of when it was */
 };
 
@@ -50,12 +50,12 @@ static __always_inline const struct ebg_filter *filter(void)
 	return bpf_map_lookup_elem(MAP(ebg_filter), &zero);
 }
 
-/* Is this place of the filter set? `hash`: its upper half is as good as any. */
+/* Is this bit of the filter set? `hash`: its upper half is as good as any. */
 static __always_inline int is_set(const __u64 *words, __u64 hash)
 {
-	__u32 place = hash >> 32;
+	__u32 bit = hash >> 32;
 
-	return words[BELOW(EBG_FILTER, place >> 6)] >> (place & 63) & 1;
+	return words[BELOW(EBG_FILTER, bit >> 6)] >> (bit & 63) & 1;
 }
 
 /* May the rules know a file by its inode's number, or is the last part of some path as long as its name? */
@@ -84,17 +84,17 @@ static __always_inline int may_be_known(const struct ebg_filter *known, __u64 nu
 static __always_inline __u64 judge_path(__u64 dentry, __u64 mount)
 {
 	struct scratch *s = claim();
-	__u64 hash, said = 0;
+	__u64 hash, ruling = 0;
 
 	if (!s)
-		return SAID_UNREADABLE;
+		return RULING_UNREADABLE;
 	begin(s);
 	if (spell(dentry, mount, FORGET(s->slot)) == 0) {
 		hash = spelled_hash(FORGET(s->slot));
-		said = said_by(bpf_map_lookup_elem(MAP(ebg_paths), &hash));
+		ruling = ruling_of(bpf_map_lookup_elem(MAP(ebg_paths), &hash));
 	}
 	release(s);
-	return said;
+	return ruling;
 }
 
 /* What the rules say of this very file or directory. */
@@ -118,7 +118,7 @@ FUNCTION(__u64, walk_step, __u32 slot)
 	int at_root;
 
 	if (!known || !s)
-		return SAID_UNREADABLE;
+		return RULING_UNREADABLE;
 	dentry = (void *)FORGET(s->entry);
 	mount = (void *)FORGET(s->mount);
 	at_root = dentry == BPF_CORE_READ(mount, mnt.mnt_root);
@@ -138,11 +138,11 @@ FUNCTION(__u64, walk_step, __u32 slot)
 	return judge_step((__u64)dentry, (__u64)mount);
 }
 
-/* From the place where a mount hangs upwards. */
+/* What the rules say from where a mount hangs upwards. */
 FUNCTION(__u64, walk_above, __u64 mount_address)
 {
 	struct mount *mount = (void *)mount_address;
-	__u64 said = 0;
+	__u64 ruling = 0;
 	struct scratch *s;
 	__u32 i;
 
@@ -150,15 +150,15 @@ FUNCTION(__u64, walk_above, __u64 mount_address)
 		return 0;
 	s = claim();
 	if (!s)
-		return SAID_UNREADABLE;
+		return RULING_UNREADABLE;
 	FORGET(s->entry) = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
 	FORGET(s->mount) = (__u64)BPF_CORE_READ(mount, mnt_parent);
-	for (i = 0; i < EBG_DEPTH && !said && FORGET(s->entry); i++)
-		said = walk_step(FORGET(s->slot));
-	if (!said && FORGET(s->entry))
-		said = SAID_UNREADABLE; /* too deep */
+	for (i = 0; i < EBG_DEPTH && !ruling && FORGET(s->entry); i++)
+		ruling = walk_step(FORGET(s->slot));
+	if (!ruling && FORGET(s->entry))
+		ruling = RULING_UNREADABLE; /* too deep */
 	release(s);
-	return said;
+	return ruling;
 }
 
 /* What the rules for types of file systems say. */
@@ -181,18 +181,18 @@ FUNCTION(__u64, judge_type, __u64 super_block)
 		key.subtype[0] = '*';
 		rule = bpf_map_lookup_elem(MAP(ebg_types), &key);
 	}
-	return said_by(rule);
+	return ruling_of(rule);
 }
 
 /* A rule for a path goes before one for the type; that the file comes over a network is true under both. */
 static __always_inline __u64 joined(__u64 path, __u64 type)
 {
-	return path ? path | (type & SAID_REMOTE) : type;
+	return path ? path | (type & RULING_REMOTE) : type;
 }
 
 /*
  * How often anything was renamed or mounted on this host, in one word: the kernel counts both for its own walks. 0
- * while that happens, and where it can't be told.
+ * while that happens, and where the counts can't be read.
  */
 static __always_inline __u64 tree_version(const struct ebg_filter *known)
 {
@@ -212,26 +212,26 @@ FUNCTION(__u64, judge_mount, __u64 mount_address)
 {
 	const struct mount *mount = (void *)mount_address;
 	const struct ebg_filter *known = filter();
-	__u64 start = mixed(EBG_HASH_SEED, mount_address), version, said, type;
-	__u32 place = BELOW(EBG_ABOVE, start >> 32);
-	struct remembered *remembered = bpf_map_lookup_elem(MAP(ebg_above), &place);
+	__u64 start = mixed(EBG_HASH_SEED, mount_address), version, ruling, type;
+	__u32 index = BELOW(EBG_ABOVE, start >> 32);
+	struct remembered *remembered = bpf_map_lookup_elem(MAP(ebg_above), &index);
 
 	if (!known || !remembered)
-		return SAID_UNREADABLE;
+		return RULING_UNREADABLE;
 	version = tree_version(known);
-	said = FORGET(remembered->said);
-	if (version && FORGET(remembered->check) == mixed(mixed(start, version), said))
-		return said;
-	said = walk_above(mount_address);
-	if (said == SAID_UNREADABLE) /* a scratch slot that was not free is nothing to be remembered */
-		return said;
+	ruling = FORGET(remembered->ruling);
+	if (version && FORGET(remembered->check) == mixed(mixed(start, version), ruling))
+		return ruling;
+	ruling = walk_above(mount_address);
+	if (ruling == RULING_UNREADABLE) /* a scratch slot that was not free is nothing to be remembered */
+		return ruling;
 	type = judge_type((__u64)BPF_CORE_READ(mount, mnt.mnt_sb));
-	said = joined(said, type ? type | SAID_OF_TYPE : 0);
+	ruling = joined(ruling, type ? type | RULING_OF_TYPE : 0);
 	if (version && version == tree_version(known)) {
-		FORGET(remembered->said) = said;
-		FORGET(remembered->check) = mixed(mixed(start, version), said);
+		FORGET(remembered->ruling) = ruling;
+		FORGET(remembered->check) = mixed(mixed(start, version), ruling);
 	}
-	return said;
+	return ruling;
 }
 
 /* A file that somebody wants. The global functions take numbers, which are read from where its entry and mount stand. */
@@ -269,12 +269,12 @@ static __always_inline int may_be_known_entry(const struct ebg_filter *known, co
 static __always_inline __u64 judge_file(const struct ebg_filter *known, const struct wanted *wanted)
 {
 	struct dentry *file = wanted->dentry, *dentry = file, *root = wanted->mnt->mnt_root, *below;
-	__u64 said = 0, mounted = 0;
+	__u64 ruling = 0, mounted = 0;
 	__u32 at_root = 0, i;
 
 	if (may_be_known_entry(known, file))
-		said = judge_step(entry_of(wanted), mount_of(wanted));
-	for (i = 0; !said; i++) {
+		ruling = judge_step(entry_of(wanted), mount_of(wanted));
+	for (i = 0; !ruling; i++) {
 		if (dentry == root) {
 			at_root = some(1);
 			mounted = judge_mount(mount_of(wanted));
@@ -284,16 +284,16 @@ static __always_inline __u64 judge_file(const struct ebg_filter *known, const st
 		if (dentry == below)
 			break;
 		if (i == EBG_DEPTH)
-			return SAID_UNREADABLE;
+			return RULING_UNREADABLE;
 		/* beyond the root, where a part of a tree is mounted, there are no paths, but inodes */
 		if (may_be_known_entry(known, dentry))
-			said = judge_step((__u64)BPF_CORE_READ(below, d_parent), mount_of(wanted));
+			ruling = judge_step((__u64)BPF_CORE_READ(below, d_parent), mount_of(wanted));
 	}
-	if (!said && !at_root && dentry->d_flags & EBG_DISCONNECTED)
-		return SAID_UNREADABLE; /* opened by its handle: the kernel does not know in which directory it is */
+	if (!ruling && !at_root && dentry->d_flags & EBG_DISCONNECTED)
+		return RULING_UNREADABLE; /* opened by its handle: the kernel does not know in which directory it is */
 	if (!at_root)
-		return joined(said, judge_type((__u64)BPF_CORE_READ(file, d_sb)));
-	return mounted & SAID_OF_TYPE ? joined(said, mounted) : joined(stricter(said, mounted), mounted);
+		return joined(ruling, judge_type((__u64)BPF_CORE_READ(file, d_sb)));
+	return mounted & RULING_OF_TYPE ? joined(ruling, mounted) : joined(stricter(ruling, mounted), mounted);
 }
 
 #endif

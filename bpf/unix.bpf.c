@@ -6,7 +6,7 @@
  */
 #include "identify.h"
 #include "scope.h"
-#include "way.h"
+#include "ways_out.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -22,17 +22,17 @@ static __always_inline int on_socket(enum ebg_hook hook, const struct sock *list
 	const struct unix_address *address = BPF_CORE_READ(to, addr);
 	const struct dentry *file = BPF_CORE_READ(to, path.dentry);
 	struct scratch *s;
-	__u64 said = 0;
+	__u64 ruling = 0;
 	int settled;
 
 	if (!address)
 		return 0; /* one of a pair, or it answers somebody */
 	s = claim();
 	if (!s)
-		return answer(settle_unread(hook));
+		return answer(settle_unread_way_out(hook));
 	begin(s);
 	if (file) {
-		said = judge_inode(file);
+		ruling = judge_inode(file);
 		if (spell((__u64)file, mount_around((__u64)BPF_CORE_READ(to, path.mnt)), FORGET(s->slot)))
 			begin(s);
 	} else {
@@ -40,7 +40,7 @@ static __always_inline int on_socket(enum ebg_hook hook, const struct sock *list
 
 		spell_text(s, first == '@' ? '@' : 0);
 	}
-	settled = settle_way(hook, FORGET(s->slot), said);
+	settled = settle_way_out(hook, FORGET(s->slot), ruling);
 	release(s);
 	return answer(settled);
 }
@@ -76,7 +76,7 @@ static __always_inline int is_below_guard(const struct dentry *file)
 	for (i = 0; i < EBG_DEPTH; i++) {
 		const struct dentry *directory = BPF_CORE_READ(file, d_parent);
 
-		if (judge_inode(directory) >> SAID_RULE_SHIFT == EBG_RULE_INSIDE)
+		if (judge_inode(directory) >> RULING_RULE_SHIFT == EBG_RULE_INSIDE)
 			return 1;
 		if (directory == file)
 			break;
@@ -89,19 +89,19 @@ static __always_inline __u64 leaving(void)
 {
 	const struct ebg_config *config = configuration();
 
-	return config && !config->lock ? SAID_OUTWARD : SAID_LOCK;
+	return config && !config->lock ? RULING_OUTWARD : RULING_LOCK;
 }
 
 /* What opening a file for writing is, as a way out. */
 static __always_inline __u64 judge_writing(const struct dentry *file)
 {
-	__u64 said;
+	__u64 ruling;
 
 	if (BPF_CORE_READ(file, d_sb, s_magic) == EBG_CGROUP2)
 		return moves_processes(file) && !is_below_guard(file) ? leaving() : 0;
-	said = judge_inode(file) ?: judge_inode(BPF_CORE_READ(file, d_parent));
+	ruling = judge_inode(file) ?: judge_inode(BPF_CORE_READ(file, d_parent));
 	/* the table has sockets, too: who opens one as a file gets nowhere */
-	return said >> SAID_RULE_SHIFT < EBG_RULE_FIRST ? said : 0;
+	return ruling >> RULING_RULE_SHIFT < EBG_RULE_FIRST ? ruling : 0;
 }
 
 SEC("fmod_ret/security_file_open")
@@ -109,22 +109,22 @@ int BPF_PROG(ebg_way_open, struct file *file)
 {
 	const struct dentry *dentry;
 	struct scratch *s;
-	__u64 said;
+	__u64 ruling;
 	int settled;
 
 	if (!(file->f_flags & EBG_FOR_WRITING) || !is_concerned())
 		return 0;
 	dentry = BPF_CORE_READ(file, f_path.dentry);
-	said = judge_writing(dentry);
-	if (!said)
+	ruling = judge_writing(dentry);
+	if (!ruling)
 		return 0;
 	s = claim();
 	if (!s)
-		return answer(settle_unread(EBG_HOOK_WAY_OPEN));
+		return answer(settle_unread_way_out(EBG_HOOK_WAY_OPEN));
 	begin(s);
 	if (spell((__u64)dentry, mount_around((__u64)BPF_CORE_READ(file, f_path.mnt)), FORGET(s->slot)))
 		begin(s);
-	settled = settle_way(EBG_HOOK_WAY_OPEN, FORGET(s->slot), said);
+	settled = settle_way_out(EBG_HOOK_WAY_OPEN, FORGET(s->slot), ruling);
 	release(s);
 	return answer(settled);
 }
@@ -134,22 +134,22 @@ SEC("fmod_ret/security_task_alloc")
 int BPF_PROG(ebg_way_clone, struct task_struct *child, unsigned long flags)
 {
 	struct scratch *s;
-	__u64 said;
+	__u64 ruling;
 	int settled;
 
 	if (!(flags & EBG_INTO_CGROUP) || !is_concerned())
 		return 0;
-	said = (flags & EBG_CLONE_CANARY) == EBG_CLONE_CANARY ?
-		       (__u64)EBG_RULE_CANARY << SAID_RULE_SHIFT | SAID_DENY | SAID : leaving();
+	ruling = (flags & EBG_CLONE_CANARY) == EBG_CLONE_CANARY ?
+		       (__u64)EBG_RULE_CANARY << RULING_RULE_SHIFT | RULING_DENY | RULING : leaving();
 	s = claim();
 	if (!s)
-		return answer(settle_unread(EBG_HOOK_WAY_CLONE));
+		return answer(settle_unread_way_out(EBG_HOOK_WAY_CLONE));
 	__builtin_memset(s->name, 0, sizeof(s->name));
-	__builtin_memcpy(s->name, "clone3(2", 8); /* in words: the object has no other place for text */
+	__builtin_memcpy(s->name, "clone3(2", 8); /* in words: a text would need a map of its own */
 	__builtin_memcpy(s->name + 8, ") into a", 8);
 	__builtin_memcpy(s->name + 16, " cgroup", 8);
 	spell_text(s, 0);
-	settled = settle_way(EBG_HOOK_WAY_CLONE, FORGET(s->slot), said);
+	settled = settle_way_out(EBG_HOOK_WAY_CLONE, FORGET(s->slot), ruling);
 	release(s);
 	return answer(settled);
 }

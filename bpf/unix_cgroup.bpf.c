@@ -4,7 +4,7 @@
  * see the path that a process gives. An object of its own, because it needs the bpf_cast_to_kern_ctx that older
  * libraries do not know.
  */
-#include "way.h"
+#include "ways_out.h"
 
 extern void *bpf_cast_to_kern_ctx(void *) __ksym;
 
@@ -28,13 +28,13 @@ static __always_inline int on_unix(enum ebg_hook hook, struct bpf_sock_addr *ctx
 	int settled;
 
 	if (!s) {
-		settled = settle_unread(hook);
+		settled = settle_unread_way_out(hook);
 	} else {
 		first = take_address(s, (const void *)kern->uaddr + sizeof(__u16), length);
 		spell_text(s, !first || first == '/' ? 0 : first == '@' ? '@' : '/');
 		if (first && first != '/' && first != '@')
 			spell_directory(s);
-		settled = settle_way(hook, FORGET(s->slot), 0);
+		settled = settle_way_out(hook, FORGET(s->slot), 0);
 		release(s);
 	}
 	return settled ? refuse_with(EBG_EACCES) : EBG_PASS;

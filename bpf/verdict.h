@@ -30,12 +30,12 @@ FUNCTION(__u64, match_step, __u32 index, __u32 protocol_port)
  */
 FUNCTION(__u64, match, __u32 first, __u32 count, __u32 protocol_port)
 {
-	__u64 said = 0;
+	__u64 ruling = 0;
 	__u32 i;
 
-	for (i = 0; i < EBG_SLICE && i < count && !said; i++)
-		said = match_step(first + i, protocol_port);
-	return said ?: count > EBG_SLICE ? EBG_REFUSED : 0;
+	for (i = 0; i < EBG_SLICE && i < count && !ruling; i++)
+		ruling = match_step(first + i, protocol_port);
+	return ruling ?: count > EBG_SLICE ? EBG_REFUSED : 0;
 }
 
 static __always_inline struct judgement unpacked(__u64 matched, struct judgement otherwise)
@@ -99,7 +99,7 @@ FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 other)
 	now = ticks();
 	for (i = 0; i < EBG_LEADS; i++) {
 		lead_t lead = FORGET(leads->lead[i]);
-		__u64 said;
+		__u64 ruling;
 
 		if (!lead)
 			break;
@@ -109,11 +109,11 @@ FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 other)
 		}
 		if (lead >> 32 < until)
 			until = lead >> 32;
-		said = follow(lead, protocol_port) ?: other;
-		if (said & 2)
-			denied = said;
-		else if (!allowed || said >> 2 != EBG_RULE_DEFAULT)
-			allowed = said;
+		ruling = follow(lead, protocol_port) ?: other;
+		if (ruling & 2)
+			denied = ruling;
+		else if (!allowed || ruling >> 2 != EBG_RULE_DEFAULT)
+			allowed = ruling;
 		until = some(until);
 		allowed = some(allowed);
 		denied = some(denied);
@@ -146,23 +146,23 @@ static __always_inline struct address_judgement judge(const struct ebg_config *c
 {
 	struct address_judgement judged = {};
 	__u32 until = EBG_FOR_EVER, asked = protocol_port(to);
-	__u64 words[2], hash, weighed, times;
-	const struct learned *learned;
+	__u64 words[2], hash, weighed, known;
+	const struct changes *changes;
 	struct recent *recent;
 
 	__builtin_memcpy(words, to->address, sizeof(words));
 	hash = hash_of(words);
 	recent = recent_of(hash, asked);
-	learned = learned_of(hash);
-	if (!recent || !learned) /* there are no such places */
+	changes = changes_of(hash);
+	if (!recent || !changes) /* never: both are arrays */
 		return (struct address_judgement){ .it = { EBG_RULE_DEFAULT, 1 }, .other = { EBG_RULE_DEFAULT, 1 } };
-	times = FORGET(learned->times);
-	if (recall(recent, words, asked, times, &judged))
+	known = FORGET(changes->count);
+	if (recall(recent, words, asked, known, &judged))
 		return judged;
 	judged.it = judged.other = judge_network(config, to);
 	judged.undecided = 0;
 	if (!is_resolver(config, words, to->port)) {
-		weighed = weigh(words[0], after(times, words[1]), asked,
+		weighed = weigh(words[0], after(known, words[1]), asked,
 				(__u64)judged.other.rule << 2 | (judged.other.deny ? 3 : 1));
 		until = weighed >> WEIGHED_UNTIL_SHIFT;
 		if (weighed & WEIGHED_KNOWN)
@@ -170,8 +170,8 @@ static __always_inline struct address_judgement judge(const struct ebg_config *c
 							!!(weighed & WEIGHED_DENY) };
 		judged.undecided = !!(weighed & WEIGHED_UNDECIDED);
 	}
-	if (until) /* else one of its names may lead there again, and nothing would tell */
-		keep(recent, words, asked, times, &judged, until);
+	if (until) /* 0: a lead has run out. It may hold again, and that counts as no change. */
+		keep(recent, words, asked, known, &judged, until);
 	return judged;
 }
 

@@ -326,7 +326,7 @@ MAPS = {
     'ebg_denied': (1, 56, 600, 16384, 1, None),
     'ebg_observed': (1, 32, 600, 16384, 1, None),
     'ebg_recent': (6, 4, 64, 256, 0, None),
-    'ebg_learned': (2, 4, 16, 256, 0, 0),
+    'ebg_changes': (2, 4, 16, 256, 0, 0),
     'ebg_recent_name': (6, 4, 96, 1024, 0, None),
     'ebg_scope': (8, 4, 4, 1, 0, None),
 }

@@ -5,14 +5,14 @@
  * The tables have the sockets of the policy's rules, and what is known to lead out. What is in them is recorded in
  * every mode, by path and program. Nothing else is: a deployment talks to many sockets.
  */
-#ifndef EBG_WAY_H
-#define EBG_WAY_H
+#ifndef EBG_WAYS_OUT_H
+#define EBG_WAYS_OUT_H
 
 #include "path.h"
 #include "record.h"
 
-#define SAID_OUTWARD ((__u64)EBG_RULE_OUTWARD << SAID_RULE_SHIFT | SAID)
-#define SAID_LOCK ((__u64)EBG_RULE_LOCK << SAID_RULE_SHIFT | SAID_DENY | SAID)
+#define RULING_OUTWARD ((__u64)EBG_RULE_OUTWARD << RULING_RULE_SHIFT | RULING)
+#define RULING_LOCK ((__u64)EBG_RULE_LOCK << RULING_RULE_SHIFT | RULING_DENY | RULING)
 
 #define EBG_ADDRESS 108 /* bytes of a unix socket's address, without the family */
 
@@ -43,7 +43,7 @@ static __always_inline __u8 take_address(struct scratch *s, const void *address,
 	__builtin_memset(s->name, 0, sizeof(s->name));
 	if (length - 1 >= EBG_ADDRESS || bpf_probe_read_kernel(&first, 1, address) < 0)
 		return 0;
-	if (!first) { /* a name without a file: told as people write it */
+	if (!first) { /* a name without a file: spelled as people write it */
 		address++;
 		length--;
 	}
@@ -51,7 +51,7 @@ static __always_inline __u8 take_address(struct scratch *s, const void *address,
 	return first ? first : '@';
 }
 
-/* Programs that ask the same are told apart: who asks says what for (systemctl, systemd-run). */
+/* Keeps programs apart that ask the same socket, because the program shows the purpose (systemctl, systemd-run). */
 static __always_inline __u64 with_program(__u64 hash)
 {
 	__u64 comm[2] = {};
@@ -61,10 +61,10 @@ static __always_inline __u64 with_program(__u64 hash)
 }
 
 /*
- * Counts a way whose path is spelled in the slot, records it, and answers as a security hook does. `said`: by the
- * rules, of its inode.
+ * Counts a way out whose path is spelled in the slot, records it, and answers as a security hook does. `ruling`: over
+ * its inode.
  */
-FUNCTION(int, settle_way, __u32 hook, __u32 slot, __u64 said)
+FUNCTION(int, settle_way_out, __u32 hook, __u32 slot, __u64 ruling)
 {
 	const struct ebg_config *config = configuration();
 	struct access access = { .hook = hook, .to.kind = EBG_KIND_UNIX, .outward = 1 };
@@ -75,14 +75,14 @@ FUNCTION(int, settle_way, __u32 hook, __u32 slot, __u64 said)
 		return -EBG_EACCES;
 	if (FORGET(s->cursor) < EBG_MESSAGE) {
 		hash = spelled_hash(slot);
-		said = stricter(said, said_by(bpf_map_lookup_elem(MAP(ebg_paths), &hash)));
+		ruling = stricter(ruling, ruling_of(bpf_map_lookup_elem(MAP(ebg_paths), &hash)));
 	}
-	access.it = (struct judgement){ said >> SAID_RULE_SHIFT, !!(said & SAID_DENY) };
+	access.it = (struct judgement){ ruling >> RULING_RULE_SHIFT, !!(ruling & RULING_DENY) };
 	if (access.it.rule == EBG_RULE_SERVICE) {
 		count(EBG_COUNTER_SERVICE);
 		return -EBG_EACCES;
 	}
-	if (!said) {
+	if (!ruling) {
 		count(EBG_KIND_UNIX * EBG_VERDICTS + EBG_VERDICT_ALLOWED);
 		return 0;
 	}
@@ -94,7 +94,7 @@ FUNCTION(int, settle_way, __u32 hook, __u32 slot, __u64 said)
 }
 
 /* Where there is no slot to read it with: denied. */
-static __always_inline int settle_unread(enum ebg_hook hook)
+static __always_inline int settle_unread_way_out(enum ebg_hook hook)
 {
 	const struct ebg_config *config = configuration();
 	struct access access = { .hook = hook, .to.kind = EBG_KIND_UNIX, .it = { EBG_RULE_UNREADABLE, 1 } };
