@@ -3,7 +3,9 @@
 #ifndef EBG_DNS_H
 #define EBG_DNS_H
 
+#include "address.h"
 #include "name.h"
+#include "record.h"
 
 #define EBG_DNS_HEADER 12
 #define EBG_RECORDS 32 /* of an answer that are read */
@@ -57,16 +59,15 @@ FUNCTION(int, read_question, __u32 slot, __u32 start)
 	return end;
 }
 
-/* The verdict over it. */
-static __always_inline void judge_question(const struct ebg_config *config, struct scratch *s, __u32 start,
-					   struct access *access)
+/* Reads the question of the DNS message at `start`, and asks for the verdict over it. */
+static __always_inline void take_question(const struct ebg_config *config, struct scratch *s, __u32 start,
+					  struct access *access)
 {
-	access->it = (struct judgement){ EBG_RULE_UNREADABLE, config->judges_names };
-	if (read_question(FORGET(s->slot), start) < 0)
+	int end = read_question(FORGET(s->slot), start);
+
+	access->it = judge_question(config, end < 0 ? NULL : &s->found);
+	if (end < 0)
 		return;
-	access->it = (struct judgement){ EBG_RULE_DEFAULT, config->default_deny };
-	if (s->found.asked_rule)
-		access->it = (struct judgement){ s->found.asked_rule, s->found.asked_deny };
 	access->name = s->name;
 	access->name_hash = s->hash;
 	note_question(s, access->socket_cgroup);

@@ -22,13 +22,12 @@ FUNCTION(int, settle_file, __u32 hook, __u32 kind, __u64 ruling, __u64 entry, __
 	const struct ebg_config *config = configuration();
 	struct access access = { .hook = hook,
 				 .to.kind = kind,
-				 .it = { ruling >> RULING_RULE_SHIFT, !!(ruling & RULING_DENY) } };
+				 .it = judgement_of(ruling) };
 	struct scratch *s;
 	int answer;
 
 	if (!config)
 		return -EBG_EACCES;
-	answer = access.it.deny && config->mode != EBG_MODE_MONITOR ? -EBG_EACCES : 0;
 	s = claim();
 	if (s)
 		begin(s);
@@ -37,7 +36,7 @@ FUNCTION(int, settle_file, __u32 hook, __u32 kind, __u64 ruling, __u64 entry, __
 		keep_path(s);
 		access.name = s->name;
 	}
-	settle(config, &access);
+	answer = settle(config, &access) == EBG_PASS ? 0 : -EBG_EACCES;
 	if (s)
 		release(s);
 	return answer;
@@ -50,7 +49,7 @@ static __always_inline int conclude(enum ebg_hook hook, enum ebg_kind kind, __u6
 
 	if (!config)
 		return -EBG_EACCES;
-	if (ruling & RULING_DENY || ruling >> RULING_RULE_SHIFT == EBG_RULE_CANARY ||
+	if (ruling & RULING_DENY || rule_of(ruling) == EBG_RULE_CANARY ||
 	    (config->observe && (kind == EBG_KIND_EXEC || ruling & RULING_REMOTE)))
 		return settle_file(hook, kind, ruling, entry_of(wanted), mount_of(wanted)) ? -EBG_EACCES : 0;
 	count(kind * EBG_VERDICTS + EBG_VERDICT_ALLOWED);
@@ -63,7 +62,7 @@ static __always_inline int on_file(enum ebg_hook hook, const struct wanted *want
 
 	if (!known)
 		return -EBG_EACCES;
-	return conclude(hook, EBG_KIND_FILE, judge_file(known, wanted), wanted);
+	return conclude(hook, EBG_KIND_FILE, file_ruling(known, wanted), wanted);
 }
 
 static __always_inline struct wanted wanted_file(struct file *file)
@@ -98,7 +97,7 @@ int BPF_PROG(ebg_file_open, struct file *file)
 	if (!known)
 		return -EBG_EACCES;
 	wanted = wanted_file(file);
-	ruling = judge_file(known, &wanted);
+	ruling = file_ruling(known, &wanted);
 	/* What is executed opens more than itself, its loader for one: ebg_exec counts what comes of it. */
 	if (file->f_flags & EBG_FOR_EXEC)
 		return ruling & RULING_DENY ? conclude(EBG_HOOK_OPEN, EBG_KIND_EXEC, ruling, &wanted) : 0;
@@ -161,7 +160,7 @@ int BPF_PROG(ebg_exec, struct task_struct *task, int pid, struct linux_binprm *p
 	if (!is_concerned() || !known)
 		return 0;
 	wanted = wanted_file(program->file);
-	ruling = judge_file(known, &wanted);
+	ruling = file_ruling(known, &wanted);
 	/* what the rules deny has been recorded when it was opened, where that can be seen */
 	if (!(ruling & RULING_DENY) || known->traced)
 		conclude(EBG_HOOK_EXEC, EBG_KIND_EXEC, ruling, &wanted);

@@ -16,12 +16,6 @@
 #include "packet.h"
 #include "scope.h"
 
-/* Where names are denied and the mode denies, what could carry a name past the programs has to be refused. */
-static __always_inline int strict(const struct ebg_config *config)
-{
-	return config->judges_names && config->mode != EBG_MODE_MONITOR;
-}
-
 PROGRAM("cgroup/sock_create", ebg_create)(struct bpf_sock *ctx)
 {
 	const struct ebg_config *config = configuration();
@@ -45,8 +39,7 @@ static __always_inline struct opened *remember(struct bpf_sock_addr *ctx, const 
 	opened->generation = config->generation;
 	opened->flags = judged->undecided ? OPENED_UNDECIDED : 0;
 	opened->rule = judged->it.rule;
-	opened->other_rule = judged->other.rule;
-	opened->other_deny = judged->other.deny;
+	opened->other = judged->other;
 	FORGET(opened->socket) = (__u64)sk;
 	opened->cookie = bpf_get_socket_cookie(ctx);
 	return opened;
@@ -72,11 +65,8 @@ static __always_inline int on_socket(struct bpf_sock_addr *ctx, struct access *a
 	access->to.port = bpf_ntohs((__u16)ctx->user_port);
 	access->to.protocol = ctx->protocol;
 	access->to.kind = connects ? EBG_KIND_CONNECT : EBG_KIND_SEND;
-	judged = judge(config, &access->to);
-	access->it = judged.it;
-	/* The name that is presented decides; a connected datagram socket only asks for a route so far. */
-	if (judged.undecided && connects)
-		access->it = (struct judgement){};
+	judged = verdict_over(config, &access->to);
+	access->it = judge_on_socket(&judged, connects);
 	if (settle(config, access) == EBG_REFUSE)
 		return refuse_with(EBG_EACCES);
 	if (!connects || ctx->type != EBG_SOCK_STREAM)
@@ -129,7 +119,7 @@ static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *c
 {
 	struct access access = { .hook = EBG_HOOK_QUESTION,
 				 .to = packet->to,
-				 .it = { EBG_RULE_UNREADABLE, config->judges_names },
+				 .it = judge_question(config, NULL),
 				 .socket_cgroup = socket_cgroup(skb) };
 	struct scratch *s = claim();
 	int result;
@@ -137,7 +127,7 @@ static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *c
 	access.to.kind = EBG_KIND_DNS;
 	/* several datagrams in one packet (UDP_SEGMENT) are more than one question */
 	if (s && !skb->gso_size && load_payload(skb, s, packet->transport + 8) == 0)
-		judge_question(config, s, 0, &access);
+		take_question(config, s, 0, &access);
 	result = settle(config, &access);
 	if (s)
 		release(s);
@@ -153,7 +143,7 @@ static __always_inline int on_connection(struct __sk_buff *skb, const struct ebg
 	struct access access = { .hook = EBG_HOOK_EGRESS };
 	int watched = opened->flags & OPENED_WATCHED || !config->judges_names;
 	int known = opened->generation == config->generation, readable;
-	struct address_judgement judged;
+	struct address_judgement address;
 	struct packet packet = {};
 
 	if (known && watched)
@@ -162,14 +152,12 @@ static __always_inline int on_connection(struct __sk_buff *skb, const struct ebg
 	access.to = packet.to;
 	access.socket_cgroup = socket_cgroup(skb);
 	if (!known) { /* connected under earlier rules */
-		judged = judge(config, &packet.to);
-		access.it = judged.undecided && opened->flags & OPENED_JUDGED ? judged.other : judged.it;
+		address = verdict_over(config, &packet.to);
+		access.it = judge_again(&address, opened->flags & OPENED_JUDGED);
 		if (!access.it.deny)
 			opened->generation = config->generation;
 	}
-	/* Data that `message` was not shown could carry any name. */
-	if (!readable || (!access.it.deny && !watched && tcp_payload(skb, &packet) < skb->len))
-		access.it = (struct judgement){ EBG_RULE_UNREADABLE, 1 };
+	access.it = judge_data(access.it, readable, !watched && readable && tcp_payload(skb, &packet) < skb->len);
 	if (!access.it.deny)
 		return EBG_PASS;
 	end_sender(skb, &packet);
@@ -178,7 +166,7 @@ static __always_inline int on_connection(struct __sk_buff *skb, const struct ebg
 
 PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 {
-	struct access access = { .hook = EBG_HOOK_EGRESS, .it = { EBG_RULE_UNREADABLE, 1 } };
+	struct access access = { .hook = EBG_HOOK_EGRESS, .it = judge_unreadable() };
 	const struct ebg_config *config = configuration();
 	struct bpf_sock *connection = tcp_socket(skb);
 	struct packet packet = {};
@@ -191,17 +179,16 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 	if (connection) {
 		/* Who has not opened it answers a client, as a daemon does that the deployment started: that is no
 		 * dependency. */
-		struct opened *opened = config->mode == EBG_MODE_MONITOR ?
-						NULL :
-						bpf_sk_storage_get(MAP(ebg_opened), connection, NULL, 0);
+		struct opened *opened =
+			enforces(config) ? bpf_sk_storage_get(MAP(ebg_opened), connection, NULL, 0) : NULL;
 
 		return opened ? on_connection(skb, config, opened) : EBG_PASS;
 	}
 	if (unpack(skb, &packet) == 0)
-		access.it = judge(config, &packet.to).it;
+		access.it = verdict_over(config, &packet.to).it;
 	access.to = packet.to;
 	seen = seen_by_socket_hooks(packet.to.protocol);
-	if (!seen || (access.it.deny && config->mode != EBG_MODE_MONITOR)) {
+	if (!seen || refuses(config, &access.it)) {
 		access.socket_cgroup = socket_cgroup(skb);
 		return settle(config, &access);
 	}
@@ -317,32 +304,37 @@ static __always_inline int on_question(struct sk_msg_md *msg, const struct ebg_c
 	if (FORGET(s->size) > size)
 		FORGET(s->size) = size;
 	access->to.kind = EBG_KIND_DNS;
-	judge_question(config, s, 2, access);
+	take_question(config, s, 2, access);
 	bpf_msg_apply_bytes(msg, size);
 	return settle(config, access);
+}
+
+/* The verdict over the address, as far as it is remembered: the rule is that of an undecided one. */
+static __always_inline struct address_judgement remembered_verdict(const struct opened *opened)
+{
+	return (struct address_judgement){ .it.rule = opened->rule,
+					   .other = opened->other,
+					   .undecided = !!(opened->flags & OPENED_UNDECIDED) };
 }
 
 static __always_inline int on_first_bytes(struct sk_msg_md *msg, const struct ebg_config *config, struct scratch *s,
 					  struct access *access, struct opened *opened)
 {
-	struct judgement other = { opened->other_rule, opened->other_deny };
-	int result = EBG_PASS;
+	struct address_judgement address = remembered_verdict(opened);
+	int result = EBG_PASS, named;
 
 	if (look(FORGET(s->slot), msg->size, protocol_port(&access->to)) < 0)
 		return EBG_REFUSE;
 	if (FORGET(s->wait) && config->judges_names)
 		return wait_for(msg, config, FORGET(s->wait));
 	access->to.kind = s->kind;
-	access->it = unpacked(s->ruling, other);
-	if (FORGET(s->named)) {
+	access->it = judge_presented(config, FORGET(s->presented), s->ruling, &address);
+	named = FORGET(s->presented) == PRESENTED_NAME;
+	if (named) {
 		access->name = s->name;
 		access->name_hash = s->hash;
-	} else if (!s->ruling) { /* nothing was presented */
-		access->it = (struct judgement){ opened->rule, !!(opened->flags & OPENED_UNDECIDED) };
 	}
-	if (access->it.rule == EBG_RULE_UNREADABLE)
-		access->it.deny = config->judges_names;
-	if (FORGET(s->named) || access->it.deny)
+	if (named || access->it.deny)
 		result = settle(config, access);
 	if (result == EBG_PASS)
 		opened->flags |= OPENED_JUDGED;

@@ -9,6 +9,7 @@
 #define EBG_MAPS_H
 
 #include "config.h"
+#include "verdict.h"
 
 /* max_entries of these three: set by the loader to what the policy needs */
 struct {
@@ -110,8 +111,7 @@ struct opened {
 	__u32 generation; /* of the rules that the address was judged by */
 	__u32 flags;
 	__u32 rule;       /* that denies it if it presents no name and OPENED_UNDECIDED is set */
-	__u32 other_rule; /* what holds for a name that no rule speaks of */
-	__u32 other_deny;
+	struct judgement other; /* over a name that no rule speaks of */
 	__u64 socket; /* where the kernel has it */
 	__u64 cookie;
 };

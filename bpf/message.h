@@ -4,6 +4,7 @@
 #define EBG_MESSAGE_H
 
 #include "dns.h"
+#include "rules.h"
 
 #define EBG_TLS_HANDSHAKE 0x16
 #define EBG_TLS_RECORD 5       /* bytes of a record's header */
@@ -20,14 +21,12 @@ enum sight {
 	SIGHT_FURTHER = -3, /* what follows will tell */
 };
 
-/* Where the server's name stands in the ClientHello at the start of the message; its length goes to s->end. */
-FUNCTION(int, find_sni, __u32 slot)
+/* Where the extensions begin in the ClientHello at the start of the message. They end at s->end. */
+static __always_inline int find_extensions(struct scratch *s)
 {
-	struct scratch *s = scratch(slot);
-	__u32 i, position = EBG_TLS_RECORD + 4 + 2 + 32; /* behind the headers, the version and the random bytes */
-	__u32 record;
+	__u32 record, position = EBG_TLS_RECORD + 4 + 2 + 32; /* behind the headers, the version and the random bytes */
 
-	if (!s || !holds(s, 0, EBG_TLS_RECORD + 4))
+	if (!holds(s, 0, EBG_TLS_RECORD + 4))
 		return SIGHT_UNREADABLE;
 	record = word_at(s, 3);
 	if ((byte_at(s, 6) << 16 | word_at(s, 7)) + 4 > record)
@@ -46,7 +45,22 @@ FUNCTION(int, find_sni, __u32 slot)
 	if (!holds(s, position, 2))
 		return SIGHT_UNREADABLE;
 	FORGET(s->end) = position + 2 + word_at(s, position);
-	FORGET(s->cursor) = position + 2;
+	return position + 2;
+}
+
+/* Where the server's name stands in the ClientHello at the start of the message; its length goes to s->end. */
+FUNCTION(int, find_sni, __u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	int start;
+	__u32 i;
+
+	if (!s)
+		return SIGHT_UNREADABLE;
+	start = find_extensions(s);
+	if (start <= 0)
+		return start;
+	FORGET(s->cursor) = start;
 	for (i = 0; i < EBG_TLS_EXTENSIONS; i++) {
 		__u32 cursor = FORGET(s->cursor);
 
@@ -242,7 +256,7 @@ static __always_inline __u32 target_port(struct scratch *s)
 	return byte_at(s, 0) == 'C' ? 443 : 80; /* CONNECT, or http:// */
 }
 
-/* The rules for the name that is presented at `position`, up to `length` bytes. */
+/* Reads the name that is presented at `position`, up to `length` bytes, and finds its ruling. */
 static __always_inline void read_presented(struct scratch *s, __u32 slot, int position, __u32 length,
 					   __u32 protocol_port)
 {
@@ -251,10 +265,10 @@ static __always_inline void read_presented(struct scratch *s, __u32 slot, int po
 	if (position > 0)
 		read = read_text_name(slot, position, length);
 	if (read < 0)
-		s->ruling = EBG_RULE_UNREADABLE << 2 | 3;
+		s->presented = PRESENTED_UNREADABLE;
 	if (read <= 0)
 		return;
-	s->named = 1;
+	s->presented = PRESENTED_NAME;
 	if (FORGET(s->proxied))
 		protocol_port = (protocol_port & ~0xffff) | target_port(s);
 	find_rules(slot);
@@ -267,45 +281,61 @@ static __always_inline void read_presented(struct scratch *s, __u32 slot, int po
 	}
 }
 
-/* What the first bytes of a connection present: s->kind, s->named, s->ruling, or s->wait: how many bytes will tell. */
+/* Looks at a TLS record, for a ClientHello. */
+static __always_inline void look_at_tls(struct scratch *s, __u32 slot, __u32 size, __u32 protocol_port)
+{
+	int position;
+
+	s->kind = EBG_KIND_TLS;
+	s->strict = 1;
+	s->proxied = 0;
+	if (size < EBG_TLS_RECORD + 1) {
+		s->wait = EBG_TLS_RECORD + 1;
+	} else if (byte_at(s, 5) != EBG_TLS_CLIENT_HELLO) { /* a hello could hide behind it: servers skip empty records */
+		s->presented = PRESENTED_UNREADABLE;
+	} else if (size < word_at(s, 3) + EBG_TLS_RECORD) {
+		s->wait = word_at(s, 3) + EBG_TLS_RECORD;
+	} else {
+		position = find_sni(slot);
+		read_presented(s, slot, position, FORGET(s->end), protocol_port);
+	}
+}
+
+/* Looks at what begins with capital letters, for a request. */
+static __always_inline void look_at_http(struct scratch *s, __u32 slot, __u32 size, __u32 protocol_port)
+{
+	int position;
+
+	s->kind = EBG_KIND_HTTP;
+	s->strict = 0;
+	/* a target that is cut could be the beginning of any name */
+	position = next_line(slot, 0) ? find_target(slot) : SIGHT_NOTHING;
+	s->proxied = position > 0;
+	if (position == SIGHT_NOTHING)
+		position = find_host(slot);
+	if (position != SIGHT_PARTIAL)
+		read_presented(s, slot, position, EBG_NAME, protocol_port);
+	else if (is_method(word_at(s, 0) << 16 | word_at(s, 2)))
+		s->wait = size + 1;
+}
+
+/*
+ * Finds out what the first bytes of a connection present: s->kind, s->presented and s->ruling. Or s->wait: how many bytes
+ * it takes to see it.
+ */
 FUNCTION(int, look, __u32 slot, __u32 size, __u32 protocol_port)
 {
 	struct scratch *s = scratch(slot);
-	int position;
 
 	if (!s)
 		return -1;
 	s->kind = EBG_KIND_SEND;
-	s->named = s->wait = s->ruling = 0;
-	if (byte_at(s, 0) == EBG_TLS_HANDSHAKE && (size < 2 || byte_at(s, 1) == 3)) {
-		s->kind = EBG_KIND_TLS;
-		s->strict = 1;
-		s->proxied = 0;
-		if (size < EBG_TLS_RECORD + 1) {
-			s->wait = EBG_TLS_RECORD + 1;
-		} else if (byte_at(s, 5) == EBG_TLS_CLIENT_HELLO) {
-			if (size < word_at(s, 3) + EBG_TLS_RECORD) {
-				s->wait = word_at(s, 3) + EBG_TLS_RECORD;
-				return 0;
-			}
-			position = find_sni(slot);
-			read_presented(s, slot, position, FORGET(s->end), protocol_port);
-		} else { /* a hello could hide behind it: servers skip empty records */
-			s->ruling = EBG_RULE_UNREADABLE << 2 | 3;
-		}
-	} else if (size >= 4 && byte_at(s, 0) - 'A' < 26 && byte_at(s, 1) - 'A' < 26 && byte_at(s, 2) - 'A' < 26) {
-		s->kind = EBG_KIND_HTTP;
-		s->strict = 0;
-		/* a target that is cut could be the beginning of any name */
-		position = next_line(slot, 0) ? find_target(slot) : SIGHT_NOTHING;
-		s->proxied = position > 0;
-		if (position == SIGHT_NOTHING)
-			position = find_host(slot);
-		if (position != SIGHT_PARTIAL)
-			read_presented(s, slot, position, EBG_NAME, protocol_port);
-		else if (is_method(word_at(s, 0) << 16 | word_at(s, 2)))
-			s->wait = size + 1;
-	}
+	s->presented = PRESENTED_NOTHING;
+	s->wait = s->ruling = 0;
+	if (byte_at(s, 0) == EBG_TLS_HANDSHAKE && (size < 2 || byte_at(s, 1) == 3))
+		look_at_tls(s, slot, size, protocol_port);
+	else if (size >= 4 && byte_at(s, 0) - 'A' < 26 && byte_at(s, 1) - 'A' < 26 && byte_at(s, 2) - 'A' < 26)
+		look_at_http(s, slot, size, protocol_port);
 	return 0;
 }
 

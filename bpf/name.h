@@ -13,8 +13,8 @@
 
 #include "cell.h"
 #include "hash.h"
+#include "maps.h"
 #include "scratch.h"
-#include "verdict.h"
 
 #define EBG_READ_STEPS 160 /* labels of a name, eight bytes at a time, and jumps to a part that stands elsewhere */
 #define EBG_JUMPS 16
@@ -151,17 +151,32 @@ static __always_inline int ends_host(__u8 c)
 
 #define EBG_MORE 2
 
-/* The byte at `position` of a name in text, whose first is at `start`. Returns EBG_MORE, or what read_text_name() does. */
+/* Ends the name in text at `position`, behind a last label of `length` bytes. Returns what read_text_name() does. */
+static __always_inline int end_text_name(struct scratch *s, __u32 slot, __u32 start, __u32 position, __u32 length)
+{
+	if (length && FORGET(s->digits))
+		return 0; /* a last label of digits: an IPv4 address */
+	s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = length;
+	s->message[BELOW(EBG_MESSAGE, position)] = 0;
+	if (position >= FORGET(s->size))
+		FORGET(s->size) = position + 1;
+	if (byte_at(s, start) == '[')
+		return 0; /* an IPv6 address */
+	if (read_wire_name(slot, start - 1, 0) < 0)
+		return -1;
+	return FORGET(s->count) ? 1 : 0;
+}
+
+/* The byte at `position` of a name in text that begins at `start`. Returns EBG_MORE, or what read_text_name() does. */
 FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length, __u32 position)
 {
 	struct scratch *s = scratch(slot);
-	__u32 size, taken, inside = position - start < length;
+	__u32 taken, inside = position - start < length;
 	__u8 c = 0;
 
 	if (!s || position >= EBG_MESSAGE)
 		return -1;
-	size = FORGET(s->size);
-	if (inside && position < size)
+	if (inside && position < FORGET(s->size))
 		c = byte_at(s, position);
 	if (inside && FORGET(s->strict) && (ends_host(c) || c == '[' || c == '@'))
 		return -1;
@@ -182,17 +197,7 @@ FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length, __u32 position)
 	if (taken > 63)
 		return -1;
 	FORGET(s->end) = c == ':' ? position + 1 : 0;
-	if (taken && FORGET(s->digits))
-		return 0; /* a last label of digits: an IPv4 address */
-	s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = taken;
-	s->message[BELOW(EBG_MESSAGE, position)] = 0;
-	if (position >= size)
-		FORGET(s->size) = position + 1;
-	if (byte_at(s, start) == '[')
-		return 0; /* an IPv6 address */
-	if (read_wire_name(slot, start - 1, 0) < 0)
-		return -1;
-	return FORGET(s->count) ? 1 : 0;
+	return end_text_name(s, slot, start, position, taken);
 }
 
 /*

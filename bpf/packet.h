@@ -7,8 +7,8 @@
 #include <linux/ipv6.h>
 
 #include "endpoint.h"
+#include "maps.h"
 #include "scratch.h"
-#include "verdict.h"
 
 #define EBG_EXTENSION_HEADERS 6
 

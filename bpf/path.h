@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/*
- * Paths: how the kernel spells them, and what the rules say of one, or of the inode that is there.
- */
+/* Paths, as the kernel spells them, and the rules for paths and inodes. */
 #ifndef EBG_PATH_H
 #define EBG_PATH_H
 
 #include "hash.h"
 #include "scratch.h"
+#include "verdict.h"
 
 #define EBG_DEPTH 64  /* directories that are followed; what lies deeper can't be judged */
 #define EBG_TEXT 256  /* bytes of a part of a path; file systems allow 255 */
@@ -27,24 +26,6 @@ struct {
 	__type(key, struct ebg_inode);
 	__type(value, struct ebg_file_rule);
 } ebg_inodes SEC(".maps");
-
-/* What the rules say, in one number; 0: no rule speaks. */
-enum ruling {
-	RULING = 1,
-	RULING_DENY = 2,
-	RULING_REMOTE = 4, /* the file comes over a network */
-	RULING_OF_TYPE = 8, /* no path has a rule, but the type of the file system has */
-	RULING_RULE_SHIFT = 4,
-};
-
-#define RULING_UNREADABLE ((__u64)EBG_RULE_UNREADABLE << RULING_RULE_SHIFT | RULING_DENY | RULING)
-
-static __always_inline __u64 ruling_of(const struct ebg_file_rule *rule)
-{
-	return rule ? (__u64)rule->rule << RULING_RULE_SHIFT | (rule->remote ? RULING_REMOTE : 0) |
-			      (rule->deny ? RULING_DENY : 0) | RULING :
-		      0;
-}
 
 /* Nothing is spelled yet. */
 static __always_inline void begin(struct scratch *s)
@@ -158,19 +139,13 @@ FUNCTION(__u64, spelled_hash, __u32 slot)
 	return mixed(FORGET(s->hash), EBG_MESSAGE - cursor);
 }
 
-static __always_inline __u64 judge_inode(const struct dentry *dentry)
+static __always_inline __u64 inode_ruling(const struct dentry *dentry)
 {
 	const struct inode *inode = BPF_CORE_READ(dentry, d_inode);
 	struct ebg_inode key = { BPF_CORE_READ(inode, i_ino), BPF_CORE_READ(inode, i_sb, s_dev),
 				 BPF_CORE_READ(inode, i_generation) };
 
-	return ruling_of(bpf_map_lookup_elem(MAP(ebg_inodes), &key));
-}
-
-/* On a tie, deny. */
-static __always_inline __u64 stricter(__u64 one, __u64 other)
-{
-	return one & RULING_DENY || !other ? one : other;
+	return judge_file_rule(bpf_map_lookup_elem(MAP(ebg_inodes), &key));
 }
 
 /* The mount around what a path knows of it; a number, because the verifier lets nobody leave a structure by its front. */

@@ -10,16 +10,9 @@
 #include "cell.h"
 #include "hash.h"
 #include "maps.h"
-#include "record.h"
+#include "verdict.h"
 
 #define EBG_RECENT_BITS 8
-
-/* The verdict over an address. */
-struct address_judgement {
-	struct judgement it;
-	struct judgement other; /* for a name on it that no rule speaks of */
-	__u32 undecided;        /* 1: some of its names are denied and some are not; `it` holds where none is presented */
-};
 
 struct recent {
 	struct cell cell;

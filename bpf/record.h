@@ -6,6 +6,7 @@
 #include "config.h"
 #include "counters.h"
 #include "lineage.h"
+#include "verdict.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -22,11 +23,6 @@ struct {
 	__type(key, struct ebg_observation);
 	__type(value, struct ebg_record);
 } ebg_observed SEC(".maps");
-
-struct judgement {
-	__u32 rule;
-	__u32 deny;
-};
 
 /*
  * The process on whose behalf this runs, or NULL. A packet can leave while the CPU works for somebody else (a
@@ -123,19 +119,19 @@ static __always_inline void note_observation(const struct access *access)
 /* Counts and records one access; says whether it may go on. */
 static __always_inline int settle(const struct ebg_config *config, const struct access *access)
 {
-	int refuse = access->it.deny && config->mode != EBG_MODE_MONITOR;
-	__u32 verdict = refuse ? EBG_VERDICT_DENIED : access->it.deny ? EBG_VERDICT_WOULD_DENY : EBG_VERDICT_ALLOWED;
+	int refused = refuses(config, &access->it);
+	enum ebg_verdict verdict = verdict_of(&access->it, refused);
 
 	if (access->it.rule == EBG_RULE_CANARY) {
 		count(EBG_COUNTER_CANARY + access->hook);
-		return refuse ? EBG_REFUSE : EBG_PASS;
+		return refused ? EBG_REFUSE : EBG_PASS;
 	}
 	count(access->to.kind * EBG_VERDICTS + verdict);
 	if (access->it.deny)
 		note_denial(config, access);
 	else if (config->observe || access->outward)
 		note_observation(access);
-	return refuse ? EBG_REFUSE : EBG_PASS;
+	return refused ? EBG_REFUSE : EBG_PASS;
 }
 
 #endif

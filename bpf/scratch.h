@@ -25,8 +25,8 @@ struct scratch {
 	__u64 hash;                  /* and its hash */
 	__u64 labels[EBG_LABELS];    /* and those of its labels */
 	__u64 label;                 /* of the one that is being read */
-	__u64 ruling;                /* over a name that is presented, as match() returns it */
-	__u32 kind, named, wait;     /* what the first bytes of a connection are, see look() */
+	__u64 ruling;                /* over a name that is presented */
+	__u32 kind, presented, wait; /* what the first bytes of a connection are, see look() */
 	__u32 strict;                /* a name in text ends with its length, and by nothing in it */
 	__u32 proxied;               /* it stands where a request names the server behind a proxy */
 	__u32 slot;                  /* its own number */

@@ -30,7 +30,7 @@ struct {
 	__type(value, struct ebg_file_rule);
 } ebg_types SEC(".maps");
 
-/* What judge_mount() has found out. */
+/* What mount_ruling() has found out. */
 struct remembered {
 	__u64 ruling;
 	__u64 check; /* of that, of the mount, and of when it was */
@@ -81,7 +81,7 @@ static __always_inline int may_be_known(const struct ebg_filter *known, __u64 nu
 	return is_set(known->inodes, mixed(EBG_HASH_SEED, number)) | is_set(known->names, mixed(EBG_HASH_SEED, start));
 }
 
-static __always_inline __u64 judge_path(__u64 dentry, __u64 mount)
+static __always_inline __u64 path_ruling(__u64 dentry, __u64 mount)
 {
 	struct scratch *s = claim();
 	__u64 hash, ruling = 0;
@@ -91,16 +91,16 @@ static __always_inline __u64 judge_path(__u64 dentry, __u64 mount)
 	begin(s);
 	if (spell(dentry, mount, FORGET(s->slot)) == 0) {
 		hash = spelled_hash(FORGET(s->slot));
-		ruling = ruling_of(bpf_map_lookup_elem(MAP(ebg_paths), &hash));
+		ruling = judge_file_rule(bpf_map_lookup_elem(MAP(ebg_paths), &hash));
 	}
 	release(s);
 	return ruling;
 }
 
 /* What the rules say of this very file or directory. */
-FUNCTION(__u64, judge_step, __u64 dentry, __u64 mount)
+FUNCTION(__u64, entry_ruling, __u64 dentry, __u64 mount)
 {
-	return stricter(judge_inode((void *)dentry), judge_path(dentry, mount));
+	return stricter(inode_ruling((void *)dentry), path_ruling(dentry, mount));
 }
 
 static __always_inline int is_topmost(const struct mount *mount)
@@ -135,7 +135,7 @@ FUNCTION(__u64, walk_step, __u32 slot)
 	if (!may_be_known(known, BPF_CORE_READ(dentry, d_inode, i_ino), BPF_CORE_READ(dentry, d_name.name),
 			  BPF_CORE_READ(dentry, d_name.len)))
 		return 0;
-	return judge_step((__u64)dentry, (__u64)mount);
+	return entry_ruling((__u64)dentry, (__u64)mount);
 }
 
 /* What the rules say from where a mount hangs upwards. */
@@ -162,7 +162,7 @@ FUNCTION(__u64, walk_above, __u64 mount_address)
 }
 
 /* What the rules for types of file systems say. */
-FUNCTION(__u64, judge_type, __u64 super_block)
+FUNCTION(__u64, type_ruling, __u64 super_block)
 {
 	const struct super_block *sb = (void *)super_block;
 	const char *subtype = BPF_CORE_READ(sb, s_subtype);
@@ -181,13 +181,7 @@ FUNCTION(__u64, judge_type, __u64 super_block)
 		key.subtype[0] = '*';
 		rule = bpf_map_lookup_elem(MAP(ebg_types), &key);
 	}
-	return ruling_of(rule);
-}
-
-/* A rule for a path goes before one for the type; that the file comes over a network is true under both. */
-static __always_inline __u64 joined(__u64 path, __u64 type)
-{
-	return path ? path | (type & RULING_REMOTE) : type;
+	return judge_file_rule(rule);
 }
 
 /*
@@ -208,7 +202,7 @@ static __always_inline __u64 tree_version(const struct ebg_filter *known)
  * nothing was renamed or mounted: that is as good as the walk, because a mount holds its file system, what it hangs on,
  * and all above that. The two words are not written at one stroke, but only together they fit.
  */
-FUNCTION(__u64, judge_mount, __u64 mount_address)
+FUNCTION(__u64, mount_ruling, __u64 mount_address)
 {
 	const struct mount *mount = (void *)mount_address;
 	const struct ebg_filter *known = filter();
@@ -225,8 +219,8 @@ FUNCTION(__u64, judge_mount, __u64 mount_address)
 	ruling = walk_above(mount_address);
 	if (ruling == RULING_UNREADABLE) /* a scratch slot that was not free is nothing to be remembered */
 		return ruling;
-	type = judge_type((__u64)BPF_CORE_READ(mount, mnt.mnt_sb));
-	ruling = joined(ruling, type ? type | RULING_OF_TYPE : 0);
+	type = type_ruling((__u64)BPF_CORE_READ(mount, mnt.mnt_sb));
+	ruling = judge_mount(ruling, type);
 	if (version && version == tree_version(known)) {
 		FORGET(remembered->ruling) = ruling;
 		FORGET(remembered->check) = mixed(mixed(start, version), ruling);
@@ -266,18 +260,18 @@ static __always_inline int may_be_known_entry(const struct ebg_filter *known, co
 }
 
 /* What the rules say of a file: of itself, of the directories above it, and of its file system. */
-static __always_inline __u64 judge_file(const struct ebg_filter *known, const struct wanted *wanted)
+static __always_inline __u64 file_ruling(const struct ebg_filter *known, const struct wanted *wanted)
 {
 	struct dentry *file = wanted->dentry, *dentry = file, *root = wanted->mnt->mnt_root, *below;
 	__u64 ruling = 0, mounted = 0;
 	__u32 at_root = 0, i;
 
 	if (may_be_known_entry(known, file))
-		ruling = judge_step(entry_of(wanted), mount_of(wanted));
+		ruling = entry_ruling(entry_of(wanted), mount_of(wanted));
 	for (i = 0; !ruling; i++) {
 		if (dentry == root) {
 			at_root = some(1);
-			mounted = judge_mount(mount_of(wanted));
+			mounted = mount_ruling(mount_of(wanted));
 		}
 		below = dentry;
 		dentry = dentry->d_parent;
@@ -287,13 +281,13 @@ static __always_inline __u64 judge_file(const struct ebg_filter *known, const st
 			return RULING_UNREADABLE;
 		/* beyond the root, where a part of a tree is mounted, there are no paths, but inodes */
 		if (may_be_known_entry(known, dentry))
-			ruling = judge_step((__u64)BPF_CORE_READ(below, d_parent), mount_of(wanted));
+			ruling = entry_ruling((__u64)BPF_CORE_READ(below, d_parent), mount_of(wanted));
 	}
 	if (!ruling && !at_root && dentry->d_flags & EBG_DISCONNECTED)
 		return RULING_UNREADABLE; /* opened by its handle: the kernel does not know in which directory it is */
 	if (!at_root)
-		return joined(ruling, judge_type((__u64)BPF_CORE_READ(file, d_sb)));
-	return mounted & RULING_OF_TYPE ? joined(ruling, mounted) : joined(stricter(ruling, mounted), mounted);
+		return judge_type(ruling, type_ruling((__u64)BPF_CORE_READ(file, d_sb)));
+	return judge_file(ruling, mounted);
 }
 
 #endif

@@ -32,7 +32,7 @@ static __always_inline int on_socket(enum ebg_hook hook, const struct sock *list
 		return answer(settle_unread_way_out(hook));
 	begin(s);
 	if (file) {
-		ruling = judge_inode(file);
+		ruling = inode_ruling(file);
 		if (spell((__u64)file, mount_around((__u64)BPF_CORE_READ(to, path.mnt)), FORGET(s->slot)))
 			begin(s);
 	} else {
@@ -76,7 +76,7 @@ static __always_inline int is_below_guard(const struct dentry *file)
 	for (i = 0; i < EBG_DEPTH; i++) {
 		const struct dentry *directory = BPF_CORE_READ(file, d_parent);
 
-		if (judge_inode(directory) >> RULING_RULE_SHIFT == EBG_RULE_INSIDE)
+		if (rule_of(inode_ruling(directory)) == EBG_RULE_INSIDE)
 			return 1;
 		if (directory == file)
 			break;
@@ -85,23 +85,12 @@ static __always_inline int is_below_guard(const struct dentry *file)
 	return 0;
 }
 
-static __always_inline __u64 leaving(void)
+/* The ruling over a file that is opened for writing: itself, or its directory. */
+static __always_inline __u64 writing_ruling(const struct dentry *file)
 {
-	const struct ebg_config *config = configuration();
-
-	return config && !config->lock ? RULING_OUTWARD : RULING_LOCK;
-}
-
-/* What opening a file for writing is, as a way out. */
-static __always_inline __u64 judge_writing(const struct dentry *file)
-{
-	__u64 ruling;
-
 	if (BPF_CORE_READ(file, d_sb, s_magic) == EBG_CGROUP2)
-		return moves_processes(file) && !is_below_guard(file) ? leaving() : 0;
-	ruling = judge_inode(file) ?: judge_inode(BPF_CORE_READ(file, d_parent));
-	/* the table has sockets, too: who opens one as a file gets nowhere */
-	return ruling >> RULING_RULE_SHIFT < EBG_RULE_FIRST ? ruling : 0;
+		return moves_processes(file) && !is_below_guard(file) ? judge_leaving(configuration()) : 0;
+	return judge_writing(inode_ruling(file) ?: inode_ruling(BPF_CORE_READ(file, d_parent)));
 }
 
 SEC("fmod_ret/security_file_open")
@@ -115,7 +104,7 @@ int BPF_PROG(ebg_way_open, struct file *file)
 	if (!(file->f_flags & EBG_FOR_WRITING) || !is_concerned())
 		return 0;
 	dentry = BPF_CORE_READ(file, f_path.dentry);
-	ruling = judge_writing(dentry);
+	ruling = writing_ruling(dentry);
 	if (!ruling)
 		return 0;
 	s = claim();
@@ -139,8 +128,7 @@ int BPF_PROG(ebg_way_clone, struct task_struct *child, unsigned long flags)
 
 	if (!(flags & EBG_INTO_CGROUP) || !is_concerned())
 		return 0;
-	ruling = (flags & EBG_CLONE_CANARY) == EBG_CLONE_CANARY ?
-		       (__u64)EBG_RULE_CANARY << RULING_RULE_SHIFT | RULING_DENY | RULING : leaving();
+	ruling = judge_clone(configuration(), flags);
 	s = claim();
 	if (!s)
 		return answer(settle_unread_way_out(EBG_HOOK_WAY_CLONE));

@@ -1,178 +1,260 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* The decisions, once: an endpoint or a name in, a rule and allow or deny out. Every hook asks here and obeys. */
+/*
+ * The decisions, all of them: the hooks find out what an access is and what the rules say of it, ask here, and obey. The
+ * functions here are pure. They look nothing up and change nothing, so every object can have them, and each can be read
+ * by itself.
+ *
+ * A ruling is one number, because global functions return nothing else. A judgement is the same with fields.
+ */
 #ifndef EBG_VERDICT_H
 #define EBG_VERDICT_H
 
-#include "recent.h"
+#include "abi.h"
+#include "kernel.h"
 
-#define EBG_REFUSED ((__u64)EBG_RULE_DEFAULT << 2 | 3)
+/* A ruling: these flags, and the rule's number above them. 0: no rule speaks. */
+enum ruling {
+	RULING = 1,
+	RULING_DENY = 2,
+	RULING_UNDECIDED = 4, /* of an address: some of its names are denied, and some are not */
+	RULING_REMOTE = 8,    /* of a file: it comes over a network */
+	RULING_OF_TYPE = 16,  /* of a file: no path has a rule, but the type of the file system has */
+	RULING_RULE_SHIFT = 5,
+};
 
-/*
- * What one matcher says of it. A function of its own, like the steps in name.h: the verifier checks it once, and not at
- * each turn of the loop.
- */
-FUNCTION(__u64, match_step, __u32 index, __u32 protocol_port)
+struct judgement {
+	__u32 rule;
+	__u32 deny;
+};
+
+static __always_inline __u64 ruled(__u32 rule, __u32 deny)
 {
-	const struct ebg_port *matcher = bpf_map_lookup_elem(MAP(ebg_ports), &index);
+	return (__u64)rule << RULING_RULE_SHIFT | (deny ? RULING_DENY : 0) | RULING;
+}
+
+static __always_inline __u32 rule_of(__u64 ruling)
+{
+	return ruling >> RULING_RULE_SHIFT;
+}
+
+static __always_inline struct judgement judgement_of(__u64 ruling)
+{
+	return (struct judgement){ rule_of(ruling), !!(ruling & RULING_DENY) };
+}
+
+/* A table is damaged. What can't be right must not open the door. */
+#define RULING_DAMAGED ruled(EBG_RULE_DEFAULT, 1)
+#define RULING_UNREADABLE ruled(EBG_RULE_UNREADABLE, 1)
+
+/* --- the mode --- */
+
+/* Monitor mode lets everything through, and records what the other modes would refuse. */
+static __always_inline int enforces(const struct ebg_config *config)
+{
+	return config->mode != EBG_MODE_MONITOR;
+}
+
+static __always_inline int refuses(const struct ebg_config *config, const struct judgement *it)
+{
+	return it->deny && enforces(config);
+}
+
+/* Must this be refused if it could carry a name past the programs? */
+static __always_inline int strict(const struct ebg_config *config)
+{
+	return config->judges_names && enforces(config);
+}
+
+/* Under which total an access counts. */
+static __always_inline enum ebg_verdict verdict_of(const struct judgement *it, int refused)
+{
+	return refused ? EBG_VERDICT_DENIED : it->deny ? EBG_VERDICT_WOULD_DENY : EBG_VERDICT_ALLOWED;
+}
+
+/* --- what can't be read --- */
+
+/* A packet, a path, or a socket's address. */
+static __always_inline struct judgement judge_unreadable(void)
+{
+	return (struct judgement){ EBG_RULE_UNREADABLE, 1 };
+}
+
+/* A name. It could be any, and that matters only where some are denied. */
+static __always_inline struct judgement judge_unreadable_name(const struct ebg_config *config)
+{
+	return (struct judgement){ EBG_RULE_UNREADABLE, config->judges_names };
+}
+
+/* --- addresses --- */
+
+/* A judgement by this ruling, or by the policy's default where no rule speaks. */
+static __always_inline struct judgement judge_by(const struct ebg_config *config, __u64 ruling)
+{
+	return ruling ? judgement_of(ruling) : (struct judgement){ EBG_RULE_DEFAULT, config->default_deny };
+}
+
+/* One matcher, and a protocol and port (protocol << 16 | port). */
+static __always_inline __u64 judge_port(const struct ebg_port *matcher, __u32 protocol_port)
+{
 	__u32 protocol = protocol_port >> 16, port = protocol_port & 0xffff;
 
 	if (!matcher)
-		return EBG_REFUSED;
+		return RULING_DAMAGED;
 	if ((matcher->protocol != EBG_PROTOCOL_ANY && matcher->protocol != protocol) || port < matcher->low ||
 	    port > matcher->high)
 		return 0;
-	return (__u64)matcher->rule << 2 | (matcher->deny ? 3 : 1);
+	return ruled(matcher->rule, matcher->deny);
+}
+
+/* The names that lead to an address, by their rulings: one that denies, and one that does not. */
+struct names_weighed {
+	__u64 denied;
+	__u64 allowed;
+};
+
+/* Adds a name's ruling. Of the names that are allowed, one with a rule of its own is named in the report. */
+static __always_inline void weigh_name(struct names_weighed *names, __u64 ruling)
+{
+	if (ruling & RULING_DENY)
+		names->denied = ruling;
+	else if (!names->allowed || rule_of(ruling) != EBG_RULE_DEFAULT)
+		names->allowed = ruling;
+}
+
+/* `crowded`: there was no room for all names of the address, and the others may be allowed. */
+static __always_inline __u64 judge_names(const struct names_weighed *names, __u32 crowded)
+{
+	if (!names->denied)
+		return names->allowed;
+	return names->denied | (names->allowed || crowded ? RULING_UNDECIDED : 0);
+}
+
+/* The verdict over an address. */
+struct address_judgement {
+	struct judgement it;
+	struct judgement other; /* over a name on it that no rule speaks of */
+	__u32 undecided;        /* 1: some of its names are denied, some not; `it` holds where none is presented */
+};
+
+/* The names that lead to an address go before its networks. `names`: as judge_names() returns it. */
+static __always_inline struct address_judgement judge_address(struct judgement networks, __u64 names)
+{
+	struct address_judgement judged = { .it = networks, .other = networks };
+
+	if (names & RULING)
+		judged.it = judgement_of(names);
+	judged.undecided = !!(names & RULING_UNDECIDED);
+	return judged;
 }
 
 /*
- * What the slice says of a protocol and port (protocol << 16 | port): 0 for nothing, else rule << 2 | deny << 1 | 1.
- * What can't be right (a damaged table) must not open the door. Port 0 with protocol 0 asks for what holds for all.
+ * An address that connect(2) or a datagram goes to. While it is undecided, connect(2) may go on: the name that is
+ * presented will decide, and a datagram socket has only asked for a route, so its packets are judged.
  */
-FUNCTION(__u64, match, __u32 first, __u32 count, __u32 protocol_port)
+static __always_inline struct judgement judge_on_socket(const struct address_judgement *address, int connects)
 {
-	__u64 ruling = 0;
-	__u32 i;
-
-	for (i = 0; i < EBG_SLICE && i < count && !ruling; i++)
-		ruling = match_step(first + i, protocol_port);
-	return ruling ?: count > EBG_SLICE ? EBG_REFUSED : 0;
+	return address->undecided && connects ? (struct judgement){} : address->it;
 }
 
-static __always_inline struct judgement unpacked(__u64 matched, struct judgement otherwise)
+/*
+ * A connection that was opened under earlier rules. `presented`: its first bytes have passed, and nobody knows any more
+ * which name was in them. So an undecided address counts as one with a name that no rule speaks of.
+ */
+static __always_inline struct judgement judge_again(const struct address_judgement *address, int presented)
 {
-	return matched ? (struct judgement){ matched >> 2, matched >> 1 & 1 } : otherwise;
+	return address->undecided && presented ? address->other : address->it;
 }
 
-static __always_inline __u32 protocol_port(const struct ebg_endpoint *to)
+/* A packet of an open connection. `unshown`: it has data that ebg_message has not seen, which could carry any name. */
+static __always_inline struct judgement judge_data(struct judgement connection, int readable, int unshown)
 {
-	return (__u32)to->protocol << 16 | to->port;
+	return !readable || (unshown && !connection.deny) ? judge_unreadable() : connection;
 }
 
-/* `until`: CLOCK_MONOTONIC, ns. */
-static __always_inline lead_t lead_of(const struct ebg_slice *slice, __u64 until)
+/* --- names --- */
+
+/* A DNS question. `found`: what the rules say of its name; NULL where the question can't be read. */
+static __always_inline struct judgement judge_question(const struct ebg_config *config,
+						       const struct ebg_name_rules *found)
 {
-	until >>= EBG_TICK_BITS;
-	if (until > EBG_FOR_EVER / 4) /* some thirty years */
-		until = EBG_FOR_EVER;
-	return until << 32 | (slice->count ? slice->first << 8 | (slice->count & 0xff) : 0);
+	if (!found)
+		return judge_unreadable_name(config);
+	if (found->asked_rule)
+		return (struct judgement){ found->asked_rule, found->asked_deny };
+	return judge_by(config, 0);
 }
 
-/* What the rules behind a lead say. */
-static __always_inline __u64 follow(lead_t lead, __u32 protocol_port)
-{
-	return match((__u32)lead >> 8, lead & 0xff, protocol_port);
-}
-
-static __always_inline struct judgement judge_network(const struct ebg_config *config, const struct ebg_endpoint *to)
-{
-	struct judgement otherwise = { EBG_RULE_DEFAULT, config->default_deny };
-	struct ebg_net_key key = { .prefix_length = 128 };
-	const struct ebg_slice *slice;
-
-	__builtin_memcpy(key.address, to->address, sizeof(key.address));
-	/* The compiler of the rules has put the matchers of wider networks behind those of this one. */
-	slice = bpf_map_lookup_elem(MAP(ebg_nets), &key);
-	return slice ? unpacked(match(slice->first, slice->count, protocol_port(to)), otherwise) : otherwise;
-}
-
-/* What the names that lead to an address say of it; and in the upper half, in ticks, until when: 0 for now alone. */
-enum weighed {
-	WEIGHED_KNOWN = 1, /* there are such names */
-	WEIGHED_DENY = 2,
-	WEIGHED_UNDECIDED = 4, /* some are denied, and some are not */
-	WEIGHED_RULE_SHIFT = 3,
-	WEIGHED_UNTIL_SHIFT = 32,
+/* What the first bytes of a connection present. */
+enum presented {
+	PRESENTED_NOTHING,
+	PRESENTED_NAME,
+	PRESENTED_UNREADABLE, /* a name may hide in there */
 };
 
 /*
- * A global function, which the verifier checks once; it takes numbers alone: the address as two words as they stand in
- * memory, and what holds for a name that no rule speaks of, as match() returns it.
+ * The first bytes of a connection. `name`: the ruling over the name that they present, 0 where no rule speaks of it.
+ * `address`: where the connection goes, as it was judged at connect(2). Where nothing is presented, that verdict has
+ * had its effect already, unless it waited for a name.
  */
-FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 other)
+static __always_inline struct judgement judge_presented(const struct ebg_config *config, enum presented presented,
+							__u64 name, const struct address_judgement *address)
 {
-	__u64 words[2] = { high, low }, allowed = 0, denied = 0, until = EBG_FOR_EVER;
-	const struct leads *leads = bpf_map_lookup_elem(MAP(ebg_addresses), words);
-	__u32 i, now;
-
-	if (!leads)
-		return until << WEIGHED_UNTIL_SHIFT;
-	now = ticks();
-	for (i = 0; i < EBG_LEADS; i++) {
-		lead_t lead = FORGET(leads->lead[i]);
-		__u64 ruling;
-
-		if (!lead)
-			break;
-		if (lead >> 32 < now) {
-			until = some(0);
-			continue;
-		}
-		if (lead >> 32 < until)
-			until = lead >> 32;
-		ruling = follow(lead, protocol_port) ?: other;
-		if (ruling & 2)
-			denied = ruling;
-		else if (!allowed || ruling >> 2 != EBG_RULE_DEFAULT)
-			allowed = ruling;
-		until = some(until);
-		allowed = some(allowed);
-		denied = some(denied);
-	}
-	until <<= WEIGHED_UNTIL_SHIFT;
-	if (!denied)
-		return until | (allowed ? allowed >> 2 << WEIGHED_RULE_SHIFT | WEIGHED_KNOWN : 0);
-	return until | denied >> 2 << WEIGHED_RULE_SHIFT | WEIGHED_KNOWN | WEIGHED_DENY |
-	       (allowed || leads->crowded ? WEIGHED_UNDECIDED : 0);
+	if (presented == PRESENTED_UNREADABLE)
+		return judge_unreadable_name(config);
+	if (presented == PRESENTED_NAME)
+		return name ? judgement_of(name) : address->other;
+	return (struct judgement){ address->it.rule, address->undecided };
 }
 
-/* The host's own resolver. Its questions are judged by name, whatever else has its address. */
-static __always_inline int is_resolver(const struct ebg_config *config, const __u64 *words, __u32 port)
-{
-	int i;
+/* --- paths --- */
 
-	if (port != EBG_DNS_PORT)
-		return 0;
-	for (i = 0; i < EBG_RESOLVERS; i++)
-		if (words[0] == config->resolvers[i][0] && words[1] == config->resolvers[i][1])
-			return 1;
-	return 0;
+static __always_inline __u64 judge_file_rule(const struct ebg_file_rule *rule)
+{
+	return rule ? ruled(rule->rule, rule->deny) | (rule->remote ? RULING_REMOTE : 0) : 0;
 }
 
-/*
- * An address is judged by the names that are known to lead to it. A name without a rule counts as what the networks and
- * the default say.
- */
-static __always_inline struct address_judgement judge(const struct ebg_config *config, const struct ebg_endpoint *to)
+/* A file by its inode, and by its path. On a tie, deny. */
+static __always_inline __u64 stricter(__u64 one, __u64 other)
 {
-	struct address_judgement judged = {};
-	__u32 until = EBG_FOR_EVER, asked = protocol_port(to);
-	__u64 words[2], hash, weighed, known;
-	const struct changes *changes;
-	struct recent *recent;
+	return one & RULING_DENY || !other ? one : other;
+}
 
-	__builtin_memcpy(words, to->address, sizeof(words));
-	hash = hash_of(words);
-	recent = recent_of(hash, asked);
-	changes = changes_of(hash);
-	if (!recent || !changes) /* never: both are arrays */
-		return (struct address_judgement){ .it = { EBG_RULE_DEFAULT, 1 }, .other = { EBG_RULE_DEFAULT, 1 } };
-	known = FORGET(changes->count);
-	if (recall(recent, words, asked, known, &judged))
-		return judged;
-	judged.it = judged.other = judge_network(config, to);
-	judged.undecided = 0;
-	if (!is_resolver(config, words, to->port)) {
-		weighed = weigh(words[0], after(known, words[1]), asked,
-				(__u64)judged.other.rule << 2 | (judged.other.deny ? 3 : 1));
-		until = weighed >> WEIGHED_UNTIL_SHIFT;
-		if (weighed & WEIGHED_KNOWN)
-			judged.it = (struct judgement){ (__u32)weighed >> WEIGHED_RULE_SHIFT,
-							!!(weighed & WEIGHED_DENY) };
-		judged.undecided = !!(weighed & WEIGHED_UNDECIDED);
-	}
-	if (until) /* 0: a lead has run out. It may hold again, and that counts as no change. */
-		keep(recent, words, asked, known, &judged, until);
-	return judged;
+/* A rule for a path goes before one for the type; that the file comes over a network is true under both. */
+static __always_inline __u64 judge_type(__u64 path, __u64 type)
+{
+	return path ? path | (type & RULING_REMOTE) : type;
+}
+
+/* Everything on a mount. `above`: from where it hangs up to the root. `type`: of its file system. */
+static __always_inline __u64 judge_mount(__u64 above, __u64 type)
+{
+	return judge_type(above, type ? type | RULING_OF_TYPE : 0);
+}
+
+/* A file. `on_mount`: from itself up to the root of its mount. `mount`: as judge_mount() returns it. */
+static __always_inline __u64 judge_file(__u64 on_mount, __u64 mount)
+{
+	return judge_type(mount & RULING_OF_TYPE ? on_mount : stricter(on_mount, mount), mount);
+}
+
+/* --- ways out --- */
+
+/* A process, or a child that it begins, goes to a cgroup outside. */
+static __always_inline __u64 judge_leaving(const struct ebg_config *config)
+{
+	return config && !config->lock ? ruled(EBG_RULE_OUTWARD, 0) : ruled(EBG_RULE_LOCK, 1);
+}
+
+/* The same by clone3(2) with these flags: the guard asks for its canary so. */
+static __always_inline __u64 judge_clone(const struct ebg_config *config, __u64 flags)
+{
+	return (flags & EBG_CLONE_CANARY) == EBG_CLONE_CANARY ? ruled(EBG_RULE_CANARY, 1) : judge_leaving(config);
+}
+
+/* A file that is opened for writing. The table has sockets, too, and a socket can't be opened as a file. */
+static __always_inline __u64 judge_writing(__u64 inode)
+{
+	return rule_of(inode) < EBG_RULE_FIRST ? inode : 0;
 }
 
 #endif

@@ -11,9 +11,6 @@
 #include "path.h"
 #include "record.h"
 
-#define RULING_OUTWARD ((__u64)EBG_RULE_OUTWARD << RULING_RULE_SHIFT | RULING)
-#define RULING_LOCK ((__u64)EBG_RULE_LOCK << RULING_RULE_SHIFT | RULING_DENY | RULING)
-
 #define EBG_ADDRESS 108 /* bytes of a unix socket's address, without the family */
 
 /* Spells the text that is the slot's name, up to its 0, with `front` before it. */
@@ -75,10 +72,10 @@ FUNCTION(int, settle_way_out, __u32 hook, __u32 slot, __u64 ruling)
 		return -EBG_EACCES;
 	if (FORGET(s->cursor) < EBG_MESSAGE) {
 		hash = spelled_hash(slot);
-		ruling = stricter(ruling, ruling_of(bpf_map_lookup_elem(MAP(ebg_paths), &hash)));
+		ruling = stricter(ruling, judge_file_rule(bpf_map_lookup_elem(MAP(ebg_paths), &hash)));
 	}
-	access.it = (struct judgement){ ruling >> RULING_RULE_SHIFT, !!(ruling & RULING_DENY) };
-	if (access.it.rule == EBG_RULE_SERVICE) {
+	access.it = judgement_of(ruling);
+	if (access.it.rule == EBG_RULE_SERVICE) { /* is in the table only where the mode denies */
 		count(EBG_COUNTER_SERVICE);
 		return -EBG_EACCES;
 	}
@@ -89,15 +86,14 @@ FUNCTION(int, settle_way_out, __u32 hook, __u32 slot, __u64 ruling)
 	keep_path(s);
 	access.name = s->name;
 	access.name_hash = with_program(hash);
-	settle(config, &access);
-	return access.it.deny && config->mode != EBG_MODE_MONITOR ? -EBG_EACCES : 0;
+	return settle(config, &access) == EBG_PASS ? 0 : -EBG_EACCES;
 }
 
 /* Where there is no slot to read it with: denied. */
 static __always_inline int settle_unread_way_out(enum ebg_hook hook)
 {
 	const struct ebg_config *config = configuration();
-	struct access access = { .hook = hook, .to.kind = EBG_KIND_UNIX, .it = { EBG_RULE_UNREADABLE, 1 } };
+	struct access access = { .hook = hook, .to.kind = EBG_KIND_UNIX, .it = judge_unreadable() };
 
 	return config && settle(config, &access) == EBG_PASS ? 0 : -EBG_EACCES;
 }

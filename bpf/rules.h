@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/* What the rules for a network or a name say of a protocol and port. */
+#ifndef EBG_RULES_H
+#define EBG_RULES_H
+
+#include "maps.h"
+#include "verdict.h"
+
+/* One matcher. A function of its own, like the steps in name.h: the verifier checks it once, and not in each turn. */
+FUNCTION(__u64, match_step, __u32 index, __u32 protocol_port)
+{
+	return judge_port(bpf_map_lookup_elem(MAP(ebg_ports), &index), protocol_port);
+}
+
+/*
+ * The ruling of a slice over a protocol and port (protocol << 16 | port). Port 0 with protocol 0 asks for what holds
+ * for all of them.
+ */
+FUNCTION(__u64, match, __u32 first, __u32 count, __u32 protocol_port)
+{
+	__u64 ruling = 0;
+	__u32 i;
+
+	for (i = 0; i < EBG_SLICE && i < count && !ruling; i++)
+		ruling = match_step(first + i, protocol_port);
+	return ruling ?: count > EBG_SLICE ? RULING_DAMAGED : 0;
+}
+
+static __always_inline __u32 protocol_port(const struct ebg_endpoint *to)
+{
+	return (__u32)to->protocol << 16 | to->port;
+}
+
+/* `until`: CLOCK_MONOTONIC, ns. */
+static __always_inline lead_t lead_of(const struct ebg_slice *slice, __u64 until)
+{
+	until >>= EBG_TICK_BITS;
+	if (until > EBG_FOR_EVER / 4) /* some thirty years */
+		until = EBG_FOR_EVER;
+	return until << 32 | (slice->count ? slice->first << 8 | (slice->count & 0xff) : 0);
+}
+
+/* The ruling of the slice that a lead leads to. */
+static __always_inline __u64 follow(lead_t lead, __u32 protocol_port)
+{
+	return match((__u32)lead >> 8, lead & 0xff, protocol_port);
+}
+
+#endif
