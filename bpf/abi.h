@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * What the kernel and Python say to each other: every map key, every map value, every number that means something.
- * Written once, here. `make bpf` reads these types back from the object's BTF and writes module_utils/_abi.py
- * from them, so Python cannot have another opinion.
+ * The language between the kernel and Python: every map key, every map value, every number with a meaning. It is
+ * written once, here. `make bpf` reads these types back from the object's BTF and writes module_utils/_abi.py from
+ * them, so Python cannot have another opinion.
  *
  * Addresses are always 16 bytes in network order; IPv4 is ::ffff:a.b.c.d. So one table serves both families, and an
  * IPv4-mapped address can't get another verdict than the IPv4 address that it means.
@@ -108,7 +108,7 @@ enum ebg_rule {
 	EBG_RULE_FIRST,
 };
 
-/* Of the hash of a name, see name.h; in halves, because BTF has no larger numbers. */
+/* The constants of the hash, see hash.h. They come in halves, because an enum in BTF has no larger numbers. */
 enum ebg_hash {
 	EBG_HASH_SEED_HIGH = 0xcbf29ce4,
 	EBG_HASH_SEED_LOW = 0x84222325,
@@ -180,7 +180,7 @@ struct ebg_endpoint {
 	__u8 kind; /* enum ebg_kind */
 };
 
-/* Names one run of a program: one process between two calls of exec. All 0: none. */
+/* One run of a program: a process between two calls of exec. All 0: none. */
 struct ebg_run {
 	__u64 started; /* the process; ns since boot, so that the name is good when pids come round */
 	__u32 pid;
@@ -212,7 +212,7 @@ struct ebg_observation {
 	__u64 name;
 };
 
-/* What is known of a denial or an observation; the process is the first that was seen. */
+/* A denial or an observation. The process is the first that was seen. */
 struct ebg_record {
 	__u64 count;
 	__u64 first_seen; /* CLOCK_MONOTONIC, ns */
@@ -240,7 +240,7 @@ struct ebg_heard {
 	__u8 target[EBG_NAME]; /* the name that decided, where the answer led on to others; all 0: the same */
 };
 
-/* A connection, or a connected datagram socket, that had data refused: the agent ends it, for who ignores errors. */
+/* A socket whose data was refused. The agent ends it, because some programs ignore the error. */
 struct ebg_refusal {
 	__u64 cookie; /* of the socket */
 	__u8 source[16];
@@ -265,28 +265,28 @@ struct ebg_open_file {
 	__u8 padding[4];
 };
 
-/* A type of file systems; the subtype is what follows its dot, or * for all that have none of their own here. */
+/* A type of file systems. The subtype stands behind the dot of its name; * is for all without a rule of their own. */
 struct ebg_filesystem {
 	__u8 type[32];
 	__u8 subtype[32];
 };
 
-/* What holds for a file, all below a directory, a type of file systems, or a unix socket. */
+/* The rule for a file, for all files below a directory, for a type of file systems, or for a unix socket. */
 struct ebg_file_rule {
 	__u32 rule;
 	__u16 deny;
 	__u16 remote; /* of a type: its files come over a network */
 };
 
-/* Says of most files at once that no rule names them. A set bit only says that it is worth a look. */
+/* Says of most files at once that no rule names them. A set bit only means that the file is worth a look. */
 struct ebg_filter {
 	__u64 lengths[EBG_LENGTHS]; /* of the last parts of paths */
 	__u64 names[EBG_FILTER];
 	__u64 inodes[EBG_FILTER];
-	__u64 rename_lock; /* where the kernel has these two; 0: not known */
+	__u64 rename_lock; /* the addresses of these two in the kernel; 0: not known */
 	__u64 mount_lock;
 	__u32 filesystems; /* 1: types of file systems matter */
-	__u32 traced;      /* 1: what is executed is seen by the tracepoint alone */
+	__u32 traced;      /* 1: the tracepoint alone sees executions */
 };
 
 /* A question that a process asked, whatever came of it. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * What the sources say differently where BCC compiles them, on the target. BCC has no linker and makes no maps for what
- * stands in an included file, so module_utils/_bcc.py does both: each function is a section of its own, a call of one
- * goes to a number that no helper has, and the maps are there before.
+ * The differences in the sources where BCC compiles them, on the target. BCC has no linker, and makes no maps that an
+ * included file declares. So module_utils/_bcc.py does both. Each function is a section of its own, a call goes to a
+ * number that no helper has, and the maps are made before.
  */
 #ifndef EBG_BCC_H
 #define EBG_BCC_H
@@ -39,7 +39,7 @@
 
 #define HAS_SET_RETVAL (LINUX_VERSION_CODE >= KERNEL_VERSION(5, 18, 0))
 
-/* What follows a pointer through the kernel's structures, as the kernel's own headers have them. */
+/* Follows pointers through the kernel's structures, as the kernel's own headers have them. */
 #define EBG_READ(from, field)                                            \
 	({                                                               \
 		typeof((from)->field) _read;                             \
@@ -54,7 +54,7 @@
 #define EBG_PASTE_(a, b) a##b
 #define BPF_CORE_READ(from, ...) EBG_PASTE(EBG_READ_, EBG_COUNT(__VA_ARGS__))(from, __VA_ARGS__)
 #define BPF_CORE_READ_INTO(to, from, a, b) bpf_probe_read_kernel(to, sizeof(*(to)), &EBG_READ(from, a)->b)
-/* A field of bits has no address: all that is around it is copied. What can't be read counts as set. */
+/* A field of bits has no address, so the structure around it is copied. A field that can't be read counts as set. */
 #define BPF_CORE_READ_BITFIELD_PROBED(from, field)                                             \
 	({                                                                                     \
 		struct scratch *_scratch = claim();                                            \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* What holds for all of a guard's programs. */
+/* The configuration, which holds for all programs of a guard. */
 #ifndef EBG_CONFIG_H
 #define EBG_CONFIG_H
 

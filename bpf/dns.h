@@ -23,14 +23,14 @@ static __always_inline int holds(struct scratch *s, __u32 position, __u32 length
 	return position < EBG_MESSAGE && position + length <= size && size <= EBG_MESSAGE;
 }
 
-/* Remembers that this process asked for the name. */
+/* Notes that this process asked for the name. */
 static __always_inline void note_question(struct scratch *s, __u64 socket_cgroup)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct ebg_asked asked = { .name = s->hash, .pid = BPF_CORE_READ(task, tgid) };
 	__u8 yes = 1;
 
-	/* Whose question it is takes longer to tell than that it is known. */
+	/* First the quick look: to find out whether the question is this process's own takes longer. */
 	if (bpf_map_lookup_elem(MAP(ebg_asked), &asked))
 		return;
 	if (!sender(socket_cgroup))
@@ -39,9 +39,9 @@ static __always_inline void note_question(struct scratch *s, __u64 socket_cgroup
 }
 
 /*
- * The question of the DNS message at `start`, and its rules. Returns the position behind its name, or -1 where it can't
- * be read. More than one question to a message is forbidden (RFC 9619), and no question's name has a reason to point
- * elsewhere: neither is read.
+ * Reads the question of the DNS message at `start`, and finds the rules for its name. Returns the position behind the
+ * name, or -1 where it can't be read. A message must not have more than one question (RFC 9619), and a question's name
+ * has no reason to point elsewhere: neither is read.
  */
 FUNCTION(int, read_question, __u32 slot, __u32 start)
 {
@@ -53,7 +53,7 @@ FUNCTION(int, read_question, __u32 slot, __u32 start)
 	if (holds(s, start, EBG_DNS_HEADER) && word_at(s, start + 4) == 1)
 		end = read_and_find(slot, s, start + EBG_DNS_HEADER);
 	if (end < 0) {
-		begin_name(s); /* half a name is none */
+		begin_name(s); /* half a name would be another name */
 		FORGET(s->hash) = 0;
 	}
 	return end;
@@ -118,7 +118,7 @@ static __always_inline int add_lead(const __u8 *address, lead_t lead, __u32 now)
 	return 0;
 }
 
-/* An address of every host says nothing of where a name is: so answer those who block names. */
+/* Is it an address that every host has? It says nothing of where a name is: resolvers that block names answer so. */
 static __always_inline int is_here(const __u8 *address)
 {
 	__u32 words[4];
@@ -144,11 +144,11 @@ static __always_inline int same_name(const __u8 *one, const __u8 *other)
 
 enum record_result {
 	RECORD_READ = 0,
-	RECORD_UNREADABLE = -1, /* nothing behind it can be found */
-	RECORD_LOST = -2,       /* a rule speaks of it, and there was no room to keep it */
+	RECORD_UNREADABLE = -1, /* and the records behind it can't be found */
+	RECORD_LOST = -2,       /* a rule speaks of its name, and there was no room to keep it */
 };
 
-/* Before another name is read: notes the question for those who will hear of it. */
+/* Keeps the question's name for the ledger, before another name is read over it. */
 static __always_inline void introduce(struct scratch *s)
 {
 	if (FORGET(s->introduced))
@@ -158,7 +158,7 @@ static __always_inline void introduce(struct scratch *s)
 	FORGET(s->introduced) = 1;
 }
 
-/* One A or AAAA record, whose data is at `position`. */
+/* Keeps the address of an A or AAAA record, whose data is at `position`. */
 static __always_inline int read_address(struct scratch *s, __u32 position, __u32 length, __u64 now)
 {
 	struct ebg_heard_key key = { .name = s->question };
@@ -178,7 +178,7 @@ static __always_inline int read_address(struct scratch *s, __u32 position, __u32
 		return RECORD_READ;
 	room = add_lead(key.address, lead_of(&s->decided.slice, s->heard.until), now >> EBG_TICK_BITS);
 	known = bpf_map_lookup_elem(MAP(ebg_heard), &key);
-	/* cheaper than all of it again */
+	/* the ledger has the pair already: to write a time is cheaper than to write two names */
 	if (known && (FORGET(s->introduced) ? same_name(known->target, s->heard.target) : !known->target[0])) {
 		known->until = s->heard.until;
 	} else {
@@ -189,7 +189,10 @@ static __always_inline int read_address(struct scratch *s, __u32 position, __u32
 	return room < 0 && s->decided.slice.count ? RECORD_LOST : RECORD_READ;
 }
 
-/* One CNAME record. Of the names on the way from the question to the addresses, the first with rules decides. */
+/*
+ * Keeps the name to which a CNAME record leads. Several names can stand between the question and the addresses: the
+ * first that has rules decides.
+ */
 static __always_inline int read_alias(struct scratch *s, __u32 slot, __u32 position)
 {
 	lead_t lead;
@@ -206,7 +209,7 @@ static __always_inline int read_alias(struct scratch *s, __u32 slot, __u32 posit
 	return bpf_map_update_elem(MAP(ebg_aliases), &s->question, &lead, BPF_ANY) < 0 ? RECORD_LOST : RECORD_READ;
 }
 
-/* The record at s->cursor, which moves behind it. */
+/* Reads the record at s->cursor, and moves the cursor behind it. */
 FUNCTION(int, read_record, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
@@ -218,7 +221,7 @@ FUNCTION(int, read_record, __u32 slot)
 		return RECORD_UNREADABLE;
 	position = FORGET(s->cursor);
 	if (holds(s, position, 2) && word_at(s, position) == (0xc000 | EBG_DNS_HEADER)) {
-		position += 2; /* the question's own name, which has been read */
+		position += 2; /* a pointer to the question's name, which has been read */
 	} else {
 		introduce(s);
 		position = read_wire_name(slot, position, 1);
@@ -261,7 +264,7 @@ static __always_inline int read_answer(struct scratch *s)
 	for (i = 0; i < EBG_RECORDS; i++) {
 		int result;
 
-		if (i >= FORGET(records)) /* a loop that counts down from an unknown number is long to the verifier */
+		if (i >= FORGET(records)) /* else the verifier follows the loop for each number */
 			break;
 		result = read_record(slot);
 		if (result < 0)

@@ -7,8 +7,8 @@
 #include "kernel.h"
 
 /*
- * Sets of protocols as bits, and not as comparisons: after `== EBG_TCP` the verifier follows the packet once with this
- * number and once without, through everything that comes.
+ * Sets of protocols are bits and not comparisons. After `== EBG_TCP` the verifier would follow everything that comes
+ * twice, for this protocol and for the others.
  */
 #define EBG_BIT(protocol) (1ULL << ((protocol) & 63))
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
 /*
- * Files. An object of its own: it needs kernel functions that programs may answer for, and is loaded only where rules
- * speak of files, or where what is allowed is observed.
+ * Files. They have an object of their own, because it needs kernel functions that programs may answer for. It is loaded
+ * only where rules name files, or where allowed accesses are observed.
  *
  * The programs stand before the kernel's security hooks (fmod_ret), or are loaded as hooks of its BPF security module:
- * _hooks.py chooses. They are run for every process of the host, so the first thing they ask is whether it is in the
- * guard. What they return, if it is not 0, is the answer of the hook.
+ * _hooks.py chooses. The kernel runs them for every process of the host, so they first ask whether the process is in
+ * the guard. If a program returns another number than 0, that is the answer of the hook.
  */
 #include "identify.h"
 #include "record.h"
@@ -14,9 +14,7 @@
 
 #include <bpf/bpf_tracing.h>
 
-/*
- * Records an access that is denied or worth to be observed, and answers for the hook. A global function: numbers alone.
- */
+/* Records an access that is denied or observed, and answers for the hook. A global function: it takes numbers alone. */
 FUNCTION(int, settle_file, __u32 hook, __u32 kind, __u64 ruling, __u64 entry, __u64 mount)
 {
 	const struct ebg_config *config = configuration();
@@ -42,7 +40,7 @@ FUNCTION(int, settle_file, __u32 hook, __u32 kind, __u64 ruling, __u64 entry, __
 	return answer;
 }
 
-/* Counts an access, and settles the few that are more than that; an answer that the verifier knows the range of. */
+/* Counts an access, and has few of them recorded. Returns an answer whose range the verifier knows. */
 static __always_inline int conclude(enum ebg_hook hook, enum ebg_kind kind, __u64 ruling, const struct wanted *wanted)
 {
 	const struct ebg_config *config = configuration();
@@ -73,7 +71,7 @@ static __always_inline struct wanted wanted_file(struct file *file)
 				.mount_at = &file->f_path.mnt };
 }
 
-/* `argument`: where the program has the address of the entry. */
+/* `argument`: the program's argument that holds the address of the entry. */
 static __always_inline int on_entry(enum ebg_hook hook, const struct path *directory, struct dentry *dentry,
 				    const __u64 *argument)
 {
@@ -98,7 +96,7 @@ int BPF_PROG(ebg_file_open, struct file *file)
 		return -EBG_EACCES;
 	wanted = wanted_file(file);
 	ruling = file_ruling(known, &wanted);
-	/* What is executed opens more than itself, its loader for one: ebg_exec counts what comes of it. */
+	/* An execution opens several files, its loader for one. ebg_exec counts the execution. */
 	if (file->f_flags & EBG_FOR_EXEC)
 		return ruling & RULING_DENY ? conclude(EBG_HOOK_OPEN, EBG_KIND_EXEC, ruling, &wanted) : 0;
 	return conclude(EBG_HOOK_OPEN, EBG_KIND_FILE, ruling, &wanted);
@@ -149,7 +147,7 @@ int BPF_PROG(ebg_rename, const struct path *old_directory, struct dentry *old, c
 	       on_entry(EBG_HOOK_RENAME, directory, dentry, ctx + 3);
 }
 
-/* Sees what is being executed: of a script, its interpreter. */
+/* Sees the program that is being executed; for a script, the interpreter. */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(ebg_exec, struct task_struct *task, int pid, struct linux_binprm *program)
 {
@@ -161,7 +159,7 @@ int BPF_PROG(ebg_exec, struct task_struct *task, int pid, struct linux_binprm *p
 		return 0;
 	wanted = wanted_file(program->file);
 	ruling = file_ruling(known, &wanted);
-	/* what the rules deny has been recorded when it was opened, where that can be seen */
+	/* a denied program was recorded when it was opened, unless the tracepoint alone sees executions */
 	if (!(ruling & RULING_DENY) || known->traced)
 		conclude(EBG_HOOK_EXEC, EBG_KIND_EXEC, ruling, &wanted);
 	return 0;

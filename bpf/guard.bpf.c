@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
 /*
- * The hooks. Each unpacks where an access goes, or which name it asks for or presents, asks for the verdict, and obeys.
+ * The network's hooks. Each finds out where an access goes, or which name it asks for or presents. It asks verdict.h
+ * for the judgement, and obeys.
  *
- * create               socket(2): keeps MPTCP out, whose data no other hook would see
+ * create               socket(2): refuses MPTCP, because no other hook would see its data
  * connect4, connect6   connect(2), and MSG_FASTOPEN
  * sendmsg4, sendmsg6   unconnected UDP: sendto(2), sendmsg(2), sendmmsg(2)
- * egress               what these do not see: raw sockets, ICMP, other protocols, and sockets that were connected
- *                      under earlier rules; and DNS questions over UDP
+ * egress               packets that these do not see: raw sockets, ICMP, other protocols, and sockets that were
+ *                      connected under earlier rules; and DNS questions over UDP
  * ingress              DNS answers: keeps which names lead to an address
  * established          gives each new TCP connection to `message`, and takes it back
  * message              the first bytes of a TCP connection, and DNS questions over TCP
- * fork, image          no access: what descends from what, so that the others can tell who it was
+ * fork, image          no access: they note which process descends from which, for the records of the others
  */
 #include "message.h"
 #include "packet.h"
@@ -23,11 +24,11 @@ PROGRAM("cgroup/sock_create", ebg_create)(struct bpf_sock *ctx)
 	if (ctx->protocol != EBG_MPTCP)
 		return EBG_PASS;
 	count(EBG_COUNTER_CANARY + EBG_HOOK_CREATE);
-	/* libraries that try MPTCP go on with TCP */
+	/* a library that tries MPTCP goes on with TCP after this errno */
 	return !config || strict(config) ? refuse_with(EBG_EPROTONOSUPPORT) : EBG_PASS;
 }
 
-/* Remembers that this socket opens a connection, and how its address was judged. NULL: out of memory. */
+/* Remembers that this socket opens a connection, and how its address was judged. Returns NULL without memory for it. */
 static __always_inline struct opened *remember(struct bpf_sock_addr *ctx, const struct ebg_config *config,
 					       const struct address_judgement *judged)
 {
@@ -45,7 +46,7 @@ static __always_inline struct opened *remember(struct bpf_sock_addr *ctx, const 
 	return opened;
 }
 
-/* Does this connect(2) belong to TCP Fast Open? Its first data leaves before `message` can see it. */
+/* Does this connect(2) belong to TCP Fast Open? Then the first data would leave before `message` can see it. */
 static __always_inline int is_fast_open(struct opened *opened)
 {
 	const struct tcp_sock *sk = (const void *)FORGET(opened->socket);
@@ -73,7 +74,7 @@ static __always_inline int on_socket(struct bpf_sock_addr *ctx, struct access *a
 		return EBG_PASS;
 	opened = remember(ctx, config, &judged);
 	if (!opened)
-		return refuse_with(EBG_EACCES); /* the egress program would take its packets for answers to a client */
+		return refuse_with(EBG_EACCES); /* egress would take its packets for answers to a client */
 	return ctx->protocol == EBG_TCP && strict(config) && is_fast_open(opened) ? refuse_with(EBG_EOPNOTSUPP) :
 										    EBG_PASS;
 }
@@ -114,7 +115,7 @@ PROGRAM("cgroup/sendmsg6", ebg_sendmsg6)(struct bpf_sock_addr *ctx)
 	return on_socket6(ctx, EBG_HOOK_SENDMSG6);
 }
 
-/* A DNS question in a datagram. */
+/* Judges the DNS question in a datagram. */
 static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *config, const struct packet *packet)
 {
 	struct access access = { .hook = EBG_HOOK_QUESTION,
@@ -125,7 +126,7 @@ static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *c
 	int result;
 
 	access.to.kind = EBG_KIND_DNS;
-	/* several datagrams in one packet (UDP_SEGMENT) are more than one question */
+	/* a packet of several datagrams (UDP_SEGMENT) has several questions, and only one would be read */
 	if (s && !skb->gso_size && load_payload(skb, s, packet->transport + 8) == 0)
 		take_question(config, s, 0, &access);
 	result = settle(config, &access);
@@ -136,7 +137,7 @@ static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *c
 	return result;
 }
 
-/* A packet of a TCP connection that the guard opened. */
+/* Judges a packet of a TCP connection that was opened inside the guard. */
 static __always_inline int on_connection(struct __sk_buff *skb, const struct ebg_config *config,
 					 struct opened *opened)
 {
@@ -177,8 +178,10 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 	if (skb->protocol != bpf_htons(EBG_IPV4) && skb->protocol != bpf_htons(EBG_IPV6))
 		return EBG_PASS;
 	if (connection) {
-		/* Who has not opened it answers a client, as a daemon does that the deployment started: that is no
-		 * dependency. */
+		/*
+		 * A socket that has not opened its connection answers a client. A daemon does so that the deployment has
+		 * started, and that is no dependency.
+		 */
 		struct opened *opened =
 			enforces(config) ? bpf_sk_storage_get(MAP(ebg_opened), connection, NULL, 0) : NULL;
 
@@ -214,7 +217,7 @@ PROGRAM("cgroup_skb/ingress", ebg_ingress)(struct __sk_buff *skb)
 	if (packet.to.protocol == EBG_UDP && load_payload(skb, s, packet.transport + 8) == 0)
 		kept = read_answer(s);
 	else if (packet.to.protocol == EBG_TCP && load_payload(skb, s, tcp_payload(skb, &packet) + 2) == 0)
-		kept = read_answer(s); /* behind its length; one that is cut is not read */
+		kept = read_answer(s); /* it begins behind its length; an answer in several packets is not read */
 	release(s);
 	return kept < 0 && strict(config) ? EBG_REFUSE : EBG_PASS;
 }
@@ -225,14 +228,14 @@ PROGRAM("sockops", ebg_established)(struct bpf_sock_ops *ctx)
 
 	if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
 		cookie = bpf_get_socket_cookie(ctx);
-		/* Where that fails `message` will not see its data, and egress not let it go. */
+		/* Where this fails, `message` does not see the data, and egress does not let it go. */
 		if (bpf_sock_hash_update(ctx, MAP(ebg_sockets), &cookie, BPF_ANY) == 0 &&
 		    bpf_ntohl(ctx->remote_port) != EBG_DNS_PORT)
 			bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
 	} else if (ctx->op == BPF_SOCK_OPS_RTT_CB && ctx->data_segs_out > 0) {
 		/*
-		 * Data has arrived at the other side, so it had its verdict. In the map the socket would be slower, and
-		 * a blocking recv(2) might end with EAGAIN.
+		 * Data has arrived at the other side, so the first bytes had their verdict. A socket that stayed in the
+		 * map would be slower, and a blocking recv(2) might end with EAGAIN.
 		 */
 		cookie = bpf_get_socket_cookie(ctx);
 		bpf_map_delete_elem(MAP(ebg_sockets), &cookie);
@@ -262,7 +265,7 @@ static __always_inline int load_message(struct sk_msg_md *msg, struct scratch *s
 	return 0;
 }
 
-/* Where the message goes; and where it comes from, for end_sender. */
+/* Unpacks where the message goes, and how the agent can find its socket if it is refused. */
 static __always_inline void unpack_message(struct sk_msg_md *msg, struct ebg_endpoint *to, struct ebg_refusal *refusal)
 {
 	if (msg->family == EBG_AF_INET) {
@@ -282,7 +285,7 @@ static __always_inline void unpack_message(struct sk_msg_md *msg, struct ebg_end
 	refusal->protocol = EBG_TCP;
 }
 
-/* Lets the message wait until it has this many bytes. Where no name is denied, nothing is worth a delay. */
+/* Lets the message wait until it has this many bytes. Where no name is denied, no name is worth a delay. */
 static __always_inline int wait_for(struct sk_msg_md *msg, const struct ebg_config *config, __u32 size)
 {
 	if (config->judges_names)
@@ -290,7 +293,7 @@ static __always_inline int wait_for(struct sk_msg_md *msg, const struct ebg_conf
 	return EBG_PASS;
 }
 
-/* DNS over TCP: one message behind its length, at a time. The socket stays in the map, as long as it asks. */
+/* Judges one question of DNS over TCP, which stands behind its length. More may follow: the socket stays in the map. */
 static __always_inline int on_question(struct sk_msg_md *msg, const struct ebg_config *config, struct scratch *s,
 				       struct access *access)
 {
@@ -309,7 +312,7 @@ static __always_inline int on_question(struct sk_msg_md *msg, const struct ebg_c
 	return settle(config, access);
 }
 
-/* The verdict over the address, as far as it is remembered: the rule is that of an undecided one. */
+/* Returns as much as remember() has kept of the verdict over the address. */
 static __always_inline struct address_judgement remembered_verdict(const struct opened *opened)
 {
 	return (struct address_judgement){ .it.rule = opened->rule,
@@ -369,12 +372,12 @@ PROGRAM("sk_msg", ebg_message)(struct sk_msg_md *msg)
 	release(s);
 	if (result == EBG_PASS)
 		return SK_PASS;
-	/* who ignores EACCES, and waits for an answer, hears of it in another way */
+	/* a program that ignores EACCES would wait for an answer, so the agent ends its socket */
 	bpf_ringbuf_output(MAP(ebg_refused), &refusal, sizeof(refusal), 0);
 	return SK_DROP;
 }
 
-/* The current process has made a child, which runs the same program so far. */
+/* Remembers the child that the current process has made. It runs the same program so far. */
 static __always_inline void remember_child(struct task_struct *child)
 {
 	__u64 parent = bpf_get_current_task();
@@ -392,7 +395,10 @@ static __always_inline void remember_child(struct task_struct *child)
 		return;
 	image->above = run;
 	image->forked = 1;
-	/* Looked up, they are not the least recently used: who waits for its children makes no others. */
+	/*
+	 * A lookup keeps an image from being the least recently used. A process that only waits for its children makes
+	 * no others, and would be forgotten.
+	 */
 	for (i = 0; i < EBG_ANCESTORS; i++) {
 		image = bpf_map_lookup_elem(MAP(ebg_images), &run);
 		if (!image)
@@ -402,8 +408,8 @@ static __always_inline void remember_child(struct task_struct *child)
 }
 
 /*
- * These two are run for every process of the host. What they do is the same under all rules, and done twice it changes
- * nothing.
+ * The kernel runs these two for every process of the host. They do the same under all rules, and to do it twice changes
+ * nothing. So they don't ask whether their rules are in force.
  */
 TRACEPOINT("sched_process_fork", ebg_fork)(__u64 *ctx)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* A program for the loader, of each object that knows files by their inodes. */
+/* A program for the loader. Each object that knows files by their inodes has it. */
 #ifndef EBG_IDENTIFY_H
 #define EBG_IDENTIFY_H
 
 #include "abi.h"
 #include "kernel.h"
 
-/* Tells the loader which inodes the files are that it has opened: as the kernel knows them, on every file system. */
+/* Lists the inodes of the files that the loader has open, because stat(2) has other words for some file systems. */
 PROGRAM("iter/task_file", ebg_identify)(struct bpf_iter__task_file *ctx)
 {
 	struct file *file = ctx->file;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * The kernel's own structures, only the fields that are read. CO-RE finds their offsets on the kernel that runs. Compiled
- * by BCC on the target, they come from that kernel's headers.
+ * The kernel's own structures, with no fields but those that are read. CO-RE finds their offsets on the kernel that
+ * runs. Where BCC compiles the sources on the target, the structures come from that kernel's headers.
  */
 #ifndef EBG_KERNEL_H
 #define EBG_KERNEL_H
@@ -53,13 +53,13 @@ struct task_struct {
 	struct fs_struct *fs;
 } EBG_CORE;
 
-/* Of TCP Fast Open: the data that goes with connect(2), and the socket option that has the first write connect. */
+/* TCP Fast Open: the data that goes with connect(2), and the socket option by which the first write connects. */
 struct tcp_sock {
 	void *fastopen_req;
 	__u8 fastopen_connect : 1;
 } EBG_CORE;
 
-/* Of files. */
+/* Files. */
 struct qstr {
 	__u32 len;
 	const unsigned char *name;
@@ -114,7 +114,7 @@ struct file {
 	unsigned int f_flags;
 } EBG_CORE;
 
-/* Where a process stands. */
+/* The current directory of a process. */
 struct fs_struct {
 	struct path pwd;
 } EBG_CORE;
@@ -123,7 +123,7 @@ struct linux_binprm {
 	struct file *file;
 } EBG_CORE;
 
-/* What an iterator over open files gets. */
+/* The context of an iterator over open files. */
 struct seq_file;
 
 struct bpf_iter_meta {
@@ -139,7 +139,7 @@ struct bpf_iter__task_file {
 
 struct sockaddr;
 
-/* Of unix sockets: the path that a server has given its own. */
+/* Unix sockets, with the path that a server has given its own. */
 struct sockaddr_un {
 	char sun_path[108];
 } EBG_CORE;
@@ -160,7 +160,7 @@ struct socket {
 	struct sock *sk;
 } EBG_CORE;
 
-/* What a program on addresses of sockets really gets. */
+/* The real context of a program on addresses of sockets. */
 struct bpf_sock_addr_kern {
 	struct sockaddr *uaddr;
 	int uaddrlen;
@@ -183,11 +183,11 @@ struct bpf_sock_addr_kern {
 #define EBG_SOCK_STREAM 1
 
 /*
- * For numbers that the verifier had better not know: what is read back from memory may be anything, so it merges
- * the turns of a loop instead of following each by itself.
+ * Reads a variable back from memory, so that the verifier forgets its value. Then the verifier merges the turns of a
+ * loop instead of following each by itself.
  */
 #define FORGET(variable) (*(volatile typeof(variable) *)&(variable))
-/* An index below a power of two, in the register that the access uses. */
+/* An index below a power of two. The limit is set in the register that the access uses. */
 #define BELOW(size, index)                  \
 	({                                  \
 		__u32 _index = (index);     \
@@ -196,8 +196,8 @@ struct bpf_sock_addr_kern {
 	})
 
 /*
- * The same number, of which the verifier knows nothing any more. A loop that sums up needs it: else the verifier follows
- * each turn once for every sum that the turns before may have left, and the programs take far longer to load.
+ * Returns the same number, of which the verifier then knows nothing. A loop that sums up needs this. Else the verifier
+ * follows each turn once for every sum that the earlier turns may have left, and the programs take far longer to load.
  */
 FUNCTION(__u64, some, __u64 number)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* What the sources say differently where clang compiles the object that libbpf loads. bcc.h has the same for BCC. */
+/* The differences in the sources where clang compiles the object that libbpf loads. bcc.h has the same for BCC. */
 #ifndef EBG_LIBBPF_H
 #define EBG_LIBBPF_H
 

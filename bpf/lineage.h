@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * Who descends from whom. A parent can end, and a process can become another program, long before something is denied
- * to what they started. So each image inside the guard is remembered with its command line when it begins, as well as
- * the one above it; and those above a process that is recorded are kept for the report.
+ * Lineage: which process descends from which. A parent can end, and a process can become another program, long before
+ * a child is denied something. So each image inside the guard is remembered when it begins: its command line, and the
+ * image above it. When a process is recorded, the images above it are kept for the report.
  */
 #ifndef EBG_LINEAGE_H
 #define EBG_LINEAGE_H
@@ -52,7 +52,7 @@ static __always_inline struct ebg_run run_of(struct task_struct *task)
 				 .exec = BPF_CORE_READ(task, self_exec_id) };
 }
 
-/* Returns the length of the command line, as far as it is kept. Of the current process: its memory is at hand. */
+/* Reads the command line of the current process, whose memory is at hand. Returns the length, as far as it is kept. */
 static __always_inline __u32 read_args(__u8 *args, struct task_struct *task)
 {
 	unsigned long start = BPF_CORE_READ(task, mm, arg_start);
@@ -72,10 +72,10 @@ static __always_inline struct task_struct *parent_of(struct task_struct *task)
 }
 
 /*
- * Has the image of the current process remembered, if it is not. Above it is what it was before its exec; if that was
- * but a copy of its parent, the parent. Where nothing is known of it (it has just come in, or was there before the
- * guard), the parent that it has now, and so on, by the names that are left of them. A global function, which the
- * verifier checks once.
+ * Remembers the image of the current process, unless it is known. The image above is the one before its exec, or the
+ * parent's, if that one was a mere copy of the parent. A process that has just come in, or was there before the guard,
+ * is not known: then the parent that it has now is above, and is remembered as well, by its name alone, and so on. A
+ * global function, which the verifier checks once.
  */
 FUNCTION(int, remember_image, __u64 current)
 {
@@ -110,7 +110,7 @@ FUNCTION(int, remember_image, __u64 current)
 	return 0;
 }
 
-/* Keeps what the current process descends from, however many images come after. Global, too. */
+/* Keeps the images above the current process, however many images come after. A global function, too. */
 FUNCTION(int, keep_ancestors, __u64 current)
 {
 	struct ebg_run run = run_of((void *)current);

@@ -36,8 +36,9 @@ struct {
 } ebg_ports SEC(".maps");
 
 /*
- * A way to an address or a name: the slice of its rules, and until when it holds. In one word, so that it is read
- * whole: ticks since boot, 24 bits of the slice's start, 8 of its length. 0: none.
+ * A lead: a name with rules leads to this address, or to this name. It has the slice of the name's rules, and until
+ * when it holds, in one word so that it is read whole: ticks since boot, 24 bits of the slice's start, 8 of its length.
+ * 0: no lead.
  */
 typedef __u64 lead_t;
 
@@ -56,9 +57,9 @@ struct address {
 	__u8 bytes[16];
 };
 
-/* One lead for each slice, not for each name: names under the same rules speak with one voice. */
+/* One lead for each slice, not for each name: names under the same rules share a lead. */
 struct leads {
-	struct bpf_spin_lock lock; /* for those who write */
+	struct bpf_spin_lock lock; /* for writers */
 	__u32 crowded;             /* 1: there was no room for all */
 	lead_t lead[EBG_LEADS];
 };
@@ -71,7 +72,7 @@ struct {
 	__type(value, struct leads);
 } ebg_addresses SEC(".maps");
 
-/* Names that an answer led on to a name with rules. */
+/* Aliases: names without rules that an answer led on to a name with rules. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, EBG_MAX_HEARD);
@@ -102,21 +103,21 @@ struct {
 
 enum opened_flag {
 	OPENED_WATCHED = 1,   /* ebg_message has seen its first bytes */
-	OPENED_JUDGED = 2,    /* and has passed its verdict: nothing more to look for */
-	OPENED_UNDECIDED = 4, /* the address alone does not decide: some of its names are denied */
+	OPENED_JUDGED = 2,    /* and has passed them: nothing more to look for */
+	OPENED_UNDECIDED = 4, /* some names of the address are denied, and some are not */
 };
 
-/* What is known of a TCP socket that opened a connection. */
+/* A TCP socket that opened a connection, and the verdict over its address. */
 struct opened {
-	__u32 generation; /* of the rules that the address was judged by */
+	__u32 generation; /* of the rules that judged the address */
 	__u32 flags;
-	__u32 rule;       /* that denies it if it presents no name and OPENED_UNDECIDED is set */
+	__u32 rule; /* with OPENED_UNDECIDED: it denies a connection that presents no name */
 	struct judgement other; /* over a name that no rule speaks of */
-	__u64 socket; /* where the kernel has it */
+	__u64 socket; /* its address in the kernel */
 	__u64 cookie;
 };
 
-/* The TCP sockets that the guard has opened a connection with. One that is not among them has accepted it. */
+/* The TCP sockets that opened a connection from inside the guard. A socket that is not here has accepted its own. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -124,7 +125,7 @@ struct {
 	__type(value, struct opened);
 } ebg_opened SEC(".maps");
 
-/* The sockets whose first bytes ebg_message is to see, by cookie. */
+/* The sockets whose first bytes ebg_message has to see, by cookie. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
 	__uint(max_entries, 65536);

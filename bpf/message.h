@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* The first bytes that a connection sends: which name they present, to a TLS server, an HTTP server or a proxy. */
+/* The first bytes that a connection sends, and the name that they present to a server of TLS or HTTP, or to a proxy. */
 #ifndef EBG_MESSAGE_H
 #define EBG_MESSAGE_H
 
@@ -9,19 +9,19 @@
 #define EBG_TLS_HANDSHAKE 0x16
 #define EBG_TLS_RECORD 5       /* bytes of a record's header */
 #define EBG_TLS_CLIENT_HELLO 1
-#define EBG_TLS_EXTENSIONS 64  /* of a ClientHello that are looked at */
-#define EBG_HTTP_LINES 64      /* lines in front of the Host header */
-#define EBG_HTTP_BLANKS 8      /* in front of its value */
+#define EBG_TLS_EXTENSIONS 64  /* of a ClientHello, that are looked at */
+#define EBG_HTTP_LINES 64      /* in front of the Host header */
+#define EBG_HTTP_BLANKS 8      /* in front of the header's value */
 
-/* What is found in a message: the position of a name, or one of these. */
+/* The functions that look for a name return its position, or one of these. */
 enum sight {
 	SIGHT_NOTHING = 0,
 	SIGHT_UNREADABLE = -1,
-	SIGHT_PARTIAL = -2, /* more bytes will tell */
-	SIGHT_FURTHER = -3, /* what follows will tell */
+	SIGHT_PARTIAL = -2, /* the message needs more bytes */
+	SIGHT_FURTHER = -3, /* the name may stand in the next line */
 };
 
-/* Where the extensions begin in the ClientHello at the start of the message. They end at s->end. */
+/* Finds the extensions in the ClientHello at the start of the message. They end at s->end. */
 static __always_inline int find_extensions(struct scratch *s)
 {
 	__u32 record, position = EBG_TLS_RECORD + 4 + 2 + 32; /* behind the headers, the version and the random bytes */
@@ -48,7 +48,7 @@ static __always_inline int find_extensions(struct scratch *s)
 	return position + 2;
 }
 
-/* Where the server's name stands in the ClientHello at the start of the message; its length goes to s->end. */
+/* Finds the server's name in the ClientHello at the start of the message. The name's length goes to s->end. */
 FUNCTION(int, find_sni, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
@@ -71,7 +71,7 @@ FUNCTION(int, find_sni, __u32 slot)
 		FORGET(s->cursor) = cursor + 4 + word_at(s, cursor + 2);
 		if (word_at(s, cursor))
 			continue;
-		/* a list of names, of which only the type 0 was ever made */
+		/* a list of names; no type of names but 0 was ever made */
 		if (!holds(s, cursor, 9) || byte_at(s, cursor + 6))
 			return SIGHT_UNREADABLE;
 		FORGET(s->end) = word_at(s, cursor + 7);
@@ -82,7 +82,7 @@ FUNCTION(int, find_sni, __u32 slot)
 	return SIGHT_UNREADABLE;
 }
 
-/* The methods of which an unfinished head is waited for; of others, a head that comes in one piece is read. */
+/* Does the request begin with a common method? Only then is an unfinished head waited for. */
 static __always_inline int is_method(__u32 word)
 {
 	return word == 0x47455420 /* GET */ || word == 0x504f5354 /* POST */ || word == 0x48454144 /* HEAD */ ||
@@ -90,7 +90,7 @@ static __always_inline int is_method(__u32 word)
 	       word == 0x50415443 /* PATCH */ || word == 0x44454c45 /* DELETE */ || word == 0x54524143 /* TRACE */;
 }
 
-/* Looks at the byte at `position`. Returns 1 where it ends the host, and notes in s->cursor where that begins. */
+/* Looks at the byte at `position`. Returns 1 where it ends the host; s->cursor is where the host begins. */
 FUNCTION(int, user_step, __u32 slot, __u32 position)
 {
 	struct scratch *s = scratch(slot);
@@ -104,7 +104,7 @@ FUNCTION(int, user_step, __u32 slot, __u32 position)
 	return c <= ' ' || c == '/' || c == '?' || c == '#';
 }
 
-/* Where the host stands: behind the user and the password that may be in front of it. */
+/* Returns where the host begins: a user and a password may stand in front of it. */
 FUNCTION(int, skip_user, __u32 slot, __u32 start)
 {
 	struct scratch *s = scratch(slot);
@@ -119,9 +119,7 @@ FUNCTION(int, skip_user, __u32 slot, __u32 start)
 	return SIGHT_UNREADABLE;
 }
 
-/*
- * Where the request's target names a host: `CONNECT host:port`, or `GET http://host/`, as proxies are asked.
- */
+/* Finds the host in a request's target: `CONNECT host:port`, or `GET http://host/`, as clients ask proxies. */
 FUNCTION(int, find_target, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
@@ -147,8 +145,8 @@ FUNCTION(int, find_target, __u32 slot)
 }
 
 /*
- * Looks for the end of a line in the eight bytes at `position`. Returns where the next line begins, or 0 where none ends
- * here, or -1 at the end of the message.
+ * Looks for the end of a line in the eight bytes at `position`. Returns where the next line begins, or 0 where no line
+ * ends here, or -1 at the end of the message.
  */
 FUNCTION(int, line_step, __u32 slot, __u32 position)
 {
@@ -158,7 +156,7 @@ FUNCTION(int, line_step, __u32 slot, __u32 position)
 	if (!s || position >= FORGET(s->size))
 		return -1;
 	word = *(__u64 *)(s->message + BELOW(EBG_MESSAGE, position)) ^ 0x0a0a0a0a0a0a0a0aULL;
-	found = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL; /* of bytes that are 0 now */
+	found = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL; /* a bit for each byte that is 0 now */
 	if (!found)
 		return 0;
 	found &= -found;
@@ -166,7 +164,7 @@ FUNCTION(int, line_step, __u32 slot, __u32 position)
 	return position <= FORGET(s->size) ? (int)position : -1;
 }
 
-/* Where the next line starts, or 0. */
+/* Returns where the next line starts, or 0. */
 FUNCTION(int, next_line, __u32 slot, __u32 start)
 {
 	int next = 0;
@@ -200,7 +198,7 @@ static __always_inline int unfinished(struct scratch *s)
 	return FORGET(s->size) < EBG_MESSAGE ? SIGHT_PARTIAL : SIGHT_UNREADABLE;
 }
 
-/* Looks at the line at s->cursor, which moves on to the next. */
+/* Looks for the Host header in the line at s->cursor, and moves the cursor to the next line. */
 FUNCTION(int, host_step, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
@@ -220,7 +218,7 @@ FUNCTION(int, host_step, __u32 slot)
 	return SIGHT_FURTHER;
 }
 
-/* Where the Host header's value stands. */
+/* Finds the value of the Host header. */
 FUNCTION(int, find_host, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
@@ -239,7 +237,7 @@ FUNCTION(int, find_host, __u32 slot)
 	return sight == SIGHT_FURTHER ? SIGHT_UNREADABLE : sight;
 }
 
-/* The port that a target names, or means: a proxy will connect there, whatever its own port is. */
+/* Returns the port that a target names or means. The proxy will connect to it, whatever the proxy's own port is. */
 static __always_inline __u32 target_port(struct scratch *s)
 {
 	__u32 i, port = 0, position = FORGET(s->end);
@@ -281,7 +279,7 @@ static __always_inline void read_presented(struct scratch *s, __u32 slot, int po
 	}
 }
 
-/* Looks at a TLS record, for a ClientHello. */
+/* Looks for a ClientHello. */
 static __always_inline void look_at_tls(struct scratch *s, __u32 slot, __u32 size, __u32 protocol_port)
 {
 	int position;
@@ -291,8 +289,8 @@ static __always_inline void look_at_tls(struct scratch *s, __u32 slot, __u32 siz
 	s->proxied = 0;
 	if (size < EBG_TLS_RECORD + 1) {
 		s->wait = EBG_TLS_RECORD + 1;
-	} else if (byte_at(s, 5) != EBG_TLS_CLIENT_HELLO) { /* a hello could hide behind it: servers skip empty records */
-		s->presented = PRESENTED_UNREADABLE;
+	} else if (byte_at(s, 5) != EBG_TLS_CLIENT_HELLO) {
+		s->presented = PRESENTED_UNREADABLE; /* servers skip empty records: a hello may come behind it */
 	} else if (size < word_at(s, 3) + EBG_TLS_RECORD) {
 		s->wait = word_at(s, 3) + EBG_TLS_RECORD;
 	} else {
@@ -301,14 +299,14 @@ static __always_inline void look_at_tls(struct scratch *s, __u32 slot, __u32 siz
 	}
 }
 
-/* Looks at what begins with capital letters, for a request. */
+/* Looks for a request of HTTP, which begins with three capital letters. */
 static __always_inline void look_at_http(struct scratch *s, __u32 slot, __u32 size, __u32 protocol_port)
 {
 	int position;
 
 	s->kind = EBG_KIND_HTTP;
 	s->strict = 0;
-	/* a target that is cut could be the beginning of any name */
+	/* a target that is cut off could be the beginning of any name */
 	position = next_line(slot, 0) ? find_target(slot) : SIGHT_NOTHING;
 	s->proxied = position > 0;
 	if (position == SIGHT_NOTHING)
@@ -320,8 +318,8 @@ static __always_inline void look_at_http(struct scratch *s, __u32 slot, __u32 si
 }
 
 /*
- * Finds out what the first bytes of a connection present: s->kind, s->presented and s->ruling. Or s->wait: how many bytes
- * it takes to see it.
+ * Finds out what the first bytes of a connection present, and leaves it in s->kind, s->presented and s->ruling. Where
+ * more bytes are needed for that, their number is in s->wait.
  */
 FUNCTION(int, look, __u32 slot, __u32 size, __u32 protocol_port)
 {

@@ -2,11 +2,11 @@
 /*
  * Names: read from a message, and the rules for them.
  *
- * Whether a name comes as labels behind lengths or as text with dots, what is left of it is the same: a hash of each
- * label. From the last label to the first they make the hashes of the name's ends, and the longest end with rules
+ * A name comes as labels behind lengths, or as text with dots. In both forms it becomes a hash of each label. These
+ * hashes, joined from the last label to the first, are the hashes of the name's ends. The longest end that has rules
  * decides. So `.example.org` meets whole labels only.
  *
- * The functions here are global ones, which the verifier checks once and not at each call. They can take numbers alone.
+ * The functions here are global, so that the verifier checks each once and not at each call. They take numbers alone.
  */
 #ifndef EBG_NAME_H
 #define EBG_NAME_H
@@ -61,7 +61,7 @@ FUNCTION(int, take_word, __u32 slot, __u32 position, __u32 left)
 	return 0;
 }
 
-/* Copies what stands in one piece, and has been read up to here, behind the earlier pieces of the name. */
+/* Copies the piece of the name that ends at `position` behind the earlier pieces. */
 static __always_inline void copy_piece(struct scratch *s, __u32 position)
 {
 	__u32 copied = BELOW(EBG_NAME, FORGET(s->copied)), piece = FORGET(s->piece);
@@ -71,7 +71,7 @@ static __always_inline void copy_piece(struct scratch *s, __u32 position)
 	FORGET(s->copied) = copied + position;
 }
 
-/* Jumps to another part of the message, where the name goes on. Returns 0, or -1 where that can't be. */
+/* Jumps to another part of the message, where the name goes on. Returns 0, or -1 where the message is wrong. */
 static __always_inline int jump(struct scratch *s, __u32 position)
 {
 	__u32 jumps = FORGET(s->jumps) + 1;
@@ -89,8 +89,8 @@ static __always_inline int jump(struct scratch *s, __u32 position)
 }
 
 /*
- * A step of read_wire_name(). Returns 0 where more follow, and at the end the position behind the name, or -1. Like the
- * other steps here, it is a function of its own, so that the verifier checks it once, and not at each turn of the loop.
+ * A step of read_wire_name(). Returns 0 where more steps follow, and at the end the position behind the name, or -1. It
+ * is a function of its own, as the other steps here: the verifier checks it once, and not in each turn of the loop.
  */
 FUNCTION(int, read_step, __u32 slot)
 {
@@ -123,8 +123,8 @@ FUNCTION(int, read_step, __u32 slot)
 }
 
 /*
- * Reads the name at `start` of the message in the form of DNS. Returns the position behind it, or -1 where it can't be
- * read. `follow`: 0 where it must not point to another part of the message.
+ * Reads the name at `start` of the message, in the form of DNS. Returns the position behind the name, or -1 where it
+ * can't be read. `follow`: 0 where the name must not point to another part of the message.
  */
 FUNCTION(int, read_wire_name, __u32 slot, __u32 start, __u32 follow)
 {
@@ -201,9 +201,9 @@ FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length, __u32 position)
 }
 
 /*
- * Reads the name at `start` as text, up to `length` bytes or what ends a host in HTTP. Returns 1, or 0 where there is
- * no name but nothing or an address, or -1 where it can't be read. s->end is where a port follows, or 0. The name gets
- * the form of DNS where it stands: the length of a label replaces what is in front of it.
+ * Reads the name at `start` as text, up to `length` bytes or to the end of a host in HTTP. Returns 1; or 0 where an
+ * address stands there, or nothing; or -1 where the name can't be read. s->end is the position of a port behind the
+ * name, or 0. The name takes the form of DNS in the message: the byte in front of a label becomes the label's length.
  */
 FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 {
@@ -220,7 +220,7 @@ FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 	return read == EBG_MORE ? -1 : read;
 }
 
-/* Goes on from the end of the name whose hash is s->hash by the label at `index`, and finds the rules for it. */
+/* Adds the label at `index` to the end of the name whose hash is s->hash, and finds the rules for the longer end. */
 FUNCTION(int, find_step, __u32 slot, __u32 index)
 {
 	struct scratch *s = scratch(slot);
@@ -253,8 +253,8 @@ FUNCTION(int, find_rules, __u32 slot)
 }
 
 /*
- * Names that were read a moment ago, with their rules: each is in a question, and again in its answer, and asked for A
- * and for AAAA. The rules never change behind a program. Only short names, which most are.
+ * The names that were read a moment ago, with their rules. A name comes often: in a question for A and in one for AAAA,
+ * and in both answers. The rules of a program never change. Only short names are kept, and most names are short.
  */
 #define EBG_SHORT 8 /* words of 64 bits */
 
@@ -273,8 +273,8 @@ struct {
 } ebg_recent_name SEC(".maps");
 
 /*
- * The bytes at `start` up to the first that is 0, and that one. Returns their number, or 0 where there are more than
- * fit. The name itself ends there, or at a later 0: then a label has one in it.
+ * Copies the bytes at `start` up to the first 0, and the 0. Returns their number, or 0 where they do not fit. The name
+ * ends there, or at a later 0 if a label has one in it.
  */
 static __always_inline __u32 short_name(struct scratch *s, __u32 start, __u64 *words, __u32 *index)
 {
@@ -298,8 +298,8 @@ static __always_inline __u32 short_name(struct scratch *s, __u32 start, __u64 *w
 }
 
 /*
- * Reads the name at `start`, which has no reason to point elsewhere, and finds its rules. Returns the position behind
- * it, or -1 where it can't be read.
+ * Reads the name at `start` and finds its rules. The name has no reason to point elsewhere, so it must not. Returns the
+ * position behind it, or -1 where it can't be read.
  */
 static __always_inline int read_and_find(__u32 slot, struct scratch *s, __u32 start)
 {

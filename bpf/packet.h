@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* Where a packet goes, read from its own headers. */
+/* Packets: their headers say where they go. */
 #ifndef EBG_PACKET_H
 #define EBG_PACKET_H
 
@@ -69,7 +69,7 @@ static __always_inline int unpack_ipv6(struct __sk_buff *skb, struct packet *pac
 	return 0;
 }
 
-/* -1: a packet whose headers can't be read. */
+/* Returns -1 where the packet's headers can't be read. */
 static __always_inline int unpack(struct __sk_buff *skb, struct packet *packet)
 {
 	struct port_pair ports;
@@ -94,7 +94,7 @@ static __always_inline __u64 socket_cgroup(struct __sk_buff *skb)
 	return sk ? bpf_sk_cgroup_id(sk) : ~0ULL;
 }
 
-/* The TCP socket that sends this packet; a listening one for those that are being accepted. */
+/* The TCP socket that sends this packet; the listening one while the connection is being accepted. */
 static __always_inline struct bpf_sock *tcp_socket(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -103,7 +103,7 @@ static __always_inline struct bpf_sock *tcp_socket(struct __sk_buff *skb)
 	return sk && sk->type == EBG_SOCK_STREAM && sk->protocol == EBG_TCP ? sk : NULL;
 }
 
-/* Where the data of a TCP packet begins; at its end where that can't be read. */
+/* Returns where the data of a TCP packet begins, or the packet's end where the header can't be read. */
 static __always_inline __u32 tcp_payload(struct __sk_buff *skb, const struct packet *packet)
 {
 	__u8 offset;
@@ -114,7 +114,7 @@ static __always_inline __u32 tcp_payload(struct __sk_buff *skb, const struct pac
 }
 
 /*
- * Has the agent end the socket whose packet was refused: TCP would go on trying, and not every client of DNS heeds
+ * Has the agent end the socket whose packet was refused. TCP would try again and again, and some DNS clients ignore
  * EPERM.
  */
 static __always_inline void end_sender(struct __sk_buff *skb, const struct packet *packet)
@@ -129,7 +129,7 @@ static __always_inline void end_sender(struct __sk_buff *skb, const struct packe
 	bpf_ringbuf_output(MAP(ebg_refused), &refusal, sizeof(refusal), 0);
 }
 
-/* Loads what stands behind the headers; -1 where nothing does. */
+/* Loads the bytes behind the headers. Returns -1 where there are none. */
 static __always_inline int load_payload(struct __sk_buff *skb, struct scratch *s, __u32 start)
 {
 	__u32 size;

@@ -7,10 +7,10 @@
 #include "scratch.h"
 #include "verdict.h"
 
-#define EBG_DEPTH 64  /* directories that are followed; what lies deeper can't be judged */
+#define EBG_DEPTH 64  /* directories that are followed; a file that lies deeper can't be judged */
 #define EBG_TEXT 256  /* bytes of a part of a path; file systems allow 255 */
 
-/* The rules, filled before a program attaches, as those in maps.h; the loader sets the sizes. */
+/* The rules. They are filled before a program attaches, as those in maps.h, and the loader sets the sizes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -34,9 +34,9 @@ static __always_inline void begin(struct scratch *s)
 }
 
 /*
- * Writes the name of s->entry, on s->mount, in front of what is spelled, and moves both up. Returns 0 where more follow,
- * 1 at the root of all, and -1 where the path has no end, or no room. The steps here are functions of their own, so that
- * the verifier checks them once, and not at each turn of their loop.
+ * Writes the name of s->entry, on s->mount, in front of the path so far, and moves both up. Returns 0 where more
+ * names follow, 1 at the root of all mounts, and -1 where the path has no end or no room. The steps here are functions
+ * of their own: the verifier checks them once, and not in each turn of their loop.
  */
 FUNCTION(int, spell_step, __u32 slot)
 {
@@ -73,8 +73,9 @@ FUNCTION(int, spell_step, __u32 slot)
 }
 
 /*
- * Writes the path as it is seen from the root of its mount namespace in front of what is spelled at the end of the
- * slot's message, and moves s->cursor to its start. -1 where it has none, or is too long.
+ * Spells the path, as it is seen from the root of its mount namespace, at the end of the slot's message. If something
+ * is spelled there already, the path comes in front of it. s->cursor moves to its start. Returns -1 where the entry has
+ * no path, or too long a path.
  */
 FUNCTION(int, spell, __u64 dentry, __u64 mount, __u32 slot)
 {
@@ -90,7 +91,7 @@ FUNCTION(int, spell, __u64 dentry, __u64 mount, __u32 slot)
 	for (i = 0; i < 2 * EBG_DEPTH && !end; i++)
 		end = spell_step(slot);
 	topmost = (void *)FORGET(s->mount);
-	/* what the kernel keeps for itself is in no namespace, and has no path */
+	/* a mount that the kernel keeps for itself is in no namespace, and its files have no path */
 	if (end <= 0 || (long)BPF_CORE_READ(topmost, mnt_ns) >= EBG_LAST_ERROR)
 		return -1;
 	if (FORGET(s->cursor) == EBG_MESSAGE) {
@@ -105,7 +106,7 @@ static __always_inline __u64 word_of(const struct scratch *s, __u32 index)
 	return *(__u64 *)(s->message + 8 * BELOW(EBG_MESSAGE / 8, index));
 }
 
-/* Takes the word at s->position into the hash, and moves on. Returns 1 where there is none. */
+/* Takes the word at s->position into the hash, and moves on. Returns 1 at the end of the message. */
 FUNCTION(int, hash_step, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
@@ -121,7 +122,7 @@ FUNCTION(int, hash_step, __u32 slot)
 	return 0;
 }
 
-/* The hash of the path that was spelled, as _paths.py makes it: whole words up to its end, zeros before its start. */
+/* Returns the hash of the spelled path, as _paths.py makes it: whole words up to its end, zeros before its start. */
 FUNCTION(__u64, spelled_hash, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
@@ -148,13 +149,13 @@ static __always_inline __u64 inode_ruling(const struct dentry *dentry)
 	return judge_file_rule(bpf_map_lookup_elem(MAP(ebg_inodes), &key));
 }
 
-/* The mount around what a path knows of it; a number, because the verifier lets nobody leave a structure by its front. */
+/* The mount around its vfsmount. A number, because the verifier lets no pointer go in front of its structure. */
 static __always_inline __u64 mount_around(__u64 vfsmount)
 {
 	return vfsmount - __builtin_preserve_field_info(((struct mount *)0)->mnt, EBG_BYTE_OFFSET);
 }
 
-/* Keeps the end of the path that was spelled as the slot's name. */
+/* Makes the spelled path the slot's name; only its end, where it is too long. */
 static __always_inline void keep_path(struct scratch *s)
 {
 	__u32 cursor = FORGET(s->cursor), length = EBG_MESSAGE - cursor, front = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * The latest verdicts over addresses, because a deployment asks for the same few again and again. The rules of a program
- * never change, and these maps live as long as it does. So a verdict holds until the leads of its address change, or the
- * first of them runs out.
+ * The latest verdicts over addresses, because a deployment asks for the same few again and again. The rules of a
+ * program never change, and these maps live as long as the program. So a verdict holds until the leads of its address
+ * change, or until the first of them runs out.
  */
 #ifndef EBG_RECENT_H
 #define EBG_RECENT_H
@@ -30,7 +30,7 @@ struct {
 	__type(value, struct recent);
 } ebg_recent SEC(".maps");
 
-/* How often the leads changed of all addresses whose hashes begin alike. */
+/* How often leads changed, of all addresses whose hashes begin alike. */
 struct changes {
 	struct bpf_spin_lock lock;
 	__u64 count;
@@ -88,7 +88,7 @@ static __always_inline __u64 after(__u64 earlier, __u64 value)
 	return value ^ earlier;
 }
 
-/* 1: there is a verdict that still holds. */
+/* Returns 1 where a verdict is kept that still holds. */
 static __always_inline int recall(struct recent *recent, const __u64 *address, __u32 protocol_port, __u64 changes,
 				  struct address_judgement *judged)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* The ledger: totals that never lose, and a bounded number of details: which process, to where, when, how often. */
+/* The ledger: exact totals, and details in bounded number. A detail says which process went where, when, how often. */
 #ifndef EBG_RECORD_H
 #define EBG_RECORD_H
 
@@ -25,8 +25,8 @@ struct {
 } ebg_observed SEC(".maps");
 
 /*
- * The process on whose behalf this runs, or NULL. A packet can leave while the CPU works for somebody else (a
- * retransmission, say), so an egress program names the cgroup of the packet's socket, and the process must be in it.
+ * Returns the process on whose behalf this runs, or NULL. A packet can leave while the CPU works for another process (a
+ * retransmission, say). So an egress program gives the cgroup of the packet's socket, and the process must be in it.
  */
 static __always_inline struct task_struct *sender(__u64 socket_cgroup)
 {
@@ -71,7 +71,7 @@ static __always_inline void note(void *map, const void *key, __u32 rule, const _
 			count(EBG_COUNTER_LOST);
 			return;
 		}
-		if (taken == 0) { /* else another CPU made it in the meantime, and describes it */
+		if (taken == 0) { /* else another CPU has made the record in the meantime, and describes it */
 			record->first_seen = now;
 			record->rule = rule;
 			if (name)
@@ -85,7 +85,7 @@ static __always_inline void note(void *map, const void *key, __u32 rule, const _
 		record->last_seen = now;
 }
 
-/* One access: where to, by which name, and what the rules say of it. */
+/* One access: where it goes, by which name, and the judgement over it. */
 struct access {
 	enum ebg_hook hook;
 	struct ebg_endpoint to;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* What the rules for a network or a name say of a protocol and port. */
+/* The rules for a network or a name, asked about a protocol and port. */
 #ifndef EBG_RULES_H
 #define EBG_RULES_H
 

@@ -5,7 +5,7 @@
 
 #include "config.h"
 
-/* Where the processes are that the rules are for: the deploy cgroup. */
+/* The deploy cgroup: the rules are for the processes in it and below it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
 	__uint(max_entries, 1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * Memory for what does not fit the stack. Programs can be preempted by programs on the same CPU, so memory that is only
- * per CPU would be shared: each run claims a slot of its own, and where none is free, it can't read anything.
+ * Memory for names and messages, which do not fit the stack. A program can be preempted by another one on the same CPU,
+ * and then both would use the CPU's memory. So each run claims a slot of its own. Where no slot is free, it can't read
+ * anything.
  */
 #ifndef EBG_SCRATCH_H
 #define EBG_SCRATCH_H
@@ -16,24 +17,24 @@
 struct scratch {
 	__u8 message[EBG_MESSAGE] __attribute__((aligned(8)));
 	__u8 name[EBG_NAME]; /* the last name that was read, in the form of DNS messages */
-	__u8 overhang[EBG_NAME]; /* where a copy of a part of it may end, for all that the verifier knows */
-	struct ebg_heard heard;       /* an answer: its question, and where that led */
-	__u32 introduced;             /* 1: its names are there already */
-	struct ebg_name_rules decided; /* the rules for it */
-	__u64 question;               /* and its hash */
-	struct ebg_name_rules found; /* its rules */
-	__u64 hash;                  /* and its hash */
-	__u64 labels[EBG_LABELS];    /* and those of its labels */
-	__u64 label;                 /* of the one that is being read */
+	__u8 overhang[EBG_NAME]; /* the verifier believes that a copied part of the name may reach in here */
+	struct ebg_heard heard;       /* of an answer: the question's name, and the name to which it led */
+	__u32 introduced;             /* 1: the question's name is in `heard` already */
+	struct ebg_name_rules decided; /* of an answer: the rules that decide */
+	__u64 question;               /* of an answer: the hash of the question's name */
+	struct ebg_name_rules found; /* the rules for `name` */
+	__u64 hash;                  /* of `name` */
+	__u64 labels[EBG_LABELS];    /* the hashes of the labels of `name` */
+	__u64 label;                 /* the hash of the label that is being read */
 	__u64 ruling;                /* over a name that is presented */
 	__u32 kind, presented, wait; /* what the first bytes of a connection are, see look() */
-	__u32 strict;                /* a name in text ends with its length, and by nothing in it */
-	__u32 proxied;               /* it stands where a request names the server behind a proxy */
+	__u32 strict;                /* 1: a name in text ends with its length, and at no character */
+	__u32 proxied;               /* 1: the name is of the server behind a proxy */
 	__u32 slot;                  /* its own number */
 	__u32 size;                  /* bytes in message */
 	__u32 position, left, length, count, written, piece, copied, after, jumps, follow, digits;
-	__u32 cursor, end;           /* of a walk that reads names on its way */
-	__u64 entry, mount;          /* where a walk up a tree has come: addresses of the kernel's */
+	__u32 cursor, end;           /* positions of a walk through a message, which reads names on its way */
+	__u64 entry, mount;          /* the step of a walk up a tree: addresses in the kernel */
 };
 
 struct {
@@ -56,8 +57,8 @@ static __always_inline struct scratch *scratch(__u32 slot)
 }
 
 /*
- * A free slot's memory, or NULL. Works without atomics that return something, which kernels before 5.12 lack. Its
- * number is in it, so that the verifier need not follow each number by itself.
+ * Returns the memory of a free slot, or NULL. It works without atomics that return something, because kernels before
+ * 5.12 lack them. The slot's number is in its memory, so that the verifier need not follow each number by itself.
  */
 static __always_inline struct scratch *claim(void)
 {

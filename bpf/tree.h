@@ -2,12 +2,12 @@
 /*
  * Files, and the rules for them.
  *
- * From a file up to the root, each step is looked at twice: as what it is (its inode, the same through bind
- * mounts, hard links, other roots and namespaces), and by its path (so that what is made later, or replaces
- * another, is met too). The step that is nearest to the file decides.
+ * A walk goes from a file up to the root, and looks at each step twice. The inode is the same through bind mounts,
+ * hard links, other roots and namespaces. The path meets a file that is made later, or replaces another. The step that
+ * is nearest to the file decides.
  *
- * Nearly every step is of no rule, and a filter says so at once. On the file's own mount the steps are loads whose types
- * the verifier knows; what lies beyond, and paths, are read by global functions, which take numbers alone.
+ * The rules name hardly any step, and a filter says so at once. On the file's own mount, the steps are loads whose
+ * types the verifier knows. Global functions, which take numbers alone, read paths and whatever lies beyond the mount.
  */
 #ifndef EBG_TREE_H
 #define EBG_TREE_H
@@ -30,10 +30,10 @@ struct {
 	__type(value, struct ebg_file_rule);
 } ebg_types SEC(".maps");
 
-/* What mount_ruling() has found out. */
+/* A ruling that mount_ruling() has found. */
 struct remembered {
 	__u64 ruling;
-	__u64 check; /* of that, of the mount, and of when it was */
+	__u64 check; /* a hash of the ruling, the mount, and the version of the tree */
 };
 
 struct {
@@ -50,7 +50,7 @@ static __always_inline const struct ebg_filter *filter(void)
 	return bpf_map_lookup_elem(MAP(ebg_filter), &zero);
 }
 
-/* Is this bit of the filter set? `hash`: its upper half is as good as any. */
+/* Is the bit for this hash set in the filter? */
 static __always_inline int is_set(const __u64 *words, __u64 hash)
 {
 	__u32 bit = hash >> 32;
@@ -76,7 +76,7 @@ static __always_inline int may_be_known(const struct ebg_filter *known, __u64 nu
 		return 0;
 	if (bpf_probe_read_kernel(&start, sizeof(start), name) < 0)
 		return 1;
-	if (length < sizeof(start)) /* what is behind a short name is left from an earlier one */
+	if (length < sizeof(start)) /* behind a short name, bytes of an earlier one are left */
 		start &= (1ULL << 8 * length) - 1;
 	return is_set(known->inodes, mixed(EBG_HASH_SEED, number)) | is_set(known->names, mixed(EBG_HASH_SEED, start));
 }
@@ -97,7 +97,7 @@ static __always_inline __u64 path_ruling(__u64 dentry, __u64 mount)
 	return ruling;
 }
 
-/* What the rules say of this very file or directory. */
+/* The ruling over this very file or directory. */
 FUNCTION(__u64, entry_ruling, __u64 dentry, __u64 mount)
 {
 	return stricter(inode_ruling((void *)dentry), path_ruling(dentry, mount));
@@ -108,7 +108,7 @@ static __always_inline int is_topmost(const struct mount *mount)
 	return BPF_CORE_READ(mount, mnt_parent) == mount;
 }
 
-/* What the rules say of s->entry on s->mount, which move up; at the root of all s->entry is 0. */
+/* The ruling over s->entry on s->mount. Both move up; at the root of all mounts, s->entry becomes 0. */
 FUNCTION(__u64, walk_step, __u32 slot)
 {
 	const struct ebg_filter *known = filter();
@@ -138,7 +138,7 @@ FUNCTION(__u64, walk_step, __u32 slot)
 	return entry_ruling((__u64)dentry, (__u64)mount);
 }
 
-/* What the rules say from where a mount hangs upwards. */
+/* The ruling from the directory on which a mount hangs up to the root. */
 FUNCTION(__u64, walk_above, __u64 mount_address)
 {
 	struct mount *mount = (void *)mount_address;
@@ -161,7 +161,7 @@ FUNCTION(__u64, walk_above, __u64 mount_address)
 	return ruling;
 }
 
-/* What the rules for types of file systems say. */
+/* The ruling over the type of a file system. */
 FUNCTION(__u64, type_ruling, __u64 super_block)
 {
 	const struct super_block *sb = (void *)super_block;
@@ -185,12 +185,12 @@ FUNCTION(__u64, type_ruling, __u64 super_block)
 }
 
 /*
- * How often anything was renamed or mounted on this host, in one word: the kernel counts both for its own walks. 0
- * while that happens, and where the counts can't be read.
+ * Returns how often anything was renamed or mounted on this host, in one word: the kernel counts both for its own
+ * walks. Returns 0 while something is being renamed or mounted, and where the counts can't be read.
  */
 static __always_inline __u64 tree_version(const struct ebg_filter *known)
 {
-	__u32 renamed = 1, mounted = 1; /* odd: somebody is at it */
+	__u32 renamed = 1, mounted = 1; /* odd: it happens now */
 
 	bpf_probe_read_kernel(&renamed, sizeof(renamed), (void *)known->rename_lock);
 	bpf_probe_read_kernel(&mounted, sizeof(mounted), (void *)known->mount_lock);
@@ -198,9 +198,9 @@ static __always_inline __u64 tree_version(const struct ebg_filter *known)
 }
 
 /*
- * What the rules say of all that is on this mount: of where it hangs, or else of its type. From memory, as long as
- * nothing was renamed or mounted: that is as good as the walk, because a mount holds its file system, what it hangs on,
- * and all above that. The two words are not written at one stroke, but only together they fit.
+ * The ruling over everything on this mount: by the directory on which it hangs, or else by its type. A remembered
+ * ruling is good as long as nothing was renamed or mounted, because a mount holds its file system, the directory on
+ * which it hangs, and all above. Its two words are not written at one stroke, but the check fits one ruling alone.
  */
 FUNCTION(__u64, mount_ruling, __u64 mount_address)
 {
@@ -217,7 +217,7 @@ FUNCTION(__u64, mount_ruling, __u64 mount_address)
 	if (version && FORGET(remembered->check) == mixed(mixed(start, version), ruling))
 		return ruling;
 	ruling = walk_above(mount_address);
-	if (ruling == RULING_UNREADABLE) /* a scratch slot that was not free is nothing to be remembered */
+	if (ruling == RULING_UNREADABLE) /* the next time, a scratch slot may be free */
 		return ruling;
 	type = type_ruling((__u64)BPF_CORE_READ(mount, mnt.mnt_sb));
 	ruling = judge_mount(ruling, type);
@@ -228,7 +228,7 @@ FUNCTION(__u64, mount_ruling, __u64 mount_address)
 	return ruling;
 }
 
-/* A file that somebody wants. The global functions take numbers, which are read from where its entry and mount stand. */
+/* A file that a process wants: its entry and its mount, and where each can be read as a number for global functions. */
 struct wanted {
 	struct dentry *dentry;
 	struct vfsmount *mnt;
@@ -259,7 +259,7 @@ static __always_inline int may_be_known_entry(const struct ebg_filter *known, co
 	return may_be_known(known, inode ? inode->i_ino : 0, dentry->d_name.name, dentry->d_name.len);
 }
 
-/* What the rules say of a file: of itself, of the directories above it, and of its file system. */
+/* The ruling over a file: by itself, by the directories above it, and by its file system. */
 static __always_inline __u64 file_ruling(const struct ebg_filter *known, const struct wanted *wanted)
 {
 	struct dentry *file = wanted->dentry, *dentry = file, *root = wanted->mnt->mnt_root, *below;
@@ -279,7 +279,7 @@ static __always_inline __u64 file_ruling(const struct ebg_filter *known, const s
 			break;
 		if (i == EBG_DEPTH)
 			return RULING_UNREADABLE;
-		/* beyond the root, where a part of a tree is mounted, there are no paths, but inodes */
+		/* where only a part of a tree is mounted, directories beyond its root have inodes, but no paths */
 		if (may_be_known_entry(known, dentry))
 			ruling = entry_ruling((__u64)BPF_CORE_READ(below, d_parent), mount_of(wanted));
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
 /*
- * Ways out, as the kernel itself knows them: a unix socket by the file that it is, or by its name where it has no
- * file; a file that cron or at reads; a process that goes to another cgroup, or begins in one. The programs stand
- * before the kernel's security hooks, as those of files.bpf.c.
+ * Ways out, as the kernel itself knows them: a unix socket by its file, or by its name where it has no file; a file
+ * that cron or at reads; a process that goes to another cgroup, or begins in one. The programs stand before the
+ * kernel's security hooks, as those of files.bpf.c do.
  */
 #include "identify.h"
 #include "scope.h"
@@ -26,7 +26,7 @@ static __always_inline int on_socket(enum ebg_hook hook, const struct sock *list
 	int settled;
 
 	if (!address)
-		return 0; /* one of a pair, or it answers somebody */
+		return 0; /* one of a pair, or a socket that answers a client */
 	s = claim();
 	if (!s)
 		return answer(settle_unread_way_out(hook));
@@ -57,7 +57,7 @@ int BPF_PROG(ebg_unix_send, struct socket *from, struct socket *to)
 	return is_concerned() ? on_socket(EBG_HOOK_UNIX_SEND, BPF_CORE_READ(to, sk)) : 0;
 }
 
-/* Who writes a process's number there moves it, and with another thread's number that thread. */
+/* Is it a file of a cgroup that takes the numbers of processes or threads, and moves them into the cgroup? */
 static __always_inline int moves_processes(const struct dentry *file)
 {
 	__u64 name[2] = {}, processes[2] = {}, threads[2] = {};
@@ -118,7 +118,7 @@ int BPF_PROG(ebg_way_open, struct file *file)
 	return answer(settled);
 }
 
-/* A child that begins in another cgroup. Which one is not known here. */
+/* Sees a child that begins in another cgroup. The hook does not know in which one. */
 SEC("fmod_ret/security_task_alloc")
 int BPF_PROG(ebg_way_clone, struct task_struct *child, unsigned long flags)
 {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
 /*
- * Unix sockets, where programs can't stand before security hooks: by programs of the cgroup, which need Linux 6.7, and
- * see the path that a process gives. An object of its own, because it needs the bpf_cast_to_kern_ctx that older
- * libraries do not know.
+ * Unix sockets, for kernels on which programs can't stand before security hooks. These are programs of the cgroup: they
+ * need Linux 6.7, and see the path that a process gives. They are an object of their own, because older libraries do
+ * not know bpf_cast_to_kern_ctx.
  */
 #include "ways_out.h"
 
 extern void *bpf_cast_to_kern_ctx(void *) __ksym;
 
-/* Spells the directory in which the process stands before the path that it gave. */
+/* Spells the current directory of the process in front of the path that the process gave. */
 static __always_inline void spell_directory(struct scratch *s)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -21,7 +21,7 @@ static __always_inline void spell_directory(struct scratch *s)
 static __always_inline int on_unix(enum ebg_hook hook, struct bpf_sock_addr *ctx)
 {
 	struct bpf_sock_addr_kern *kern = bpf_cast_to_kern_ctx(ctx);
-	/* what follows is of an earlier call */
+	/* behind it, bytes of an earlier call are left */
 	__u32 length = kern->uaddrlen - sizeof(__u16);
 	struct scratch *s = claim();
 	__u8 first;

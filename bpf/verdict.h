@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * The decisions, all of them: the hooks find out what an access is and what the rules say of it, ask here, and obey. The
- * functions here are pure. They look nothing up and change nothing, so every object can have them, and each can be read
- * by itself.
+ * All decisions. The hooks find out what an access is and what the rules say of it; then they ask here, and obey. The
+ * functions are pure: they look nothing up and change nothing. So every object can include them, and a reader
+ * understands each by itself.
  *
- * A ruling is one number, because global functions return nothing else. A judgement is the same with fields.
+ * A ruling is one number, because a global function returns nothing else. A judgement is the same in two fields.
  */
 #ifndef EBG_VERDICT_H
 #define EBG_VERDICT_H
@@ -65,7 +65,7 @@ static __always_inline int strict(const struct ebg_config *config)
 	return config->judges_names && enforces(config);
 }
 
-/* Under which total an access counts. */
+/* Returns the total under which an access counts. */
 static __always_inline enum ebg_verdict verdict_of(const struct judgement *it, int refused)
 {
 	return refused ? EBG_VERDICT_DENIED : it->deny ? EBG_VERDICT_WOULD_DENY : EBG_VERDICT_ALLOWED;
@@ -79,7 +79,7 @@ static __always_inline struct judgement judge_unreadable(void)
 	return (struct judgement){ EBG_RULE_UNREADABLE, 1 };
 }
 
-/* A name. It could be any, and that matters only where some are denied. */
+/* A name. It could be any name, and that matters only where some are denied. */
 static __always_inline struct judgement judge_unreadable_name(const struct ebg_config *config)
 {
 	return (struct judgement){ EBG_RULE_UNREADABLE, config->judges_names };
@@ -112,7 +112,7 @@ struct names_weighed {
 	__u64 allowed;
 };
 
-/* Adds a name's ruling. Of the names that are allowed, one with a rule of its own is named in the report. */
+/* Adds a name's ruling. The report names a rule rather than the default, so a name with a rule is kept. */
 static __always_inline void weigh_name(struct names_weighed *names, __u64 ruling)
 {
 	if (ruling & RULING_DENY)
@@ -121,7 +121,7 @@ static __always_inline void weigh_name(struct names_weighed *names, __u64 ruling
 		names->allowed = ruling;
 }
 
-/* `crowded`: there was no room for all names of the address, and the others may be allowed. */
+/* `crowded`: the address has more names than there was room for, and those may be allowed. */
 static __always_inline __u64 judge_names(const struct names_weighed *names, __u32 crowded)
 {
 	if (!names->denied)
@@ -148,8 +148,8 @@ static __always_inline struct address_judgement judge_address(struct judgement n
 }
 
 /*
- * An address that connect(2) or a datagram goes to. While it is undecided, connect(2) may go on: the name that is
- * presented will decide, and a datagram socket has only asked for a route, so its packets are judged.
+ * The address of a connect(2) or a datagram. An undecided address gets no verdict at connect(2) yet. The name that a
+ * TCP connection presents will decide. A datagram socket has only asked for a route so far, and its packets are judged.
  */
 static __always_inline struct judgement judge_on_socket(const struct address_judgement *address, int connects)
 {
@@ -157,15 +157,15 @@ static __always_inline struct judgement judge_on_socket(const struct address_jud
 }
 
 /*
- * A connection that was opened under earlier rules. `presented`: its first bytes have passed, and nobody knows any more
- * which name was in them. So an undecided address counts as one with a name that no rule speaks of.
+ * A connection that was opened under earlier rules. `presented`: its first bytes have passed, and the name in them is
+ * not known any more. Then it counts as a name that no rule speaks of.
  */
 static __always_inline struct judgement judge_again(const struct address_judgement *address, int presented)
 {
 	return address->undecided && presented ? address->other : address->it;
 }
 
-/* A packet of an open connection. `unshown`: it has data that ebg_message has not seen, which could carry any name. */
+/* A packet of an open connection. `unshown`: ebg_message has not seen its data, which could carry any name. */
 static __always_inline struct judgement judge_data(struct judgement connection, int readable, int unshown)
 {
 	return !readable || (unshown && !connection.deny) ? judge_unreadable() : connection;
@@ -184,17 +184,17 @@ static __always_inline struct judgement judge_question(const struct ebg_config *
 	return judge_by(config, 0);
 }
 
-/* What the first bytes of a connection present. */
+/* The first bytes of a connection present one of these. */
 enum presented {
 	PRESENTED_NOTHING,
 	PRESENTED_NAME,
-	PRESENTED_UNREADABLE, /* a name may hide in there */
+	PRESENTED_UNREADABLE, /* it may hide any name */
 };
 
 /*
- * The first bytes of a connection. `name`: the ruling over the name that they present, 0 where no rule speaks of it.
- * `address`: where the connection goes, as it was judged at connect(2). Where nothing is presented, that verdict has
- * had its effect already, unless it waited for a name.
+ * The first bytes of a connection. `name`: the ruling over the name that they present; 0 where no rule speaks of it.
+ * `address`: the verdict over the address at connect(2). Where no name is presented and the address was undecided, its
+ * rule denies now. Any other verdict over the address has been carried out at connect(2).
  */
 static __always_inline struct judgement judge_presented(const struct ebg_config *config, enum presented presented,
 							__u64 name, const struct address_judgement *address)
@@ -213,19 +213,19 @@ static __always_inline __u64 judge_file_rule(const struct ebg_file_rule *rule)
 	return rule ? ruled(rule->rule, rule->deny) | (rule->remote ? RULING_REMOTE : 0) : 0;
 }
 
-/* A file by its inode, and by its path. On a tie, deny. */
+/* Two rulings over the same thing, by its inode and by its path, say. On a tie, deny. */
 static __always_inline __u64 stricter(__u64 one, __u64 other)
 {
 	return one & RULING_DENY || !other ? one : other;
 }
 
-/* A rule for a path goes before one for the type; that the file comes over a network is true under both. */
+/* A rule for a path goes before one for the type. Under both, the file comes over a network. */
 static __always_inline __u64 judge_type(__u64 path, __u64 type)
 {
 	return path ? path | (type & RULING_REMOTE) : type;
 }
 
-/* Everything on a mount. `above`: from where it hangs up to the root. `type`: of its file system. */
+/* All files on a mount. `above`: from where it hangs up to the root. `type`: of its file system. */
 static __always_inline __u64 judge_mount(__u64 above, __u64 type)
 {
 	return judge_type(above, type ? type | RULING_OF_TYPE : 0);
@@ -245,13 +245,13 @@ static __always_inline __u64 judge_leaving(const struct ebg_config *config)
 	return config && !config->lock ? ruled(EBG_RULE_OUTWARD, 0) : ruled(EBG_RULE_LOCK, 1);
 }
 
-/* The same by clone3(2) with these flags: the guard asks for its canary so. */
+/* The child of a clone3(2) with these flags. The guard's canary is a pair of flags that nobody else asks for. */
 static __always_inline __u64 judge_clone(const struct ebg_config *config, __u64 flags)
 {
 	return (flags & EBG_CLONE_CANARY) == EBG_CLONE_CANARY ? ruled(EBG_RULE_CANARY, 1) : judge_leaving(config);
 }
 
-/* A file that is opened for writing. The table has sockets, too, and a socket can't be opened as a file. */
+/* A file that is opened for writing. The rules for sockets don't count: open(2) leads to no socket. */
 static __always_inline __u64 judge_writing(__u64 inode)
 {
 	return rule_of(inode) < EBG_RULE_FIRST ? inode : 0;

@@ -2,8 +2,9 @@
 /*
  * Ways out: unix sockets whose listener acts outside the guard, files that others read to act, and other cgroups.
  *
- * The tables have the sockets of the policy's rules, and what is known to lead out. What is in them is recorded in
- * every mode, by path and program. Nothing else is: a deployment talks to many sockets.
+ * The tables have the sockets of the policy's rules, and the sockets and files that are known to lead out. An access to
+ * one of these is recorded in every mode, by path and program. Nothing else is recorded, because a deployment talks to
+ * many sockets.
  */
 #ifndef EBG_WAYS_OUT_H
 #define EBG_WAYS_OUT_H
@@ -13,7 +14,7 @@
 
 #define EBG_ADDRESS 108 /* bytes of a unix socket's address, without the family */
 
-/* Spells the text that is the slot's name, up to its 0, with `front` before it. */
+/* Spells the slot's name, which is a text up to its 0, with `front` before it. */
 static __always_inline void spell_text(struct scratch *s, __u8 front)
 {
 	__u32 length, cursor;
@@ -32,7 +33,10 @@ static __always_inline void spell_text(struct scratch *s, __u8 front)
 	FORGET(s->cursor) = cursor;
 }
 
-/* Takes the address of a unix socket, `length` bytes behind the family, as the slot's name; says how it begins. */
+/*
+ * Makes the address of a unix socket the slot's name. It has `length` bytes behind the family. Returns its first byte,
+ * or '@' for the name of a socket without a file.
+ */
 static __always_inline __u8 take_address(struct scratch *s, const void *address, __u32 length)
 {
 	__u8 first = 0;
@@ -58,8 +62,8 @@ static __always_inline __u64 with_program(__u64 hash)
 }
 
 /*
- * Counts a way out whose path is spelled in the slot, records it, and answers as a security hook does. `ruling`: over
- * its inode.
+ * Counts and records a way out whose path is spelled in the slot, and answers as a security hook does. `ruling`: the
+ * one over its inode.
  */
 FUNCTION(int, settle_way_out, __u32 hook, __u32 slot, __u64 ruling)
 {
@@ -89,7 +93,7 @@ FUNCTION(int, settle_way_out, __u32 hook, __u32 slot, __u64 ruling)
 	return settle(config, &access) == EBG_PASS ? 0 : -EBG_EACCES;
 }
 
-/* Where there is no slot to read it with: denied. */
+/* Denies a way out that can't be read, because no slot is free. */
 static __always_inline int settle_unread_way_out(enum ebg_hook hook)
 {
 	const struct ebg_config *config = configuration();
