@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
  * The differences in the sources where BCC compiles them, on the target. BCC has no linker, and makes no maps that an
- * included file declares. So module_utils/_bcc.py does both. Each function is a section of its own, a call goes to a
+ * included file declares. So _kernel/bcc_compiler.py does both. Each function is a section of its own, a call goes to a
  * number that no helper has, and the maps are made before.
  */
 #ifndef EBG_BCC_H

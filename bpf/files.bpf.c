@@ -4,8 +4,8 @@
  * only where rules name files, or where allowed accesses are observed.
  *
  * The programs stand before the kernel's security hooks (fmod_ret), or are loaded as hooks of its BPF security module:
- * _hooks.py chooses. The kernel runs them for every process of the host, so they first ask whether the process is in
- * the guard. If a program returns another number than 0, that is the answer of the hook.
+ * security_hooks.py chooses. The kernel runs them for every process of the host, so they first ask whether the process is
+ * in the guard. If a program returns another number than 0, that is the answer of the hook.
  */
 #include "identify.h"
 #include "record.h"

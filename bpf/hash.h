@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* The hash of names and paths, eight bytes at a time. module_utils/_names.py and _paths.py make the same. */
+/* The hash of names and paths, eight bytes at a time. module_utils/_names.py and _kernel/paths.py make the same. */
 #ifndef EBG_HASH_H
 #define EBG_HASH_H
 

@@ -122,7 +122,7 @@ FUNCTION(int, hash_step, __u32 slot)
 	return 0;
 }
 
-/* Returns the hash of the spelled path, as _paths.py makes it: whole words up to its end, zeros before its start. */
+/* Returns the hash of the spelled path, as paths.py makes it: whole words up to its end, zeros before its start. */
 FUNCTION(__u64, spelled_hash, __u32 slot)
 {
 	struct scratch *s = scratch(slot);

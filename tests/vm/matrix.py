@@ -36,7 +36,7 @@ DENIALS = (
     Denial("ICMP, ping socket", "ping", "send", {"kind": "send", "protocol": "icmp"}),
     Denial("DNS question, UDP", "dns_udp", "dns", {"kind": "dns", "name": "api.github.com", "protocol": "udp"}),
     Denial("DNS question, TCP", "dns_tcp", "dns", {"kind": "dns", "name": "api.github.com", "protocol": "tcp"}),
-    Denial("address learned from a DNS answer", "alias", "dns", {"kind": "connect", "address": "203.0.113.30"}),
+    Denial("address heard in a DNS answer", "alias", "dns", {"kind": "connect", "address": "203.0.113.30"}),
     Denial("TLS server name", "tls", "payload", {"kind": "tls", "name": "api.github.com"}),
     Denial("HTTP host", "http", "payload", {"kind": "http", "name": "api.github.com"}),
     Denial("file", "file", "file", {"kind": "file", "path": f"{TREE}/file"}),
