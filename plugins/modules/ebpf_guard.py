@@ -485,9 +485,9 @@ def request_of(params):
                          'policy; of a service of systemd, they are set with systemctl set-property.' % existing)
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
     return guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
-                          uids=set() if existing else joining_uids(params['join_users'], connecting),
-                          shell=params['_shell'], loader=params['loader'],
-                          objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing)
+                         uids=set() if existing else joining_uids(params['join_users'], connecting),
+                         shell=params['_shell'], loader=params['loader'],
+                         objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing)
 
 
 def bring_up(module):

@@ -456,7 +456,7 @@ def try_through_the_rule_s_path_that_is_a_symbolic_link():
 
 
 @access("remove the rule's path that is a symbolic link", "file /srv/alias",
-     undo=lambda: os.symlink("target", "/srv/alias"))
+        undo=lambda: os.symlink("target", "/srv/alias"))
 def try_remove_the_rule_s_path_that_is_a_symbolic_link():
     os.unlink("/srv/alias")
 
@@ -467,7 +467,7 @@ def try_an_earlier_hard_link_of_a_denied_file():
 
 
 @access("an earlier hard link of a file in the tree",
-     limit="only the paths of rules are known by their inodes, and this name lies outside")
+        limit="only the paths of rules are known by their inodes, and this name lies outside")
 def try_an_earlier_hard_link_of_a_file_in_the_tree():
     read("/srv/tree-link")
 
@@ -769,7 +769,7 @@ def try_rename_exchange_with_a_file_of_the_tree():
 
 
 @access("rename the directory above the tree", undo=lambda: os.rename("/opt/renamed", "/opt/none"),
-     limit="the tree is still known by its inode; what a rule knows by its path alone is not")
+        limit="the tree is still known by its inode; what a rule knows by its path alone is not")
 def try_rename_the_directory_above_the_tree():
     os.rename("/opt/none", "/opt/renamed")
 

@@ -72,4 +72,4 @@ class Types:
         content = struct.pack('<HBBIIIII', 0xeb9f, 1, 0, 24, 0, len(self.types), len(self.types), len(self.names))
         content += self.types + self.names
         return bpf_call(BPF_BTF_LOAD, BtfAttributes(btf=ctypes.cast(content, ctypes.c_void_p).value, size=len(content)),
-                    "describe the programs' types")
+                        "describe the programs' types")

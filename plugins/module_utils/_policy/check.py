@@ -48,7 +48,7 @@ def check(mapping, source='policy', lines=None):
             # Until its id is known, a rule goes by its number.
             rules.append(rule.check(item, action, taken, here._replace(words=('%s rule %d' % (action, number),))))
     encrypted = shapes.choice(mapping.get('encrypted_dns', encrypted_dns.usual(rules)), ENCRYPTED_DNS,
-                          where.inside('encrypted_dns'))
+                              where.inside('encrypted_dns'))
     expected = _expected(mapping, rules, encrypted, where) if 'expected' in mapping else frozenset()
     return Policy(
         version=1,

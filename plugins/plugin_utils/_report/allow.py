@@ -53,12 +53,12 @@ class Tried:
             rules = _rules(names, addresses)
             fit = [rule for rule in rules if _valid(rule)]
             lines += [('plain', ''), ('plain', f'RULES that would let pass what was tried (guard {guard}), for its policy:'),
-                     ('plain', 'allow:')]
+                      ('plain', 'allow:')]
             lines += [('plain', line) for rule in fit[:max_rows] for line in _written(rule)]
             left = len(fit) - max_rows
             lines += [('plain', f'  # {left} more not shown (max_rows)')] if left > 0 else []
             lines += [('plain', f'  # no rule can name {clean(what)}')
-                     for rule in rules if rule not in fit for what in rule.get('hosts') or rule['networks']]
+                      for rule in rules if rule not in fit for what in rule.get('hosts') or rule['networks']]
         return lines
 
 
