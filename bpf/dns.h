@@ -65,9 +65,11 @@ static __always_inline void take_question(const struct ebg_config *config, struc
 {
 	int end = read_question(FORGET(s->slot), start);
 
-	access->it = judge_question(config, end < 0 ? NULL : &s->found);
-	if (end < 0)
+	if (end < 0) {
+		access->it = judge_unreadable_name(config);
 		return;
+	}
+	access->it = judge_question(config, &s->found);
 	access->name = s->name;
 	access->name_hash = s->hash;
 	note_question(s, access->socket_cgroup);

@@ -120,7 +120,7 @@ static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *c
 {
 	struct access access = { .hook = EBG_HOOK_QUESTION,
 				 .to = packet->to,
-				 .it = judge_question(config, NULL),
+				 .it = judge_unreadable_name(config),
 				 .socket_cgroup = socket_cgroup(skb) };
 	struct scratch *s = claim();
 	int result;

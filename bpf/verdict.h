@@ -173,12 +173,10 @@ static __always_inline struct judgement judge_data(struct judgement connection, 
 
 /* --- names --- */
 
-/* A DNS question. `found`: what the rules say of its name; NULL where the question can't be read. */
+/* A DNS question that could be read. `found`: what the rules say of its name. */
 static __always_inline struct judgement judge_question(const struct ebg_config *config,
 						       const struct ebg_name_rules *found)
 {
-	if (!found)
-		return judge_unreadable_name(config);
 	if (found->asked_rule)
 		return (struct judgement){ found->asked_rule, found->asked_deny };
 	return judge_by(config, 0);
