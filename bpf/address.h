@@ -18,13 +18,13 @@ static __always_inline __u64 network_ruling(const struct ebg_endpoint *to)
 	return slice ? match(slice->first, slice->count, protocol_port(to)) : 0;
 }
 
+#define EBG_UNTIL_SHIFT 32 /* of what weigh() returns: until when, in ticks, above the ruling */
+
 /*
  * The ruling of the names that lead to an address: 0 where none does. In the upper half, in ticks, until when it holds:
  * 0 for now alone. `networks`: what holds for a name that no rule speaks of. A global function, which the verifier
  * checks once. It takes numbers alone: the address comes as two words, as they stand in memory.
  */
-#define EBG_UNTIL_SHIFT 32
-
 FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 networks)
 {
 	__u64 words[2] = { high, low }, until = EBG_FOR_EVER;

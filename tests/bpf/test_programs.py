@@ -11,10 +11,9 @@ import pytest
 from workbench import OBJECT
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import libbpf, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import libbpf, objects, programs
 
-OBJECTS = {programs.GUARD: OBJECT, **{name: OBJECT.with_name('ebpf_guard_%s.bpf.o' % name)
-                                      for name in (programs.FILES, programs.UNIX, programs.UNIX_CGROUP)}}
+OBJECTS = {name: OBJECT.with_name(file) for name, file in objects.SHIPPED.items()}
 KEPT = 15  # bytes of a name that the kernel keeps
 
 

@@ -136,13 +136,13 @@ def _numbers(version):
 
 def _load(library, objects, host):
     found = dict.fromkeys(CONNECTIONS, True)
-    with contextlib.closing(libbpf.Object(library, objects['guard'])) as loaded:
+    with contextlib.closing(libbpf.Object(library, objects[programs.GUARD])) as loaded:
         loaded.load()
     try:
-        found.update(ways_out.probe(library, objects))
+        found.update(optional.probe(ways_out.start, library, objects))
     except libbpf.KernelError as error:
         found.update(dict.fromkeys(('unix', 'lock'), _why(error, host)))
-    found.update(files.probe(library, objects))
+    found.update(optional.probe(files.start, library, objects))
     return found
 
 

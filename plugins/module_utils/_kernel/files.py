@@ -41,7 +41,7 @@ def load(kernel, objects, shared, compiled, run, cgroup):
     types = _types(compiled.filesystems, observe)
     found, late = paths.look_up(dict(wanted))
     spelled = paths.by_form(wanted, found)
-    loaded, candidate, enforced = _start(kernel.library, objects, shared, {
+    loaded, candidate, enforced = start(kernel.library, objects, shared, {
         'ebg_paths': len(spelled), 'ebg_inodes': len(found), 'ebg_types': len(types)})
     if not loaded:
         paths.close(found)
@@ -53,16 +53,11 @@ def load(kernel, objects, shared, compiled, run, cgroup):
     return Loaded({name: loaded.program_fd(name) for name in candidate.programs}, enforced, paths.warnings(late))
 
 
-def probe(library, objects):
-    """{'file': ..., 'exec': ...}: True, or the reason why this host can't. Nothing is left of the try."""
-    loaded, _candidate, enforced = _start(library, objects, {}, {})
-    if loaded:
-        loaded.close()
-    return enforced
+def start(library, objects, shared, sizes):
+    """(the object in the kernel, its candidate, what is then enforced); None for both where the kernel takes none.
 
-
-def _start(library, objects, shared, sizes):
-    """(the object in the kernel, its candidate, what is then enforced); None for both where the kernel takes none."""
+    It is attached to nothing.
+    """
     if not objects:
         return None, None, {'file': BCC_LACKS, 'exec': BCC_LACKS}
     kind = security_hooks.kind()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bcc, bcc_compiler, libbpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bcc, bcc_compiler, libbpf, programs
 
 AUTO, LIBBPF, BCC = 'auto', 'libbpf', 'bcc'
 
@@ -35,7 +35,7 @@ def load(wanted, library, objects, sizes, kept, compiled=None):
         return _start(bcc.Object(bcc_compiler.compiled(objects['sources'], compiled)), sizes, kept), BCC, None
     try:
         libbpf.check()
-        loaded = _start(libbpf.Object(library, objects['guard']), sizes, kept)
+        loaded = _start(libbpf.Object(library, objects[programs.GUARD]), sizes, kept)
         return loaded, LIBBPF, None if wanted == LIBBPF else 'auto takes libbpf where it can load the object'
     except GuardError as error:
         if wanted == LIBBPF:

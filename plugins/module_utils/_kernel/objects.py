@@ -14,16 +14,18 @@ import json
 import os
 import zlib
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import programs
+
 COLLECTION = __name__.partition('.plugins.')[0]
-FILES = {'guard': 'ebpf_guard.bpf.o', 'files': 'ebpf_guard_files.bpf.o', 'unix': 'ebpf_guard_unix.bpf.o',
-         'unix_cgroup': 'ebpf_guard_unix_cgroup.bpf.o'}
+SHIPPED = {programs.GUARD: 'ebpf_guard.bpf.o', programs.FILES: 'ebpf_guard_files.bpf.o',
+           programs.UNIX: 'ebpf_guard_unix.bpf.o', programs.UNIX_CGROUP: 'ebpf_guard_unix_cgroup.bpf.o'}
 
 
 def packed(loader):
     """{object: text}, on the controller; what this loader may need."""
     collection = list(importlib.import_module(COLLECTION).__path__)[0]
     contents = {} if loader == 'bcc' else {
-        name: _read(os.path.join(collection, 'plugins', file)) for name, file in FILES.items()}
+        name: _read(os.path.join(collection, 'plugins', file)) for name, file in SHIPPED.items()}
     if loader != 'libbpf':
         sources = os.path.join(collection, 'bpf')
         contents['sources'] = json.dumps({file: _read(os.path.join(sources, file)).decode() for file in sorted(

@@ -41,6 +41,14 @@ def load_first(library, objects, candidates, shared, sizes):
     return None, None, errors
 
 
+def probe(start, library, objects):
+    """{capability: True, or the reason why this host can't}. `start`: of one of the two. Nothing is left of the try."""
+    loaded, _candidate, enforced = start(library, objects, {}, {})
+    if loaded:
+        loaded.close()
+    return enforced
+
+
 def why_not(error):
     """What keeps programs off the kernel's security hooks."""
     return (FORBIDDEN if error.errno == errno.EPERM else UNSUPPORTED) % os.strerror(error.errno)

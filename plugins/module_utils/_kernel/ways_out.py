@@ -55,7 +55,7 @@ def load(kernel, objects, shared, compiled, run, cgroup_path, cgroup):
     # what a rule of the policy says of a socket has the last word
     spelled = {**paths.by_form(built_in, found), **paths.by_form(compiled.sockets, found)}
     spelled.update(_old_spellings(spelled))
-    loaded, candidate, enforced = _start(kernel.library, objects, shared, {'ebg_paths': len(spelled), 'ebg_inodes': len(found)})
+    loaded, candidate, enforced = start(kernel.library, objects, shared, {'ebg_paths': len(spelled), 'ebg_inodes': len(found)})
     if not compiled.config.lock:
         enforced['lock'] = NOT_NEEDED
     identified = {}
@@ -68,14 +68,6 @@ def load(kernel, objects, shared, compiled, run, cgroup_path, cgroup):
     inodes = {**paths.by_inode(built_in, identified), **paths.by_inode(compiled.sockets, identified)}
     paths.fill(kernel, loaded, spelled, inodes)
     return Loaded({name: loaded.program_fd(name) for name in candidate.programs}, enforced, paths.warnings(late))
-
-
-def probe(library, objects):
-    """{'unix': ..., 'lock': ...}: True, or the reason why this host can't. Nothing is left of the try."""
-    loaded, _candidate, enforced = _start(library, objects, {}, {})
-    if loaded:
-        loaded.close()
-    return enforced
 
 
 def _built_in(config):
@@ -96,8 +88,11 @@ def _old_spellings(spelled):
             if path.startswith('/run/') and '/var' + path not in spelled}
 
 
-def _start(library, objects, shared, sizes):
-    """(the object in the kernel, its candidate, what is then enforced); None for both where the kernel takes none."""
+def start(library, objects, shared, sizes):
+    """(the object in the kernel, its candidate, what is then enforced); None for both where the kernel takes none.
+
+    It is attached to nothing.
+    """
     if not objects:
         return None, None, {'unix': '%s; %s' % (BCC_LACKS, ASKED), 'lock': CAN_NOT_LOCK % BCC_LACKS}
     kind = security_hooks.kind()
