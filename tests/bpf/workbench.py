@@ -220,13 +220,6 @@ def listener(address, port=0, kind=socket.SOCK_STREAM):
     return server
 
 
-def arrived(server):
-    """All that the next connection brings until it ends."""
-    peer, _from = server.accept()
-    with peer:
-        return until_the_end(peer)
-
-
 def until_the_end(peer):
     peer.settimeout(5)
     parts = []

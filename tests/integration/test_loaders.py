@@ -11,6 +11,7 @@ import os
 import pytest
 from controller import policy
 from hosts import PINS, denied, remains
+from lacking import Lack, skip
 
 RELEASE = os.uname().release
 HEADERS = f"/usr/lib/modules/{RELEASE}/build"
@@ -44,7 +45,7 @@ def programs(fleet, host="web1"):
 
 def skip_with_other_headers(fleet):
     if fleet.exec("web2", "test", "-e", f"{HEADERS}/include/guard.h", check=False).returncode:
-        pytest.skip("this machine has headers of its kernel that are not the fleet's")
+        skip(Lack.FLEET_HEADERS)
 
 
 def test_a_guard_goes_on_with_the_other_loader(controller, fleet):

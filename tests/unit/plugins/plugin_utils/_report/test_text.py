@@ -155,12 +155,12 @@ def test_a_socket_is_told_with_its_kind():
 @pytest.mark.parametrize('show', (False, True))
 def test_ways_out_are_listed_whatever_else_is_shown(show):
     asked = [used('/run/systemd/private', 'unix', rule=None, command='/usr/bin/systemctl restart x', count=2),
-             used('/run/systemd/private', 'unix', rule=None, command='/usr/bin/systemd-run ' + 'x' * 90, pid=9),
+             used('/run/systemd/private', 'unix', rule=None, command='/usr/bin/systemd-run ' + 'y' * 90, pid=9),
              used('/mnt/tool', rule=None)]
     lines = told(observed=asked, show=show)
     place = lines.index('  asked outside the guard to act (not watched there):')
     assert lines[place + 1] == '    /run/systemd/private  2x  systemctl restart x'
-    assert lines[place + 2].startswith('    /run/systemd/private  1x  systemd-run xxx') and len(lines[place + 2]) <= 80
+    assert lines[place + 2].startswith('    /run/systemd/private  1x  systemd-run yyy') and len(lines[place + 2]) <= 80
     assert [line.startswith('  seen  /mnt/tool') for line in lines[1:place]] == [True] * show and not lines[place + 3:]
     assert '    … 1 more not shown (max_rows)' in told(observed=asked, max_rows=1)
 
