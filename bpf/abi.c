@@ -14,6 +14,7 @@ struct {
 	enum ebg_clone clone;
 	enum ebg_both both;
 	enum ebg_protocol protocol;
+	enum ebg_answering answering;
 	struct ebg_config config;
 	struct ebg_net_key net_key;
 	struct ebg_slice slice;
@@ -29,6 +30,7 @@ struct {
 	struct ebg_heard_key heard_key;
 	struct ebg_heard heard;
 	struct ebg_refusal refusal;
+	struct ebg_question question;
 	struct ebg_asked asked;
 	struct ebg_inode inode;
 	struct ebg_open_file open_file;

@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 enum ebg_limit {
-	EBG_ABI_VERSION = 5,      /* of the maps that outlive a loader; a guard of another version is not touched */
+	EBG_ABI_VERSION = 6,      /* of the maps that outlive a loader; a guard of another version is not touched */
 	EBG_SLICE = 64,           /* port matchers that can apply to one network or name, wider ones' included */
 	EBG_MAX_DENIED = 16384,   /* details of denials: endpoint, name and process */
 	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint and name */
@@ -23,6 +23,7 @@ enum ebg_limit {
 	EBG_MAX_HEARD = 16384,    /* pairs of address and name that reports know */
 	EBG_MAX_ASKED = 16384,    /* questions that are remembered, the latest ones */
 	EBG_REFUSALS = 65536,     /* bytes of the ring that the agent reads */
+	EBG_QUESTIONS = 262144,   /* the same of the questions that it answers */
 	EBG_LENGTHS = 4,          /* words of 64 bits, one for each length of a file's name */
 	EBG_FILTER = 512,         /* words of 64 bits in each part of the filter of file rules */
 	EBG_ABOVE = 256,          /* mounts for which it is remembered what the rules say above them */
@@ -249,6 +250,30 @@ struct ebg_refusal {
 	__u16 destination_port;
 	__u8 protocol;
 	__u8 padding[3];
+};
+
+/* A denied DNS question over UDP that was swallowed. The agent answers it, as far as the endpoints go in its place. */
+struct ebg_question {
+	struct ebg_refusal asker; /* its destination is the DNS server */
+	__u32 rule;
+	__u16 id; /* host order, as all that follows */
+	__u16 flags;
+	__u16 type;
+	__u16 of_class;
+	__u16 size;      /* bytes that the client takes, as its OPT record says */
+	__u16 opt_flags; /* of that record */
+	__u8 opt;        /* 1: it sent one */
+	__u8 padding[7];
+	__u8 name[EBG_NAME]; /* in the form of DNS messages, upper case kept; what is behind its end means nothing */
+};
+
+/* Slots of ebg_answering: whether denied questions can be answered. 0: they can't. */
+enum ebg_answering {
+	EBG_ANSWERING_BEAT, /* when the agent said last that it is at work: CLOCK_MONOTONIC, ns */
+	EBG_ANSWERING_PORT, /* of its socket on 127.0.0.1, which nobody can speak to, in host order */
+	EBG_ANSWERING_IPV4, /* 1: a trial showed that answers arrive */
+	EBG_ANSWERING_IPV6,
+	EBG_ANSWERING_SLOTS,
 };
 
 /* A file or a directory, as the kernel knows it: the same through every mount, hard link and name. */

@@ -10,8 +10,10 @@
 #include <linux/sched.h>
 #include <linux/cgroup.h>
 #include <linux/cred.h>
+#include <linux/fs.h>
 #include <linux/kernfs.h>
 #include <linux/mm_types.h>
+#include <linux/net.h>
 #include <linux/tcp.h>
 
 #undef current /* the sources have variables of that name */

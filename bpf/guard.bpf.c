@@ -8,11 +8,13 @@
  * sendmsg4, sendmsg6   unconnected UDP: sendto(2), sendmsg(2), sendmmsg(2)
  * egress               packets that these do not see: raw sockets, ICMP, other protocols, and sockets that were
  *                      connected under earlier rules; and DNS questions over UDP
+ * setsockopt           an option that would tell of swallowed questions
  * ingress              DNS answers: keeps which names lead to an address
  * established          gives each new TCP connection to `message`, and takes it back
  * message              the first bytes of a TCP connection, and DNS questions over TCP
  * fork, image          no access: they note which process descends from which, for the records of the others
  */
+#include "answer.h"
 #include "message.h"
 #include "packet.h"
 #include "scope.h"
@@ -130,6 +132,8 @@ static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *c
 	if (s && !skb->gso_size && load_payload(skb, s, packet->transport + 8) == 0)
 		take_question(config, s, 0, &access);
 	result = settle(config, &access);
+	if (result == EBG_REFUSE && s && access.name && have_answered(skb, s, packet, access.it.rule) == 0)
+		result = EBG_SWALLOW;
 	if (s)
 		release(s);
 	if (result == EBG_REFUSE)
@@ -197,6 +201,22 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 	}
 	if (packet.to.protocol == EBG_UDP && packet.to.port == EBG_DNS_PORT)
 		return ask(skb, config, &packet);
+	return EBG_PASS;
+}
+
+/*
+ * To a socket that has errors of the network reported, the kernel reports a swallowed datagram as well. glibc's resolver
+ * asks for these reports, and takes every error on a send for the end. So where questions are answered, it gets none.
+ */
+PROGRAM("cgroup/setsockopt", ebg_setsockopt)(struct bpf_sockopt *ctx)
+{
+	const struct ebg_config *config = configuration();
+	int answered = answering(EBG_ANSWERING_IPV4) || answering(EBG_ANSWERING_IPV6);
+
+	if (config && strict(config) && answered && agent_works() && is_report_to_resolver(ctx))
+		ctx->optlen = -1; /* nothing is set, and the process hears of no error */
+	else if (ctx->optlen > EBG_PAGE)
+		ctx->optlen = 0; /* the process's own value, of which the kernel has shown the beginning alone */
 	return EBG_PASS;
 }
 

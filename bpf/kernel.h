@@ -154,9 +154,14 @@ struct unix_sock {
 	struct path path;          /* the file that it is; none where it has a name without one */
 } EBG_CORE;
 
-struct sock;
+struct socket;
+
+struct sock {
+	struct socket *sk_socket;
+} EBG_CORE;
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 } EBG_CORE;
 
@@ -181,6 +186,7 @@ struct bpf_sock_addr_kern {
 #define EBG_UDPLITE 136
 #define EBG_MPTCP 262 /* of socket(2) alone: no packet carries it */
 #define EBG_SOCK_STREAM 1
+#define EBG_SOCK_DGRAM 2
 
 /*
  * Reads a variable back from memory, so that the verifier forgets its value. Then the verifier merges the turns of a

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 
 # enum ebg_limit
-ABI_VERSION = 5
+ABI_VERSION = 6
 SLICE = 64
 MAX_DENIED = 16384
 MAX_OBSERVED = 16384
@@ -18,6 +18,7 @@ MAX_ADDRESSES = 65536
 MAX_HEARD = 16384
 MAX_ASKED = 16384
 REFUSALS = 65536
+QUESTIONS = 262144
 LENGTHS = 4
 FILTER = 512
 ABOVE = 256
@@ -108,6 +109,13 @@ BOTH = 1073741824
 
 # enum ebg_protocol
 PROTOCOL_ANY = 0
+
+# enum ebg_answering
+ANSWERING_BEAT = 0
+ANSWERING_PORT = 1
+ANSWERING_IPV4 = 2
+ANSWERING_IPV6 = 3
+ANSWERING_SLOTS = 4
 
 
 class Config(ctypes.Structure):
@@ -252,6 +260,22 @@ class Refusal(ctypes.Structure):
     ]
 
 
+class Question(ctypes.Structure):
+    _fields_ = [
+        ('asker', Refusal),
+        ('rule', ctypes.c_uint32),
+        ('id', ctypes.c_uint16),
+        ('flags', ctypes.c_uint16),
+        ('type', ctypes.c_uint16),
+        ('of_class', ctypes.c_uint16),
+        ('size', ctypes.c_uint16),
+        ('opt_flags', ctypes.c_uint16),
+        ('opt', ctypes.c_uint8),
+        ('padding', ctypes.c_uint8 * 7),
+        ('name', ctypes.c_uint8 * 256),
+    ]
+
+
 class Asked(ctypes.Structure):
     _fields_ = [
         ('name', ctypes.c_uint64),
@@ -328,5 +352,7 @@ MAPS = {
     'ebg_blank': (2, 4, 600, 1, 0, None),
     'ebg_denied': (1, 56, 600, 16384, 1, None),
     'ebg_observed': (1, 32, 600, 16384, 1, None),
+    'ebg_questions': (27, 0, 0, 262144, 0, None),
+    'ebg_answering': (2, 4, 8, 4, 0, None),
     'ebg_scope': (8, 4, 4, 1, 0, None),
 }

@@ -255,6 +255,15 @@ guard:
         lock: "nothing needs it: the policy does not say lock: true"
         file: true
         exec: true
+    answered:
+      description:
+        - In which families a denied DNS question over UDP is answered, C(ipv4) and C(ipv6). The answer says that there is
+          no such name, and why to clients that send EDNS. Elsewhere the question is denied by an error on the send.
+        - Empty in the mode V(monitor), where no rule denies names, where the host lets no such answer arrive, and where
+          the guard's agent has ended.
+      type: list
+      elements: str
+      sample: [ipv4, ipv6]
     clock_offset:
       description: How many seconds the target's clock is ahead of the controller's, roughly.
       type: float

@@ -28,19 +28,19 @@ MAPS = {'ebg_config': (ctypes.c_uint32, _abi.Config), 'ebg_nets': (_abi.NetKey, 
         'ebg_images': (_abi.Run, _abi.Image), 'ebg_ancestors': (_abi.Run, _abi.Image),
         'ebg_asked': (_abi.Asked, ctypes.c_uint8), 'ebg_sockets': (ctypes.c_uint64, ctypes.c_uint64),
         'ebg_blank': (ctypes.c_uint32, _abi.Record), 'ebg_current': (ctypes.c_uint32, ctypes.c_uint32),
-        'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32)}
+        'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32), 'ebg_answering': (ctypes.c_uint32, ctypes.c_uint64)}
 FILE_MAPS = {'ebg_filter': (ctypes.c_uint32, _abi.Filter), 'ebg_paths': (ctypes.c_uint64, _abi.FileRule),
              'ebg_inodes': (_abi.Inode, _abi.FileRule), 'ebg_types': (_abi.Filesystem, _abi.FileRule),
              'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32)}
 # What the programs keep for themselves, and a queue, which has neither keys nor values.
 PRIVATE = {'ebg_addresses', 'ebg_aliases', 'ebg_opened', 'ebg_scratch', 'ebg_claims', 'ebg_refused',
-           'ebg_recent', 'ebg_changes', 'ebg_recent_name'}
+           'ebg_recent', 'ebg_changes', 'ebg_recent_name', 'ebg_questions'}
 ENTRIES = {'ebg_counters': _abi.COUNTERS, 'ebg_denied': _abi.MAX_DENIED, 'ebg_observed': _abi.MAX_OBSERVED,
            'ebg_images': _abi.MAX_IMAGES, 'ebg_ancestors': _abi.MAX_ANCESTORS, 'ebg_heard': _abi.MAX_HEARD,
            'ebg_asked': _abi.MAX_ASKED}
 BPFTOOL_NAMES = {'ebg_connect4': 'cgroup_inet4_connect', 'ebg_connect6': 'cgroup_inet6_connect',
                  'ebg_sendmsg4': 'cgroup_udp4_sendmsg', 'ebg_sendmsg6': 'cgroup_udp6_sendmsg',
-                 'ebg_egress': 'cgroup_inet_egress', 'ebg_ingress': 'cgroup_inet_ingress',
+                 'ebg_setsockopt': 'cgroup_setsockopt', 'ebg_egress': 'cgroup_inet_egress', 'ebg_ingress': 'cgroup_inet_ingress',
                  'ebg_create': 'cgroup_inet_sock_create', 'ebg_established': 'cgroup_sock_ops'}
 BPF_LINK_TYPE_CGROUP = 3  # <linux/bpf.h>
 VERIFIED = 80_000  # instructions; any supported kernel looks at 1,000,000, but most of a guard's start is that

@@ -55,7 +55,7 @@ def test_the_kernel_keeps_every_name_whole(name):
 @pytest.mark.parametrize('name', OBJECTS)
 def test_every_map_of_the_table_is_there(name):
     _programs, maps = shipped(name)
-    wanted = (*programs.LEDGER, *programs.RULES, programs.CURRENT) if name == programs.GUARD else programs.SHARED
+    wanted = (*programs.LEDGER, *programs.RULES, *programs.ANSWERS, programs.CURRENT) if name == programs.GUARD else programs.SHARED
     assert set(wanted) <= maps
 
 

@@ -76,7 +76,7 @@ class Guard:
         for name, size in dict(needed, **dict(sizes)).items():
             self.object.set_size(name, size)
         self.object.load({name: after.object.map_fd(name) for name in programs.LEDGER} if after else {})
-        self.maps = {name: self.object.map_fd(name) for name in programs.LEDGER + programs.RULES + (
+        self.maps = {name: self.object.map_fd(name) for name in programs.LEDGER + programs.RULES + programs.ANSWERS + (
             'ebg_addresses', 'ebg_aliases')}
         self.egress, self.ingress = (self.object.program_fd(name) for name in ('ebg_egress', 'ebg_ingress'))
         self.kernel.update(self.maps['ebg_config'], ctypes.c_uint32(0), rules.config)

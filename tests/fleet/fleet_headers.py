@@ -21,8 +21,9 @@ FIELDS = {
     "task_struct": ["tgid", "comm", "start_boottime", "self_exec_id", "real_parent", "group_leader", "mm", "cgroups", "cred"],
     "kernfs_node": ["id"], "cgroup": ["kn"], "css_set": ["dfl_cgrp"], "cred": ["uid"],
     "mm_struct": ["arg_start", "arg_end"], "tcp_sock": ["fastopen_req", "fastopen_connect"],
+    "sock": ["sk_socket"], "socket": ["file"], "file": ["f_flags"],
 }
-WITH_STRUCTURES = ("sched", "cgroup", "cred", "kernfs", "mm_types", "tcp")
+WITH_STRUCTURES = ("sched", "cgroup", "cred", "fs", "kernfs", "mm_types", "net", "tcp")
 NAMES = ("CONST", "VOLATILE", "TYPEDEF", "TYPE_TAG")
 TYPES = """#pragma once
 #include <uapi/linux/types.h>

@@ -16,7 +16,7 @@ from tasks import findings, role, tell
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.programs import FILES as FILE_PROGRAMS, GUARD, UNIX, of_object
 
 FILES = Path(__file__).resolve().parent / "files"
-DENIED = ("EACCES", "EPERM")
+DENIED = ("EACCES", "EPERM", "NXDOMAIN")
 GITHUB, GITHUB6, OTHER = "192.0.2.10", "2001:db8:2::10", "198.51.100.10"    # as in files/attempts.py
 NETWORKS = ("192.0.2.0/24", "2001:db8:2::/48")
 TREE = "/opt/matrix"
@@ -35,6 +35,7 @@ DENIALS = (
     Denial("ICMP, raw socket", "raw", "send", {"kind": "send", "protocol": "icmp"}),
     Denial("ICMP, ping socket", "ping", "send", {"kind": "send", "protocol": "icmp"}),
     Denial("DNS question, UDP", "dns_udp", "dns", {"kind": "dns", "name": "api.github.com", "protocol": "udp"}),
+    Denial("DNS question, by the C library", "dns_libc", "dns", {"kind": "dns", "name": "api.github.com", "protocol": "udp"}),
     Denial("DNS question, TCP", "dns_tcp", "dns", {"kind": "dns", "name": "api.github.com", "protocol": "tcp"}),
     Denial("address heard in a DNS answer", "alias", "dns", {"kind": "connect", "address": "203.0.113.30"}),
     Denial("TLS server name", "tls", "payload", {"kind": "tls", "name": "api.github.com"}),
@@ -181,7 +182,14 @@ def lineage(measured, kernel):
     return len(found) == 6 or f"{len(found)} records: {said}"
 
 
+def answered(measured, kernel):
+    """By a plain socket, and by the C library's, which hears of what is swallowed unless the guard sees to it."""
+    outcomes = {name: measured.tried("ENFORCE", kernel)[name] for name in ("dns_udp", "dns_libc")}
+    return set(outcomes.values()) == {"NXDOMAIN"} or f"in enforce mode: {outcomes}"
+
+
 OTHERS = {"what no rule denies passes": others_pass, "every program is loaded": programs,
+          "denied DNS questions over UDP are answered": answered,
           "monitor mode records, and denies nothing": observed, "rules are exchanged while the guard is up": exchange,
           "denials at once tell their own ancestors, ended ones too": lineage,
           "tasks of a user who is not root are inside": unprivileged,

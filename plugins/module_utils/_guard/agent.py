@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import select
 import signal
@@ -49,6 +50,7 @@ class Agent:
     """
 
     def __init__(self, place, main):
+        self.owes = False
         nameless = os.memfd_create('ebpf_guard')
         try:
             with os.fdopen(os.dup(nameless), 'wb') as content:
@@ -62,11 +64,36 @@ class Agent:
 
     def open_doors(self):
         """Returns when the agent listens at the doors, which also shows that it works."""
+        self._order('doors')
+        self._hear()
+
+    def begin_answering(self, questions, answering, rules):
+        """Answer denied DNS questions. The maps by their ids; `rules`: of the guard's memory. Waits for nothing."""
+        self._order('answer ' + json.dumps([questions, answering, rules]))
+        self.owes = True
+
+    def wait_until_answering(self):
+        """Until a question would be answered, if there is one who could."""
+        if self.owes:
+            self._hear()
+        self.owes = False
+
+    def stop_answering(self):
+        """Of a start that failed: the agent must not be in the cgroup that goes."""
+        with contextlib.suppress(GuardError):
+            self.wait_until_answering()
+            self._order('leave')
+            self._hear()
+
+    def _order(self, text):
         try:
-            self.process.stdin.write(b'doors\n')
+            self.process.stdin.write(text.encode() + b'\n')
             self.process.stdin.flush()
         except OSError:
             raise GuardError("The guard's agent ended at once.")
+
+    def _hear(self):
+        """Each order is followed by a line. Who gives another one has read it."""
         if not select.select([self.process.stdout], [], [], PATIENCE)[0] or not self.process.stdout.readline():
             raise GuardError("The guard's agent did not start. Is the host out of memory, or out of processes?")
 

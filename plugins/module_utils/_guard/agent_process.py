@@ -4,13 +4,14 @@
 """PRIVATE. The agent as it runs: one small process beside a guard. Enforcement does not need it.
 
 It removes what a start leaves that dies half-way, lets the processes of `join_users` in, looks the names of the rules
-up again and again, ends the sockets of those who ignore that they were refused, and takes a forgotten guard down when
-its time is over.
+up again and again, answers denied DNS questions, ends the sockets of those who ignore that they were refused, and takes a
+forgotten guard down when its time is over.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import sys
@@ -19,7 +20,7 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import doors, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import answers, doors, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes, resolver, sockdiag
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, teach
@@ -34,17 +35,36 @@ def main(name):
     """The agent's life. Its standard input says what the start has done so far, or ends when the start has died."""
     place = Place(name)
     opened = {}
-    if sys.stdin.readline() == 'doors\n':
-        opened = doors.open_doors(place)
+    for order in iter(sys.stdin.readline, 'up\n'):
+        if order == 'doors\n':
+            opened = doors.open_doors(place)
+        elif order.startswith('answer '):
+            _answer_questions(place, *json.loads(order[len('answer '):]))
+        elif order == 'leave\n':
+            _leave_desk(place)
+        else:
+            _leave_desk(place)
+            stop.abandon(place)
+            return
         with contextlib.suppress(OSError):  # the start has died since, as the next line tells
-            sys.stdout.write('open\n')
+            sys.stdout.write('done\n')
             sys.stdout.flush()
-    if sys.stdin.readline() != 'up\n':
-        stop.abandon(place)
-        return
     sys.stdout.close()
     cgroup.enter(place.desk)  # leave the login session: it would not end before its processes
     _serve(place, opened)
+
+
+def _leave_desk(place):
+    """Out of the cgroup that is about to be removed."""
+    with contextlib.suppress(OSError):  # it is not there yet
+        if os.getpid() in cgroup.pids(place.desk):
+            cgroup.enter(cgroup.mount_point())
+
+
+def _answer_questions(place, questions, answering, rules):
+    with contextlib.suppress(OSError, GuardError):  # a host without such sockets: nothing is swallowed then
+        cgroup.enter(place.desk)  # an answer from inside the guard, by a start that a task there made, would be judged
+        answers.begin(questions, answering, rules)
 
 
 def _serve(place, opened):

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, look, proof, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, health, look, proof, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
@@ -113,8 +112,10 @@ def _is_as_wished(state, request):
 
 def _prove_again(place, state):
     kernel = bpf.kernel()
-    counters = kernel.open(pinned.path(place.pins, 'ebg_counters'))
+    counters, board = (kernel.open(pinned.path(place.pins, name)) for name in ('ebg_counters', answers.BOARD))
     try:
-        proof.prove(place, lambda: starts.canaries(kernel, counters), state['programs'], state['mode'] != 'monitor')
+        answered = proof.prove(place, lambda: starts.canaries(kernel, counters), state['programs'],
+                               state['mode'] != 'monitor', state['servers'])
+        answers.turn_on(kernel, board, answered)
     finally:
-        os.close(counters)
+        bpf.close([counters, board])

@@ -18,18 +18,20 @@ REFUSED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
 
 
-def prove(place, read_canaries, attached, refuses):
+def prove(place, read_canaries, attached, refuses, servers):
     """Raises GuardError where a program does not answer, or the launcher does not lead inside.
 
     `read_canaries()` gives how often each counter met its canary so far. `attached`: the names of the programs that are.
-    `refuses`: the mode denies.
+    `refuses`: the mode denies. `servers`: {family: DNS servers}, where denied questions are to be answered. Returns
+    {family: did the answers arrive}; a guard needs none.
     """
     # by number the simplest access comes first, which tells most where several fail
     rows = sorted((row for row in programs.TABLE if row.name in attached and row.attempt), key=lambda row: row.counter)
     canaries.make_files(place.run)
     before = read_canaries()
+    trials = {family: canaries.be_answered(addresses) for family, addresses in servers.items()}
     with place.trial() as cgroup:
-        results = _inside(cgroup, place.run, list(dict.fromkeys(row.attempt for row in rows)))
+        results = _inside(cgroup, place.run, [*dict.fromkeys(row.attempt for row in rows), *trials.values()])
     after = read_canaries()
     for row in rows:
         result = results[row.attempt]
@@ -43,6 +45,7 @@ def prove(place, read_canaries, attached, refuses):
                              % (_part(row), _word(result)))
     if place.cgroup == place.own:
         _try_the_launcher(place)
+    return {family: results[trial] == 0 for family, trial in trials.items()}
 
 
 def _part(row):

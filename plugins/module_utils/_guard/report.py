@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records, search_list
 
 GUARD = ('name', 'mode', 'loader', 'loader_reason', 'cgroup', 'launcher', 'policy_sha256', 'started_at', 'load_ms',
@@ -22,8 +24,22 @@ def report(place, state):
     if state is None:
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
                 'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0), 'limits': {}}
-    return dict(_ledger(place, state), guard={key: state[key] for key in GUARD}, policy=state['policy'],
+    guard = dict({key: state[key] for key in GUARD}, answered=_answered(place))
+    return dict(_ledger(place, state), guard=guard, policy=state['policy'],
                 limits=limits.reached(place.cgroup, state['policy'].get('limits', {})))
+
+
+def _answered(place):
+    """The families in which denied DNS questions are answered, by now."""
+    kernel = bpf.kernel()
+    try:
+        board = kernel.open(pinned.path(place.pins, answers.BOARD))
+    except KernelError:  # health tells of it
+        return []
+    try:
+        return answers.families(kernel, board)
+    finally:
+        os.close(board)
 
 
 def _ledger(place, state):

@@ -17,7 +17,7 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import doors, launcher, proof, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import answers, doors, launcher, proof, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent as agents
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
@@ -139,6 +139,16 @@ def open_doors(start, _undo):
     start.agent.open_doors()
 
 
+def begin_answering(start, undo):
+    """Of the proof, the agent answers the questions. All others it answers after the last step, when the guard is up."""
+    start.servers = {}
+    if start.policy.mode != 'monitor' and start.compiled.config.judges_names:
+        start.servers = answers.servers(resolver.resolvers())
+        undo.callback(start.agent.stop_answering)
+        questions, answering = (start.kernel.map_info(start.loaded.map_fd(name)).id for name in programs.ANSWERS)
+        start.agent.begin_answering(questions, answering, start.rules)
+
+
 def load_optional(start, _undo):
     """The programs for ways out and for files, which share what the guard's know. BCC has none."""
     place, loaded = start.place, start.loaded
@@ -197,12 +207,14 @@ def note_time(start, _undo):
 
 def prove(start, _undo):
     counters = start.loaded.map_fd('ebg_counters')
-    proof.prove(start.place, lambda: canaries(start.kernel, counters), start.programs, start.policy.mode != 'monitor')
+    start.agent.wait_until_answering()
+    start.answered = proof.prove(start.place, lambda: canaries(start.kernel, counters), start.programs,
+                                 start.policy.mode != 'monitor', start.servers)
 
 
 def pin(start, _undo):
     start.place.make_pins()
-    maps = programs.LEDGER + programs.RULES + (programs.CURRENT,)
+    maps = programs.LEDGER + programs.RULES + programs.ANSWERS + (programs.CURRENT,)
     pinned.pin(start.kernel, start.place.pins, start.links, {name: start.loaded.map_fd(name) for name in maps})
 
 
@@ -217,7 +229,9 @@ def remember(start, _undo):
         enforced=start.enforced, abi=_abi.ABI_VERSION, generation=start.generation, breaches=start.breaches,
         rules=start.rules, shell=start.shell, agent=start.agent.identity(), expires_at=deadline(start.request),
         programs={name: kernel.program_info(program).id for name, program in start.programs.items()},
-        maps={name: kernel.map_info(start.loaded.map_fd(name)).id for name in programs.LEDGER + programs.RULES})
+        servers=start.servers,
+        maps={name: kernel.map_info(start.loaded.map_fd(name)).id
+              for name in programs.LEDGER + programs.RULES + programs.ANSWERS})
     if start.loader == loader.BCC:
         place.write_compiled(loader.kept(start.request.objects, start.loaded))
     place.write(start.state)
@@ -225,12 +239,13 @@ def remember(start, _undo):
 
 def hand_over(start, _undo):
     start.agent.take_over()
+    answers.turn_on(start.kernel, start.loaded.map_fd(answers.BOARD), start.answered)
 
 
 STEPS = (
     refuse_from_inside, start_agent, compile_policy, load, fill_rules, teach_names, make_directories, impose_limits,
-    write_launcher, open_doors, load_optional, refuse_what_can_not_be, attach_programs, switch_over, teach_again,
-    note_time, prove, pin, remember, hand_over,
+    write_launcher, open_doors, begin_answering, load_optional, refuse_what_can_not_be, attach_programs, switch_over,
+    teach_again, note_time, prove, pin, remember, hand_over,
 )
 
 

@@ -27,7 +27,7 @@ class Ender:
 
     def end(self, refusal):
         """End the socket that an ebg_refusal tells of. It may be gone already: nobody waits for an answer."""
-        source, destination = (_plain(bytes(address)) for address in (refusal.source, refusal.destination))
+        source, destination = (plain(bytes(address)) for address in (refusal.source, refusal.destination))
         family = socket.AF_INET if len(source) == 4 else socket.AF_INET6
         request = REQUEST.pack(family, refusal.protocol, 0, ALL_STATES,
                                refusal.source_port.to_bytes(2, 'big'), refusal.destination_port.to_bytes(2, 'big'),
@@ -35,6 +35,7 @@ class Ender:
         self.netlink.send(HEADER.pack(HEADER.size + len(request), SOCK_DESTROY, NLM_F_REQUEST, 0, 0) + request)
 
 
-def _plain(address):
+def plain(address):
+    """The bytes of an address in its own family, from the kernel's sixteen."""
     mapped = ipaddress.IPv6Address(address).ipv4_mapped
     return mapped.packed if mapped else address

@@ -129,6 +129,10 @@ class Kernel:
         """From now on nobody can change the map, root neither."""
         self.library.check(self.lib.bpf_map_freeze(fd), 'freeze a map')
 
+    def map(self, identity):
+        """A new file descriptor of a map."""
+        return self.library.check(self.lib.bpf_map_get_fd_by_id(ctypes.c_uint32(identity)), 'open a map')
+
     # links
 
     def attach(self, program, cgroup, name):
@@ -210,7 +214,7 @@ class Kernel:
             self._info(program, info)
             maps = {}
             for map_id in ids[:info.nr_map_ids]:
-                fd = self.library.check(self.lib.bpf_map_get_fd_by_id(ctypes.c_uint32(map_id)), 'open a map')
+                fd = self.map(map_id)
                 maps[self.map_info(fd).name.decode()] = fd
             return maps
         finally:

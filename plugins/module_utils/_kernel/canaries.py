@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import dn
 
 DISCARD = 9  # the port
 PATIENCE = 10  # seconds, for what arrives at once
+ANSWERED_WITHIN = 1  # seconds; where an answer does not arrive at all, each start waits for so long
 ECHO_REQUEST = b'\x08\x00\xf7\xfe\x00\x00\x00\x01'
 MPTCP = 262
 SOCKET = '/run/ebpf_guard/canary.sock'
@@ -80,6 +82,40 @@ ask = _by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP,
 receive_answer = _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, _receive_answer)
 present_name = _by_socket(socket.AF_INET, socket.SOCK_STREAM, 0, _present_name)
 make_mptcp = _by_socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP, lambda canary: None)
+
+
+def be_answered(servers):
+    """A question to each of these DNS servers, on the way that every question takes. Each has to get its answer.
+
+    A server that the rules deny, or that no route leads to, is left out: no question gets there.
+    """
+    def attempt(_run):
+        with contextlib.ExitStack() as opened:
+            asking, refused = {}, OSError(errno.EDESTADDRREQ, 'no server')
+            for identity, server in enumerate(servers):
+                try:
+                    asking[identity] = opened.enter_context(_client_of(server))
+                except OSError as error:
+                    refused = error
+            if not asking:
+                raise refused
+            for identity, client in asking.items():
+                client.send(dns.question(CANARY_NAME, identity))
+            for identity, client in asking.items():
+                if client.recv(4096)[:2] != identity.to_bytes(2, 'big'):
+                    raise OSError(errno.EBADMSG, 'it is no answer')
+    return attempt
+
+
+def _client_of(server):
+    client = socket.socket(socket.AF_INET6 if ':' in server else socket.AF_INET, socket.SOCK_DGRAM)
+    client.settimeout(ANSWERED_WITHIN)
+    try:
+        client.connect((server, dns.PORT))
+    except OSError:
+        client.close()
+        raise
+    return client
 
 
 # Ways out

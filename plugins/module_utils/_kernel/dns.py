@@ -1,7 +1,10 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. DNS answers as bytes: what a guard proves itself with, and what the kernel is taught with. Pure."""
+"""PRIVATE. DNS messages as bytes. Pure.
+
+Answers with which a guard proves itself and teaches the kernel; and the answer to a question that was denied.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,49 @@ PORT = 53
 CNAME, IN = 5, 1
 RECORD_TYPES = {4: 1, 6: 28}  # A, AAAA
 QUESTION = b'\xc0\x0c'  # "the name of the question", in a record
+# The flags of a header: an answer, recursion is there; what is taken over from the question: recursion desired, checking
+# disabled; there is no such name
+ANSWERED, TAKEN_OVER, NXDOMAIN = 0x8080, 0x0110, 3
+OPT, TAKES, DNSSEC_OK = 41, 1232, 0x8000  # the record of EDNS, the bytes that a datagram brings anywhere, one of its flags
+EXTENDED_ERROR, BLOCKED = 15, 15  # RFC 8914
+LEAST = 512  # bytes that every client takes
 
 
 def answer(name, records):
     """A DNS message that answers the question for `name` with these records."""
     header = struct.pack('!HHHHHH', 0, 0x8180, 1, len(records), 0, 0)  # a response, without error
     return header + _names.to_wire(name) + struct.pack('!HH', RECORD_TYPES[4], IN) + b''.join(records)
+
+
+def question(name, identity):
+    """A DNS message that asks for the IPv4 addresses of a name."""
+    return struct.pack('!HHHHHH', identity, 0x0100, 1, 0, 0, 0) + _names.to_wire(name) + struct.pack('!HH', RECORD_TYPES[4], IN)
+
+
+def no_such_name(asked, text):
+    """The answer to a denied question, an ebg_question. A client that sent an OPT record gets the text as well.
+
+    NXDOMAIN is an end for every resolver library. Some ignore REFUSED, and wait for more. The answer has no record that
+    says how long it holds, so nobody keeps it.
+    """
+    flags = ANSWERED | asked.flags & TAKEN_OVER | NXDOMAIN
+    message = (struct.pack('!HHHHHH', asked.id, flags, 1, 0, 0, asked.opt) + _whole_name(bytes(asked.name))
+               + struct.pack('!HH', asked.type, asked.of_class))
+    return message + _opt(asked, text, max(LEAST, min(asked.size, TAKES)) - len(message)) if asked.opt else message
+
+
+def _whole_name(wire):
+    """As it was written, upper case kept: some clients make sure of that. What stands behind its end is left out."""
+    end = 0
+    while wire[end]:
+        end += 1 + wire[end]
+    return wire[:end + 1]
+
+
+def _opt(asked, text, room):
+    head = struct.Struct('!xHHHHHHHH')
+    said = text.encode()[:max(0, room - head.size)].decode('utf-8', 'ignore').encode()  # no half of a letter
+    return head.pack(OPT, TAKES, 0, asked.opt_flags & DNSSEC_OK, 6 + len(said), EXTENDED_ERROR, 2 + len(said), BLOCKED) + said
 
 
 def address_record(address, seconds=FOR_EVER):

@@ -26,7 +26,7 @@ GUARD, FILES, UNIX, UNIX_CGROUP = 'guard', 'files', 'unix', 'unix_cgroup'  # the
 SECTIONS = {
     'sk_msg': (16, 7), 'sockops': (13, 3), 'cgroup/sock_create': (9, 2),
     'cgroup/connect4': (18, 10), 'cgroup/connect6': (18, 11), 'cgroup/sendmsg4': (18, 14), 'cgroup/sendmsg6': (18, 15),
-    'unix/connect': (18, 49), 'unix/sendmsg': (18, 50),
+    'cgroup/setsockopt': (25, 22), 'unix/connect': (18, 49), 'unix/sendmsg': (18, 50),
     'cgroup_skb/ingress': (8, 0), 'cgroup_skb/egress': (8, 1),
 }
 # These stand before the kernel's security hooks, or at a tracepoint, for all processes of the host at once.
@@ -42,6 +42,7 @@ TABLE = (
     Row('ebg_connect6', GUARD, 'cgroup/connect6', 'connect', _abi.HOOK_CONNECT6, True, canaries.connect6),
     Row('ebg_sendmsg4', GUARD, 'cgroup/sendmsg4', 'send', _abi.HOOK_SENDMSG4, True, canaries.send4),
     Row('ebg_sendmsg6', GUARD, 'cgroup/sendmsg6', 'send', _abi.HOOK_SENDMSG6, True, canaries.send6),
+    Row('ebg_setsockopt', GUARD, 'cgroup/setsockopt', 'dns', None, False, None),
     Row('ebg_connect_un', UNIX_CGROUP, 'unix/connect', 'unix', _abi.HOOK_UNIX, True, canaries.connect_unix),
     Row('ebg_sendmsg_un', UNIX_CGROUP, 'unix/sendmsg', 'unix', _abi.HOOK_UNIX_SEND, True, canaries.send_unix),
     Row('ebg_ingress', GUARD, 'cgroup_skb/ingress', 'dns', _abi.HOOK_INGRESS, False, canaries.receive_answer),
@@ -73,6 +74,8 @@ LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_images', 'ebg_ances
           'ebg_opened', 'ebg_refused', SOCKETS)
 CURRENT = 'ebg_current'  # says which rules record; kept as well, but no record is lost with it
 RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names')  # new ones with each exchange
+# What the agent answers denied questions by. New ones with each exchange, as the agent is: the earlier one reads its own.
+ANSWERS = ('ebg_questions', 'ebg_answering')
 # What the objects for files and ways out have in common with the guard's own
 SHARED = ('ebg_config', 'ebg_current', 'ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_images', 'ebg_ancestors',
           'ebg_scratch', 'ebg_claims')

@@ -44,6 +44,21 @@ def counters(totals):
     return sums
 
 
+def _rule_of(rules, number, none):
+    if number < _abi.RULE_FIRST:
+        return {_abi.RULE_UNREADABLE: UNREADABLE, _abi.RULE_LOCK: LOCKED}.get(number, none)
+    index = number - _abi.RULE_FIRST
+    if index < len(rules):
+        return rules[index]
+    return dict(NO_RULE, id='rule-%d' % number, reason="the guard's memory of this rule was lost")
+
+
+def why(rules, number):
+    """Why something was denied, in a few words for those to whom it happened."""
+    rule = _rule_of(rules, number, BY_DEFAULT)
+    return 'rule %s: %s' % (rule['id'], rule['reason']) if rule['id'] else rule['reason']
+
+
 class Reader:
     """Turns entries of the tables into records.
 
@@ -67,12 +82,7 @@ class Reader:
         return sorted(records, key=lambda record: (record['first_seen'], endpoint(record), record['pid']))
 
     def _rule(self, number, none):
-        if number < _abi.RULE_FIRST:
-            return {_abi.RULE_UNREADABLE: UNREADABLE, _abi.RULE_LOCK: LOCKED}.get(number, none)
-        index = number - _abi.RULE_FIRST
-        if index < len(self.rules):
-            return self.rules[index]
-        return dict(NO_RULE, id='rule-%d' % number, reason="the guard's memory of this rule was lost")
+        return _rule_of(self.rules, number, none)
 
     def _time(self, nanoseconds, zero=None):
         moment = datetime.datetime.fromtimestamp((zero or self.began) + nanoseconds / 1e9, datetime.timezone.utc)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tries everything that a guard can deny, as real programs do, and looks around: attempts.py [ATTEMPT...]
 
-Prints {"attempts": {attempt: "ok" or the error's name}, "cgroup": its own, "programs": those in the kernel,
+Prints {"attempts": {attempt: "ok", or the name of an error, or of what DNS says}, "cgroup": its own, "programs": those in the kernel,
 "remains": what of any guard is on the host}. One program that does much: a task takes seconds on an emulated machine.
 """
 
@@ -23,6 +23,11 @@ DENIED, DENIED6, OTHER = "192.0.2.10", "2001:db8:2::10", "198.51.100.10"
 SITE, SITE6, ALIAS_SITE = "203.0.113.10", "2001:db8:3::10", "203.0.113.30"
 NAME, RESOLVER, NAME_SERVICE = "api.github.com", ("127.0.0.1", 53), "/run/systemd/resolve/io.systemd.Resolve"
 TREE = "/opt/matrix"
+NXDOMAIN = 3
+
+
+class NoSuchName(Exception):
+    """The answer to a DNS question."""
 
 
 def tcp(address, port=80, said=b"hello"):
@@ -58,7 +63,18 @@ def dns_udp(name=NAME):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.settimeout(TIMEOUT)
         sender.sendto(question(name), RESOLVER)
-        return heard(sender.recv(4096))
+        answer = sender.recv(4096)
+        heard(answer)
+        if answer[3] & 15 == NXDOMAIN:
+            raise NoSuchName()
+
+
+def dns_libc():
+    """The C library has errors of the network reported on its sockets; an error on a send it calls a passing one."""
+    try:
+        socket.getaddrinfo(NAME, 80, socket.AF_INET, socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise NoSuchName() if error.errno == socket.EAI_NONAME else OSError(errno.EAGAIN, str(error))
 
 
 def dns_tcp():
@@ -118,7 +134,7 @@ ATTEMPTS = {
     "tcp4": lambda: tcp(DENIED), "tcp6": lambda: tcp(DENIED6), "mapped": lambda: tcp("::ffff:" + DENIED, 443),
     "udp_connect": lambda: udp(DENIED, 80, connect=True), "udp4": lambda: udp(DENIED), "udp6": lambda: udp(DENIED6),
     "raw": lambda: icmp(socket.SOCK_RAW), "ping": lambda: icmp(socket.SOCK_DGRAM),
-    "dns_udp": dns_udp, "dns_tcp": dns_tcp, "alias": alias,
+    "dns_udp": dns_udp, "dns_libc": dns_libc, "dns_tcp": dns_tcp, "alias": alias,
     "tls": lambda: tcp(SITE, 443, client_hello()),
     "http": lambda: tcp(SITE, 80, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % NAME.encode()),
     "unix": unix, "lineage": lineage,
@@ -132,6 +148,8 @@ def attempt(act):
         act()
     except OSError as error:
         return errno.errorcode.get(error.errno, repr(error))
+    except NoSuchName:
+        return "NXDOMAIN"
     return "ok"
 
 
