@@ -13,6 +13,7 @@ struct {
 	enum ebg_hash hash;
 	enum ebg_clone clone;
 	enum ebg_both both;
+	enum ebg_source source;
 	enum ebg_protocol protocol;
 	enum ebg_answering answering;
 	struct ebg_config config;
@@ -29,9 +30,11 @@ struct {
 	struct ebg_record record;
 	struct ebg_heard_key heard_key;
 	struct ebg_heard heard;
+	struct ebg_alias alias;
 	struct ebg_refusal refusal;
 	struct ebg_question question;
 	struct ebg_asked asked;
+	struct ebg_pending pending;
 	struct ebg_inode inode;
 	struct ebg_open_file open_file;
 	struct ebg_filesystem filesystem;

@@ -19,9 +19,13 @@ enum ebg_limit {
 	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint and name */
 	EBG_MAX_IMAGES = 8192,    /* program images that are remembered, the latest ones */
 	EBG_MAX_ANCESTORS = 16384, /* images that details of denials and observations lead to */
-	EBG_MAX_ADDRESSES = 65536, /* addresses whose names are known to verdicts */
+	EBG_MAX_LEADS = 16384,    /* sets of leads to addresses */
 	EBG_MAX_HEARD = 16384,    /* pairs of address and name that reports know */
 	EBG_MAX_ASKED = 16384,    /* questions that are remembered, the latest ones */
+	EBG_MAX_PENDING = 2048,   /* sets of questions that wait for an answer */
+	EBG_PENDING = 4,          /* questions in a set */
+	EBG_TICK_BITS = 30,       /* of ns: a tick is about a second. Programs divide slowly, so it is a shift */
+	EBG_MAX_PORTS = 8388608,  /* port matchers of a policy, because a lead has 23 bits for the first one */
 	EBG_REFUSALS = 65536,     /* bytes of the ring that the agent reads */
 	EBG_QUESTIONS = 262144,   /* the same of the questions that it answers */
 	EBG_LENGTHS = 4,          /* words of 64 bits, one for each length of a file's name */
@@ -92,6 +96,7 @@ enum ebg_hook {
 /* Slots of ebg_counters. The totals per kind and verdict come first: kind * EBG_VERDICTS + verdict. */
 enum ebg_counter {
 	EBG_COUNTER_LOST = EBG_KINDS * EBG_VERDICTS, /* accesses whose details did not fit */
+	EBG_COUNTER_FORGOTTEN,                       /* addresses of names with rules that had to give way, or had no room */
 	EBG_COUNTER_SERVICE,                         /* refused: name service daemons, by their sockets */
 	EBG_COUNTER_CANARY,                          /* one slot a hook: how often the canary was met */
 	EBG_COUNTERS = EBG_COUNTER_CANARY + EBG_HOOKS,
@@ -105,6 +110,7 @@ enum ebg_rule {
 	EBG_RULE_LOCK,    /* the policy says that nothing leaves the guard */
 	EBG_RULE_OUTWARD, /* no rule matched, but who acts then stands outside: recorded in every mode */
 	EBG_RULE_SERVICE, /* the socket of a name service daemon: refused and counted, never recorded */
+	EBG_RULE_OWN,     /* the host's own name: in a sealed room it may be asked for */
 	EBG_RULE_INSIDE,  /* the deploy cgroup's own directory: what is below it leads nowhere else */
 	EBG_RULE_FIRST,
 };
@@ -125,6 +131,13 @@ enum ebg_clone {
 /* A flag of what ebg_current holds. */
 enum ebg_both {
 	EBG_BOTH = 0x40000000,
+};
+
+/* Who says where a name is. The first stands in packets; the last two come with what Python teaches. */
+enum ebg_source {
+	EBG_SOURCE_PACKET,
+	EBG_SOURCE_TAUGHT,
+	EBG_SOURCE_TAUGHT_DOUBTED, /* as an answer that is not believed */
 };
 
 enum ebg_protocol {
@@ -156,13 +169,19 @@ struct ebg_net_key {
 struct ebg_name_rules {
 	struct ebg_slice slice;
 	__u32 asked_rule;
-	__u32 asked_deny;
+	__u16 asked_deny;
+	__u16 denies; /* 1: some matcher of the slice denies */
 };
 
-/* The key is the hash of a name, from its last label to the first; the longest known end of a name decides. */
+/*
+ * The key is the hash of a name, from its last label to the first; the longest known end of a name decides. The name
+ * itself stands in ebg_text, in the form of DNS messages: whoever can choose names can find two with one hash.
+ */
 struct ebg_name {
 	struct ebg_name_rules itself;
 	struct ebg_name_rules below; /* every name that ends with it */
+	__u32 text;                  /* its first word in ebg_text */
+	__u32 length;                /* in bytes, with the 0 at its end */
 };
 
 struct ebg_port {
@@ -237,8 +256,16 @@ struct ebg_heard_key {
 
 struct ebg_heard {
 	__u64 until;           /* CLOCK_MONOTONIC, ns */
+	__u32 doubted;         /* 1: the host's resolvers did not say so */
+	__u32 padding;
 	__u8 name[EBG_NAME];   /* in the form of DNS messages */
 	__u8 target[EBG_NAME]; /* the name that decided, where the answer led on to others; all 0: the same */
+};
+
+/* A name without rules that an answer led on to a name with rules. Its hash finds it. */
+struct ebg_alias {
+	__u64 lead; /* to the rules, see maps.h: in the upper half, until when, in ticks */
+	__u8 name[EBG_NAME]; /* in the form of DNS messages */
 };
 
 /* A socket whose data was refused. The agent ends it, because some programs ignore the error. */
@@ -319,6 +346,11 @@ struct ebg_asked {
 	__u64 name;
 	__u32 pid;
 	__u8 padding[4];
+};
+
+/* Questions that left a moment ago: 40 bits of a hash of name and number, and 24 bits of the time in ticks. */
+struct ebg_pending {
+	__u64 question[EBG_PENDING];
 };
 
 #endif

@@ -6,6 +6,9 @@
 #include "recent.h"
 #include "rules.h"
 
+#define EBG_LEADS_BITS 14
+_Static_assert(1 << EBG_LEADS_BITS == EBG_MAX_LEADS, "each set has a number");
+
 /* The ruling of the networks that an address is in. */
 static __always_inline __u64 network_ruling(const struct ebg_endpoint *to)
 {
@@ -18,40 +21,145 @@ static __always_inline __u64 network_ruling(const struct ebg_endpoint *to)
 	return slice ? match(slice->first, slice->count, protocol_port(to)) : 0;
 }
 
+static __always_inline struct leads *leads_of(const __u64 *address)
+{
+	__u32 index = hash_of(address) >> (64 - EBG_LEADS_BITS);
+
+	return bpf_map_lookup_elem(MAP(ebg_addresses), &index);
+}
+
+/* Returns a bit for each way of the set that has a lead to the address. The stack has no room for the leads. */
+FUNCTION(__u32, find_leads, __u64 high, __u64 low)
+{
+	__u64 words[2] = { high, low };
+	struct leads *leads = leads_of(words);
+	__u32 found = 0;
+	int i;
+
+	if (!leads)
+		return 0;
+	bpf_spin_lock(&leads->lock);
+#pragma unroll
+	for (i = 0; i < EBG_WAYS; i++) {
+		const struct known_lead *way = &leads->way[i];
+		__u64 differs = (way->address[0] ^ high) | (way->address[1] ^ low);
+
+		/* without a branch: the verifier would follow each way for all that came before it */
+		differs |= -differs;
+		barrier_var(differs);
+		found |= (__u32)(differs >> 63 ^ 1) << i;
+	}
+	bpf_spin_unlock(&leads->lock);
+	return found;
+}
+
+/* The lead of a way, or 0 where it has become another address's. */
+FUNCTION(__u64, lead_at, __u64 high, __u64 low, __u32 index)
+{
+	__u64 words[2] = { high, low }, lead = 0;
+	struct leads *leads = leads_of(words);
+	const struct known_lead *way;
+
+	if (!leads)
+		return 0;
+	way = &leads->way[BELOW(EBG_WAYS, index)];
+	bpf_spin_lock(&leads->lock);
+	if (way->address[0] == high && way->address[1] == low)
+		lead = way->lead;
+	bpf_spin_unlock(&leads->lock);
+	return lead;
+}
+
+/* How long an allowed name's address stays open once it was told or used, and when a use counts; in ticks. */
+#define EBG_HOLD 560  /* some ten minutes */
+#define EBG_RENEW 280 /* left */
+
+/* Has a lead to an address hold longer. `slice`: the lead's lower half. */
+FUNCTION(int, renew_lead, __u64 high, __u64 low, __u32 slice, __u32 until)
+{
+	__u64 words[2] = { high, low };
+	struct leads *leads = leads_of(words);
+	int i;
+
+	if (!leads)
+		return -1;
+	bpf_spin_lock(&leads->lock);
+	for (i = 0; i < EBG_WAYS; i++) {
+		struct known_lead *way = &leads->way[i];
+
+		if (way->address[0] == high && way->address[1] == low && (__u32)way->lead == slice &&
+		    way->lead >> 32 < until)
+			way->lead = (__u64)until << 32 | slice;
+	}
+	bpf_spin_unlock(&leads->lock);
+	return 0;
+}
+
+/* Does this lead only allow, and not for ever? Then each use of the address has it hold longer. */
+static __always_inline int is_renewed(lead_t lead)
+{
+	return lead & EBG_LEAD_COUNT && !(lead & (EBG_LEAD_DENIES | EBG_LEAD_DOUBTED)) && lead >> 32 < EBG_FOR_EVER;
+}
+
+/* Until when the ruling of a lead may be kept, in ticks. It is in use, so it is renewed if it is time for that. */
+FUNCTION(__u32, use_lead, __u64 high, __u64 low, __u64 lead, __u32 now)
+{
+	__u32 until = lead >> 32;
+
+	if (until < now)
+		return EBG_FOR_EVER;
+	if (!is_renewed(lead))
+		return until;
+	if (until >= now + EBG_RENEW)
+		return until - EBG_RENEW;
+	renew_lead(high, low, lead, now + EBG_HOLD);
+	return now + EBG_HOLD - EBG_RENEW;
+}
+
+/* The ruling of a lead to an address. `networks`: what holds for a name that no rule speaks of. */
+static __always_inline __u64 rule_lead(__u64 lead, __u32 protocol_port, __u64 networks, __u32 now)
+{
+	__u64 ruling = follow(lead, protocol_port);
+
+	if (lead >> 32 < now)
+		return judge_past_lead(ruling);
+	return ruling ?: lead & EBG_LEAD_DOUBTED ? 0 : networks;
+}
+
 #define EBG_UNTIL_SHIFT 32 /* of what weigh() returns: until when, in ticks, above the ruling */
 
 /*
- * The ruling of the names that lead to an address: 0 where none does. In the upper half, in ticks, until when it holds:
- * 0 for now alone. `networks`: what holds for a name that no rule speaks of. A global function, which the verifier
- * checks once. It takes numbers alone: the address comes as two words, as they stand in memory.
+ * The ruling of the names that lead to an address: 0 where none does. In the upper half, in ticks, until when it holds.
+ * `networks`: what holds for a name that no rule speaks of. A global function, which the verifier checks once. It takes
+ * numbers alone: the address comes as two words, as they stand in memory.
  */
 FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 networks)
 {
-	__u64 words[2] = { high, low }, until = EBG_FOR_EVER;
-	const struct leads *leads = bpf_map_lookup_elem(MAP(ebg_addresses), words);
+	__u64 until = EBG_FOR_EVER;
 	struct names_weighed names = {};
-	__u32 i, now;
+	__u32 i, now, found = find_leads(high, low);
 
-	if (!leads)
+	if (!found)
 		return until << EBG_UNTIL_SHIFT;
 	now = ticks();
-	for (i = 0; i < EBG_LEADS; i++) {
-		lead_t lead = FORGET(leads->lead[i]);
+	for (i = 0; i < EBG_WAYS; i++) {
+		__u64 lead, ruling, holds;
 
-		if (!lead)
-			break;
-		if (lead >> 32 < now) {
-			until = some(0);
+		if (!(found >> i & 1))
 			continue;
-		}
-		if (lead >> 32 < until)
-			until = lead >> 32;
-		weigh_name(&names, follow(lead, protocol_port) ?: networks);
-		until = some(until);
+		lead = lead_at(high, low, i);
+		if (!lead)
+			continue;
+		ruling = rule_lead(lead, protocol_port, networks, now);
+		if (ruling)
+			weigh_name(&names, ruling);
+		holds = use_lead(high, low, lead, now);
+		until = some(holds < until ? holds : until);
 		names.allowed = some(names.allowed);
 		names.denied = some(names.denied);
+		names.past = some(names.past);
 	}
-	return until << EBG_UNTIL_SHIFT | judge_names(&names, leads->crowded);
+	return until << EBG_UNTIL_SHIFT | judge_names(&names, networks);
 }
 
 /* The host's own resolver. Its questions are judged by name, whatever else has its address. */
@@ -92,9 +200,7 @@ static __always_inline struct address_judgement verdict_over(const struct ebg_co
 		weighed = weigh(words[0], after(known, words[1]), asked,
 				ruled(networks.rule, networks.deny));
 	judged = judge_address(networks, (__u32)weighed);
-	/* 0: a lead has run out. It may hold again, and that counts as no change. */
-	if (weighed >> EBG_UNTIL_SHIFT)
-		keep(recent, words, asked, known, &judged, weighed >> EBG_UNTIL_SHIFT);
+	keep(recent, words, asked, known, &judged, weighed >> EBG_UNTIL_SHIFT);
 	return judged;
 }
 

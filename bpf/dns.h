@@ -8,9 +8,10 @@
 #include "record.h"
 
 #define EBG_DNS_HEADER 12
-#define EBG_RECORDS 32 /* of an answer that are read */
-/* An address is used a while after it was asked for, also where the answer says that it must not be kept. */
+#define EBG_RECORDS 256 /* of an answer that are read: more do not fit the message */
+/* An address is used a while after it was asked for, also where the answer says that it must not be kept. In seconds. */
 #define EBG_LEAST_TTL 60
+#define EBG_LEAST_ALLOWED 600 /* of a name that nothing denies */
 #define EBG_TYPE_A 1
 #define EBG_TYPE_CNAME 5
 #define EBG_TYPE_AAAA 28
@@ -59,6 +60,67 @@ FUNCTION(int, read_question, __u32 slot, __u32 start)
 	return end;
 }
 
+/* Of the question that was read at `start`: in the upper 40 bits what it is known by, and all bits find its set. */
+static __always_inline __u64 question_hash(struct scratch *s, __u32 start)
+{
+	return mixed(FORGET(s->hash), word_at(s, start)) * EBG_HASH_PRIME;
+}
+
+#define EBG_PENDING_TICKS 32 /* in which an answer can come */
+#define EBG_TICK_MASK 0xffffff
+
+static __always_inline struct ebg_pending *pending_set(__u64 hash)
+{
+	__u32 index = hash & (EBG_MAX_PENDING - 1);
+
+	return bpf_map_lookup_elem(MAP(ebg_pending), &index);
+}
+
+/* Remembers that the question at `start` leaves. The latest of a set comes first. */
+FUNCTION(int, expect_answer, __u32 slot, __u32 start)
+{
+	struct scratch *s = scratch(slot);
+	struct ebg_pending *set;
+	__u64 hash;
+	int i;
+
+	if (!s)
+		return 0;
+	hash = question_hash(s, start);
+	set = pending_set(hash);
+	if (!set)
+		return 0;
+#pragma unroll
+	for (i = EBG_PENDING - 1; i > 0; i--)
+		set->question[i] = set->question[i - 1];
+	set->question[0] = (hash & ~(__u64)EBG_TICK_MASK) | (ticks() & EBG_TICK_MASK);
+	return 0;
+}
+
+/* Did somebody inside ask for what this answers? */
+FUNCTION(int, was_asked, __u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i, asked = 0, now = ticks();
+	struct ebg_pending *set;
+	__u64 hash;
+
+	if (!s)
+		return 0;
+	hash = question_hash(s, 0);
+	set = pending_set(hash);
+	if (!set)
+		return 0;
+#pragma unroll
+	for (i = 0; i < EBG_PENDING; i++) {
+		__u64 question = FORGET(set->question[i]);
+
+		asked |= !((question ^ hash) & ~(__u64)EBG_TICK_MASK) &&
+			 ((now - question) & EBG_TICK_MASK) <= EBG_PENDING_TICKS;
+	}
+	return asked;
+}
+
 /* Reads the question of the DNS message at `start`, and asks for the verdict over it. */
 static __always_inline void take_question(const struct ebg_config *config, struct scratch *s, __u32 start,
 					  struct access *access)
@@ -73,50 +135,141 @@ static __always_inline void take_question(const struct ebg_config *config, struc
 	access->name = s->name;
 	access->name_hash = s->hash;
 	note_question(s, access->socket_cgroup);
+	if (!refuses(config, &access->it))
+		expect_answer(FORGET(s->slot), start);
+}
+
+/* Notes who says what is read next. `taught`: of what Python teaches, which no packet from anywhere can have. */
+static __always_inline void note_source(struct scratch *s, const struct ebg_config *config, const __u8 *from,
+					__u32 taught)
+{
+	__u64 words[2];
+
+	__builtin_memcpy(words, from, sizeof(words));
+	FORGET(s->source) = taught;
+	FORGET(s->from_resolver) = is_resolver(config, words, EBG_DNS_PORT);
+}
+
+/* The set for an address; it is made where it is not there. */
+static __always_inline struct leads *make_leads(const __u64 *address)
+{
+	__u32 index = hash_of(address) >> (64 - EBG_LEADS_BITS);
+	struct leads *leads = leads_of(address);
+	const void *zeros = leads ? NULL : blank();
+
+	if (leads || !zeros)
+		return leads;
+	bpf_map_update_elem(MAP(ebg_addresses), &index, zeros, BPF_NOEXIST);
+	return leads_of(address);
+}
+
+#define EBG_RANK_SHIFT 32
+
+enum rank {
+	RANK_OVER,
+	RANK_PLAIN,  /* of a name without rules */
+	RANK_ALLOWS, /* nothing is denied because of it */
+	RANK_DENIES,
+};
+
+/*
+ * Where a set is full, the lead of the least worth gives way: first one that holds no more; then one of a name without
+ * rules; then one that does not deny, the sooner it ends. To forget one of these makes nothing allowed.
+ */
+static __always_inline __u64 worth_of(lead_t lead, __u32 now)
+{
+	__u64 until = lead >> 32, rank = RANK_PLAIN;
+
+	if (until < now)
+		return lead & EBG_LEAD_DENIES || !(lead & EBG_LEAD_COUNT) ? 0 : until;
+	if ((lead & (EBG_LEAD_DENIES | EBG_LEAD_DOUBTED)) == EBG_LEAD_DENIES)
+		rank = RANK_DENIES;
+	else if (lead & EBG_LEAD_COUNT)
+		rank = RANK_ALLOWS;
+	return rank << EBG_RANK_SHIFT | until;
+}
+
+/* How a way is chosen: its worth, and its index below; or that it has the lead already, and the index. */
+#define EBG_CHOSEN_SHIFT 8
+#define EBG_CHOSEN_SAME (1ULL << 63)
+
+/* Returns the way for a lead: the one that it has, or the one that has to give way, see above. */
+static __always_inline __u64 choose_way(struct leads *leads, const __u64 *address, lead_t lead, __u32 now)
+{
+	__u32 i;
+
+	FORGET(leads->chosen) = EBG_CHOSEN_SAME;
+	for (i = 0; i < EBG_WAYS; i++) {
+		const struct known_lead *way = &leads->way[i];
+		lead_t known = way->lead;
+		__u64 worth;
+
+		if (known && way->address[0] == address[0] && way->address[1] == address[1] &&
+		    !((__u32)(known ^ lead) & ~EBG_LEAD_DOUBTED))
+			return EBG_CHOSEN_SAME | i;
+		worth = worth_of(known, now) << EBG_CHOSEN_SHIFT | i;
+		if (worth < FORGET(leads->chosen))
+			FORGET(leads->chosen) = worth;
+	}
+	return FORGET(leads->chosen);
 }
 
 /*
- * Adds a lead to an address; -1 where there is no room. A lead that only holds longer is no change: a verdict that is
- * kept ends with the first of its leads anyway, and none is kept where one had run out.
+ * The lead that a way has from now on, of the same slice as before. The host's resolvers know better than others, and
+ * what holds longer counts.
  */
-static __always_inline int add_lead(const __u8 *address, lead_t lead, __u32 now)
+static __always_inline lead_t joined(lead_t known, lead_t lead, __u32 now)
 {
-	struct leads *leads = bpf_map_lookup_elem(MAP(ebg_addresses), address);
-	int i, index = -1, changed;
+	if (lead & EBG_LEAD_DOUBTED & ~known && known >> 32 >= now)
+		return known;
+	return (__u32)known == (__u32)lead && known > lead ? known : lead;
+}
 
-	if (!leads) {
-		struct leads none = {};
+/* What follows from a lead that gave way, or found no room. */
+static __always_inline int forget_lead(lead_t lead)
+{
+	if (lead & EBG_LEAD_COUNT)
+		count(EBG_COUNTER_FORGOTTEN);
+	return lead & EBG_LEAD_DENIES ? -1 : 0;
+}
 
-		bpf_map_update_elem(MAP(ebg_addresses), address, &none, BPF_NOEXIST);
-		leads = bpf_map_lookup_elem(MAP(ebg_addresses), address);
-		if (!leads)
-			return -1;
-	}
+/*
+ * Adds a lead to an address; -1 where it denies and there is no room. A lead that only holds longer is no change: a
+ * verdict that is kept ends with the first of its leads anyway. One that is about to end, or has ended, is a change.
+ */
+FUNCTION(int, add_lead, __u64 high, __u64 low, __u64 lead, __u32 now)
+{
+	__u64 words[2] = { high, low }, gone[2], chosen, known;
+	struct leads *leads = make_leads(words);
+	__u32 rank, same;
+	struct known_lead *way;
+
+	if (!leads)
+		return forget_lead(lead);
 	bpf_spin_lock(&leads->lock);
-	for (i = 0; i < EBG_LEADS; i++) {
-		lead_t known = leads->lead[i];
-
-		if (known && (__u32)known == (__u32)lead) {
-			index = i;
-			if (known > lead)
-				lead = known; /* it holds longer */
-			break;
-		}
-		if (index < 0 && known >> 32 < now)
-			index = i;
+	chosen = choose_way(leads, words, lead, now);
+	way = &leads->way[BELOW(EBG_WAYS, chosen)];
+	known = way->lead;
+	same = !!(chosen & EBG_CHOSEN_SAME);
+	rank = chosen >> (EBG_CHOSEN_SHIFT + EBG_RANK_SHIFT);
+	if (!same && (rank == RANK_DENIES || worth_of(lead, now) >> EBG_RANK_SHIFT < rank)) {
+		bpf_spin_unlock(&leads->lock);
+		return forget_lead(lead);
 	}
-	if (index < 0) {
-		changed = !leads->crowded;
-		leads->crowded = 1;
-	} else {
-		lead_t *there = &leads->lead[index & (EBG_LEADS - 1)];
-
-		changed = !*there || (__u32)*there != (__u32)lead;
-		*there = lead;
-	}
+	if (same)
+		lead = joined(known, lead, now);
+	gone[0] = way->address[0];
+	gone[1] = way->address[1];
+	way->address[0] = high;
+	way->address[1] = low;
+	way->lead = lead;
 	bpf_spin_unlock(&leads->lock);
-	if (changed)
-		count_change((const __u64 *)address);
+	if (!same || (__u32)(known ^ lead) || known >> 32 < now + 2)
+		count_change(words);
+	if (!same && rank) { /* it held */
+		count_change(gone);
+		forget_lead(known);
+	}
 	return 0;
 }
 
@@ -133,21 +286,10 @@ static __always_inline int is_here(const __u8 *address)
 	return !words[2] && bpf_ntohl(words[3]) <= 1; /* ::1, :: */
 }
 
-static __always_inline int same_name(const __u8 *one, const __u8 *other)
-{
-	const __u64 *a = (const void *)one, *b = (const void *)other;
-	__u64 different = 0;
-	int i;
-
-	for (i = 0; i < EBG_NAME / 8; i++)
-		different |= a[i] ^ b[i];
-	return !different;
-}
-
 enum record_result {
 	RECORD_READ = 0,
 	RECORD_UNREADABLE = -1, /* and the records behind it can't be found */
-	RECORD_LOST = -2,       /* a rule speaks of its name, and there was no room to keep it */
+	RECORD_LOST = -2,       /* a rule denies its name, and there was no room to keep it */
 };
 
 /* Keeps the question's name for the ledger, before another name is read over it. */
@@ -157,58 +299,131 @@ static __always_inline void introduce(struct scratch *s)
 		return;
 	__builtin_memcpy(s->heard.name, s->name, sizeof(s->name));
 	__builtin_memset(s->heard.target, 0, sizeof(s->heard.target));
+	FORGET(s->target_size) = 1;
 	FORGET(s->introduced) = 1;
 }
 
-/* Keeps the address of an A or AAAA record, whose data is at `position`. */
-static __always_inline int read_address(struct scratch *s, __u32 position, __u32 length, __u64 now)
+/* Is this pair what the ledger has by its hash? Then to write a time is enough, and cheaper than to write two names. */
+static __always_inline int is_known(struct scratch *s, const struct ebg_heard *known)
 {
-	struct ebg_heard_key key = { .name = s->question };
+	__u32 size = FORGET(s->question_size);
+
+	if (known->doubted != s->heard.doubted)
+		return 0;
+	if (!FORGET(s->introduced))
+		return !known->target[0] && same_name(known->name, s->name, size);
+	return same_name(known->name, s->heard.name, size) && same_name(known->target, s->heard.target, FORGET(s->target_size));
+}
+
+/* The lead that the record gives. */
+static __always_inline lead_t lead_here(struct scratch *s, __u64 now)
+{
+	__u64 least = now + (__u64)EBG_LEAST_ALLOWED * 1000000000;
+
+	if (FORGET(s->source) == EBG_SOURCE_PACKET && s->decided.slice.count && !s->decided.denies &&
+	    s->heard.until < least)
+		s->heard.until = least;
+	return lead_of(&s->decided, s->heard.until, s->heard.doubted);
+}
+
+/* Could this lead make nothing denied, and is it not believed? Then it is none. */
+static __always_inline int leads_nowhere(struct scratch *s)
+{
+	return s->heard.doubted && !s->decided.denies;
+}
+
+/* Keeps for the ledger that the question's name leads to this address. */
+FUNCTION(int, keep_pair, __u32 slot, __u64 high, __u64 low, __u64 now)
+{
+	struct scratch *s = scratch(slot);
+	struct ebg_heard_key key = {};
 	struct ebg_heard *known;
+
+	if (!s)
+		return -1;
+	__builtin_memcpy(key.address, &high, sizeof(high));
+	__builtin_memcpy(key.address + 8, &low, sizeof(low));
+	key.name = s->question;
+	known = bpf_map_lookup_elem(MAP(ebg_heard), &key);
+	if (known && s->heard.doubted && !known->doubted && known->until > now)
+		return 0; /* the host's resolvers know better */
+	if (known && is_known(s, known)) {
+		known->until = s->heard.until;
+		return 0;
+	}
+	introduce(s);
+	if (bpf_map_update_elem(MAP(ebg_heard), &key, &s->heard, BPF_ANY) < 0)
+		count(EBG_COUNTER_LOST);
+	return 0;
+}
+
+/* Keeps the address of an A or AAAA record, whose data is at `position`. */
+FUNCTION(int, read_address, __u32 slot, __u32 position, __u32 length, __u64 now)
+{
+	struct scratch *s = scratch(slot);
+	__u64 words[2] = { 0, bpf_htonl(0xffff) };
 	int room;
 
-	if (!holds(s, position, length))
+	if (!s || !holds(s, position, length))
 		return RECORD_UNREADABLE;
 	position = BELOW(EBG_MESSAGE, position);
-	if (length == 4) {
-		key.address[10] = key.address[11] = 0xff;
-		__builtin_memcpy(key.address + 12, s->message + position, 4);
-	} else {
-		__builtin_memcpy(key.address, s->message + position, 16);
-	}
-	if (is_here(key.address))
+	if (length == 4)
+		__builtin_memcpy((__u8 *)words + 12, s->message + position, 4);
+	else
+		__builtin_memcpy(words, s->message + position, sizeof(words));
+	if (is_here((__u8 *)words))
 		return RECORD_READ;
-	room = add_lead(key.address, lead_of(&s->decided.slice, s->heard.until), now >> EBG_TICK_BITS);
-	known = bpf_map_lookup_elem(MAP(ebg_heard), &key);
-	/* the ledger has the pair already: to write a time is cheaper than to write two names */
-	if (known && (FORGET(s->introduced) ? same_name(known->target, s->heard.target) : !known->target[0])) {
-		known->until = s->heard.until;
-	} else {
-		introduce(s);
-		if (bpf_map_update_elem(MAP(ebg_heard), &key, &s->heard, BPF_ANY) < 0)
-			count(EBG_COUNTER_LOST);
-	}
-	return room < 0 && s->decided.slice.count ? RECORD_LOST : RECORD_READ;
+	room = leads_nowhere(s) ? 0 : add_lead(words[0], words[1], lead_here(s, now), now >> EBG_TICK_BITS);
+	keep_pair(slot, words[0], words[1], now);
+	return room < 0 ? RECORD_LOST : RECORD_READ;
 }
 
 /*
  * Keeps the name to which a CNAME record leads. Several names can stand between the question and the addresses: the
  * first that has rules decides.
  */
-static __always_inline int read_alias(struct scratch *s, __u32 slot, __u32 position)
+FUNCTION(int, read_alias, __u32 slot, __u32 position)
 {
+	struct scratch *s = scratch(slot);
+	struct ebg_alias *known;
 	lead_t lead;
 
+	if (!s)
+		return RECORD_UNREADABLE;
 	introduce(s);
 	if (read_wire_name(slot, position, 1) < 0)
 		return RECORD_UNREADABLE;
 	find_rules(slot);
 	__builtin_memcpy(s->heard.target, s->name, sizeof(s->name));
+	FORGET(s->target_size) = FORGET(s->written) + 1;
 	if (!s->found.slice.count)
 		return RECORD_READ;
 	s->decided = s->found;
-	lead = lead_of(&s->decided.slice, s->heard.until);
-	return bpf_map_update_elem(MAP(ebg_aliases), &s->question, &lead, BPF_ANY) < 0 ? RECORD_LOST : RECORD_READ;
+	if (leads_nowhere(s))
+		return RECORD_READ;
+	lead = lead_here(s, bpf_ktime_get_ns());
+	known = bpf_map_lookup_elem(MAP(ebg_aliases), &s->question);
+	if (known && same_name(known->name, s->heard.name, FORGET(s->question_size))) {
+		/* the host's resolvers know better */
+		if (!s->heard.doubted || known->lead & EBG_LEAD_DOUBTED || known->lead >> 32 < ticks())
+			known->lead = lead;
+		return RECORD_READ;
+	}
+	if (known && known->lead >> 32 >= ticks())
+		return RECORD_LOST; /* another alias has this hash, and its place */
+	s->alias.lead = lead;
+	__builtin_memcpy(s->alias.name, s->heard.name, sizeof(s->alias.name));
+	if (bpf_map_update_elem(MAP(ebg_aliases), &s->question, &s->alias, BPF_ANY) < 0 && forget_lead(lead) < 0)
+		return RECORD_LOST;
+	return RECORD_READ;
+}
+
+/* Until when a record holds. What Python teaches with 0 seconds is over: it was heard under earlier rules. */
+static __always_inline __u64 until_of(struct scratch *s, __u64 ttl, __u64 now)
+{
+	if (FORGET(s->source) != EBG_SOURCE_PACKET)
+		return ttl ? now + ttl * 1000000000 : 0;
+	return now + (ttl > EBG_LEAST_TTL ? ttl : EBG_LEAST_TTL) * 1000000000;
 }
 
 /* Reads the record at s->cursor, and moves the cursor behind it. */
@@ -235,19 +450,38 @@ FUNCTION(int, read_record, __u32 slot)
 	length = word_at(s, position + 8);
 	position += 10;
 	FORGET(s->cursor) = position + length;
-	s->heard.until = now + (ttl > EBG_LEAST_TTL ? ttl : EBG_LEAST_TTL) * 1000000000;
+	s->heard.until = until_of(s, ttl, now);
 	if (type == EBG_TYPE_CNAME && !s->decided.slice.count)
-		return read_alias(s, slot, position);
+		return read_alias(slot, position);
 	if ((type == EBG_TYPE_A && length == 4) || (type == EBG_TYPE_AAAA && length == 16))
-		return read_address(s, position, length, now);
+		return read_address(slot, position, length, now);
 	return RECORD_READ;
+}
+
+#define EBG_RECORD_RUN 16
+
+/* Reads some records, from one with this number on. Returns 0 where more may follow, 1 at the end, or what stops it. */
+FUNCTION(int, read_records, __u32 slot, __u32 first, __u32 records)
+{
+	__u32 i;
+
+	for (i = 0; i < EBG_RECORD_RUN; i++) {
+		int result;
+
+		if (first + i >= records)
+			return 1;
+		result = read_record(slot);
+		if (result < 0)
+			return result;
+	}
+	return 0;
 }
 
 /* Keeps which addresses the answer has for its name. Returns -1 where some could not be kept: it must not arrive. */
 static __always_inline int read_answer(struct scratch *s)
 {
 	__u32 slot = FORGET(s->slot), i, records;
-	int position;
+	int position, result = 0;
 
 	if (!holds(s, 0, EBG_DNS_HEADER) || !(byte_at(s, 2) & 0x80))
 		return 0;
@@ -260,19 +494,14 @@ static __always_inline int read_answer(struct scratch *s)
 		return 0;
 	}
 	s->question = s->hash;
+	FORGET(s->question_size) = position - EBG_DNS_HEADER;
 	s->decided = s->found;
+	s->heard.doubted = !is_believed(FORGET(s->source), FORGET(s->from_resolver), was_asked(slot));
 	FORGET(s->introduced) = 0;
 	FORGET(s->cursor) = position + 4;
-	for (i = 0; i < EBG_RECORDS; i++) {
-		int result;
-
-		if (i >= FORGET(records)) /* else the verifier follows the loop for each number */
-			break;
-		result = read_record(slot);
-		if (result < 0)
-			return result == RECORD_LOST ? -1 : 0;
-	}
-	return 0;
+	for (i = 0; i < EBG_RECORDS && !result; i += EBG_RECORD_RUN)
+		result = read_records(slot, i, records);
+	return result == RECORD_LOST ? -1 : 0;
 }
 
 #endif

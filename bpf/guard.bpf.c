@@ -118,21 +118,21 @@ PROGRAM("cgroup/sendmsg6", ebg_sendmsg6)(struct bpf_sock_addr *ctx)
 }
 
 /* Judges the DNS question in a datagram. */
-static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *config, const struct packet *packet)
+static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *config, const struct packet *packet,
+			       struct access *access)
 {
-	struct access access = { .hook = EBG_HOOK_QUESTION,
-				 .to = packet->to,
-				 .it = judge_unreadable_name(config),
-				 .socket_cgroup = socket_cgroup(skb) };
 	struct scratch *s = claim();
 	int result;
 
-	access.to.kind = EBG_KIND_DNS;
+	access->hook = EBG_HOOK_QUESTION;
+	access->it = judge_unreadable_name(config);
+	access->socket_cgroup = socket_cgroup(skb);
+	access->to.kind = EBG_KIND_DNS;
 	/* a packet of several datagrams (UDP_SEGMENT) has several questions, and only one would be read */
 	if (s && !skb->gso_size && load_payload(skb, s, packet->transport + 8) == 0)
-		take_question(config, s, 0, &access);
-	result = settle(config, &access);
-	if (result == EBG_REFUSE && s && access.name && have_answered(skb, s, packet, access.it.rule) == 0)
+		take_question(config, s, 0, access);
+	result = settle(config, access);
+	if (result == EBG_REFUSE && s && access->name && have_answered(skb, s, packet, access->it.rule) == 0)
 		result = EBG_SWALLOW;
 	if (s)
 		release(s);
@@ -143,30 +143,29 @@ static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *c
 
 /* Judges a packet of a TCP connection that was opened inside the guard. */
 static __always_inline int on_connection(struct __sk_buff *skb, const struct ebg_config *config,
-					 struct opened *opened)
+					 struct opened *opened, struct packet *packet, struct access *access)
 {
-	struct access access = { .hook = EBG_HOOK_EGRESS };
 	int watched = opened->flags & OPENED_WATCHED || !config->judges_names;
 	int known = opened->generation == config->generation, readable;
 	struct address_judgement address;
-	struct packet packet = {};
 
 	if (known && watched)
 		return EBG_PASS;
-	readable = unpack(skb, &packet) == 0;
-	access.to = packet.to;
-	access.socket_cgroup = socket_cgroup(skb);
+	readable = unpack(skb, packet) == 0;
+	access->to = packet->to;
+	access->socket_cgroup = socket_cgroup(skb);
+	access->it = (struct judgement){};
 	if (!known) { /* connected under earlier rules */
-		address = verdict_over(config, &packet.to);
-		access.it = judge_again(&address, opened->flags & OPENED_JUDGED);
-		if (!access.it.deny)
+		address = verdict_over(config, &packet->to);
+		access->it = judge_again(&address, opened->flags & OPENED_JUDGED);
+		if (!access->it.deny)
 			opened->generation = config->generation;
 	}
-	access.it = judge_data(access.it, readable, !watched && readable && tcp_payload(skb, &packet) < skb->len);
-	if (!access.it.deny)
+	access->it = judge_data(access->it, readable, !watched && readable && tcp_payload(skb, packet) < skb->len);
+	if (!access->it.deny)
 		return EBG_PASS;
-	end_sender(skb, &packet);
-	return settle(config, &access);
+	end_sender(skb, packet);
+	return settle(config, access);
 }
 
 PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
@@ -189,7 +188,7 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 		struct opened *opened =
 			enforces(config) ? bpf_sk_storage_get(MAP(ebg_opened), connection, NULL, 0) : NULL;
 
-		return opened ? on_connection(skb, config, opened) : EBG_PASS;
+		return opened ? on_connection(skb, config, opened, &packet, &access) : EBG_PASS;
 	}
 	if (unpack(skb, &packet) == 0)
 		access.it = verdict_over(config, &packet.to).it;
@@ -200,7 +199,7 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 		return settle(config, &access);
 	}
 	if (packet.to.protocol == EBG_UDP && packet.to.port == EBG_DNS_PORT)
-		return ask(skb, config, &packet);
+		return ask(skb, config, &packet, &access);
 	return EBG_PASS;
 }
 
@@ -234,6 +233,8 @@ PROGRAM("cgroup_skb/ingress", ebg_ingress)(struct __sk_buff *skb)
 	s = claim();
 	if (!s)
 		return strict(config) ? EBG_REFUSE : EBG_PASS;
+	/* the kernel clears cb before it gives a packet to programs, and not in what BPF_PROG_TEST_RUN makes */
+	note_source(s, config, packet.from, skb->cb[0]);
 	if (packet.to.protocol == EBG_UDP && load_payload(skb, s, packet.transport + 8) == 0)
 		kept = read_answer(s);
 	else if (packet.to.protocol == EBG_TCP && load_payload(skb, s, tcp_payload(skb, &packet) + 2) == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * The maps of the network's programs. The first three hold rules, as ebg_config does: they are filled before a
+ * The maps of the network's programs. The first four hold rules, as ebg_config does: they are filled before a
  * program attaches, and never change after. A new policy comes with programs and maps of rules of its own. It also
  * comes with new maps of addresses and aliases, because their leads point to rules: they are filled again from what
  * the ledger has heard. The ledger stays when the rules change, so that counts go on.
@@ -9,9 +9,10 @@
 #define EBG_MAPS_H
 
 #include "config.h"
+#include "scratch.h"
 #include "verdict.h"
 
-/* max_entries of these three: set by the loader to what the policy needs */
+/* max_entries of these four: set by the loader to what the policy needs */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 1);
@@ -28,6 +29,14 @@ struct {
 	__type(value, struct ebg_name);
 } ebg_names SEC(".maps");
 
+/* The names of the rules, in the form of DNS messages. Each begins with a word of its own; its last one ends with 0. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} ebg_text SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -37,48 +46,57 @@ struct {
 
 /*
  * A lead: a name with rules leads to this address, or to this name. It has the slice of the name's rules, and until
- * when it holds, in one word so that it is read whole: ticks since boot, 24 bits of the slice's start, 8 of its length.
- * 0: no lead.
+ * when it holds, in one word so that it is read whole: ticks since boot, 23 bits of the slice's start, the two flags, 7
+ * bits of its length. 0: no lead.
  */
 typedef __u64 lead_t;
 
-#define EBG_LEADS 8
-#define EBG_FOR_EVER 0xffffffffULL
+#define EBG_LEAD_FIRST_SHIFT 9
+#define EBG_LEAD_DOUBTED 0x100 /* it may deny, and never allow */
+#define EBG_LEAD_DENIES 0x80   /* some matcher of the slice denies */
+#define EBG_LEAD_COUNT 0x7f
 
-/* About a second; a shift, because programs divide slowly. */
-#define EBG_TICK_BITS 30 /* of ns */
+#define EBG_FOR_EVER 0xffffffffULL
 
 static __always_inline __u32 ticks(void)
 {
 	return bpf_ktime_get_ns() >> EBG_TICK_BITS;
 }
 
-struct address {
-	__u8 bytes[16];
-};
-
 /* One lead for each slice, not for each name: names under the same rules share a lead. */
-struct leads {
-	struct bpf_spin_lock lock; /* for writers */
-	__u32 crowded;             /* 1: there was no room for all */
-	lead_t lead[EBG_LEADS];
+struct known_lead {
+	__u64 address[2];
+	lead_t lead;
 };
 
+#define EBG_WAYS 16 /* leads in a set */
+
+struct leads {
+	struct bpf_spin_lock lock; /* for readers, too: a lead gives way to one of another address */
+	__u32 padding;
+	__u64 chosen; /* of the writer that has the lock; here, because the verifier forgets what is in memory */
+	struct known_lead way[EBG_WAYS];
+};
+
+/*
+ * The leads of all addresses, in sets, by the first bits of the addresses' hashes. A set is made when it is first needed
+ * and stays, so nobody can read a piece of memory that has just become another address's.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, EBG_MAX_ADDRESSES);
+	__uint(max_entries, EBG_MAX_LEADS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct address);
+	__type(key, __u32);
 	__type(value, struct leads);
 } ebg_addresses SEC(".maps");
 
-/* Aliases: names without rules that an answer led on to a name with rules. */
+/* By the hash of the alias's name. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, EBG_MAX_HEARD);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
-	__type(value, lead_t);
+	__type(value, struct ebg_alias);
 } ebg_aliases SEC(".maps");
 
 struct {
@@ -95,6 +113,14 @@ struct {
 	__type(key, struct ebg_asked);
 	__type(value, __u8);
 } ebg_asked SEC(".maps");
+
+/* By a hash. An answer is believed if it answers one of these. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, EBG_MAX_PENDING);
+	__type(key, __u32);
+	__type(value, struct ebg_pending);
+} ebg_pending SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

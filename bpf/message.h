@@ -272,10 +272,10 @@ static __always_inline void read_presented(struct scratch *s, __u32 slot, int po
 	find_rules(slot);
 	s->ruling = match(s->found.slice.first, s->found.slice.count, protocol_port);
 	if (!s->ruling) {
-		const lead_t *alias = bpf_map_lookup_elem(MAP(ebg_aliases), &s->hash);
+		lead_t alias = lead_of_alias(slot);
 
-		if (alias && *alias >> 32 >= ticks())
-			s->ruling = follow(*alias, protocol_port);
+		if (alias >> 32 >= ticks())
+			s->ruling = follow(alias, protocol_port);
 	}
 }
 

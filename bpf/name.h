@@ -6,6 +6,9 @@
  * hashes, joined from the last label to the first, are the hashes of the name's ends. The longest end that has rules
  * decides. So `.example.org` meets whole labels only.
  *
+ * A hash only finds a name. Then the bytes are compared, because another name with the same hash is found in less than a
+ * second. What differs counts as unknown, and the next shorter end is tried.
+ *
  * The functions here are global, so that the verifier checks each once and not at each call. They take numbers alone.
  */
 #ifndef EBG_NAME_H
@@ -113,8 +116,11 @@ FUNCTION(int, read_step, __u32 slot)
 		position++;
 		if (!left) {
 			copy_piece(s, position);
+			/* so that a name's last word has zeros behind the name */
+			*(__u64 *)(s->name + BELOW(EBG_NAME, FORGET(s->copied))) = 0;
 			return FORGET(s->jumps) ? FORGET(s->after) : position;
 		}
+		s->starts[BELOW(EBG_LABELS, FORGET(s->count))] = written;
 		FORGET(s->written) = written + 1 + left;
 		FORGET(s->length) = left;
 		FORGET(s->label) = EBG_HASH_SEED;
@@ -220,6 +226,64 @@ FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 	return read == EBG_MORE ? -1 : read;
 }
 
+/* The word at `position` of a name that was copied. Behind the name's end it has zeros. */
+static __always_inline __u64 name_word(const __u8 *name, __u32 position)
+{
+	return lower(*(const __u64 *)(name + BELOW(EBG_NAME, position)));
+}
+
+/* Are these the same names? `size`: in bytes, with the 0 at the end. */
+static __always_inline int same_name(const __u8 *one, const __u8 *other, __u32 size)
+{
+	__u32 i;
+
+	for (i = 0; i < EBG_NAME / 8 && 8 * i < size; i++)
+		if (name_word(one, 8 * i) != name_word(other, 8 * i))
+			return 0;
+	return 1;
+}
+
+/* Is the end of the name from the label at `index` on what stands in ebg_text, from the word `text` on? */
+FUNCTION(int, same_text, __u32 slot, __u32 index, __u32 text, __u32 length)
+{
+	struct scratch *s = scratch(slot);
+	__u32 start, i;
+
+	if (!s)
+		return 0;
+	start = s->starts[BELOW(EBG_LABELS, index)];
+	if (start + length != FORGET(s->written) + 1)
+		return 0;
+	for (i = 0; i < EBG_NAME / 8 && 8 * i < length; i++) {
+		__u32 place = text + i;
+		const __u64 *word = bpf_map_lookup_elem(MAP(ebg_text), &place);
+
+		if (!word || *word != name_word(s->name, start + 8 * i))
+			return 0;
+	}
+	return 1;
+}
+
+/*
+ * The lead of the name that was read last, if it is an alias; else 0. A function of its own, because it compares names.
+ */
+FUNCTION(__u64, lead_of_alias, __u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	const struct ebg_alias *alias;
+
+	if (!s)
+		return 0;
+	alias = bpf_map_lookup_elem(MAP(ebg_aliases), &s->hash);
+	return alias && same_name(alias->name, s->name, FORGET(s->written) + 1) ? alias->lead : 0;
+}
+
+/* Does the label at `index` begin with an underscore, as those of a service do? */
+static __always_inline int is_of_service(struct scratch *s, __u32 index)
+{
+	return s->name[BELOW(EBG_NAME, s->starts[BELOW(EBG_LABELS, index)] + 1)] == '_';
+}
+
 /* Adds the label at `index` to the end of the name whose hash is s->hash, and finds the rules for the longer end. */
 FUNCTION(int, find_step, __u32 slot, __u32 index)
 {
@@ -232,12 +296,15 @@ FUNCTION(int, find_step, __u32 slot, __u32 index)
 	FORGET(s->hash) = mixed(FORGET(s->hash), s->labels[BELOW(EBG_LABELS, index)]);
 	hash = FORGET(s->hash);
 	name = bpf_map_lookup_elem(MAP(ebg_names), &hash);
-	if (name)
-		s->found = index ? name->below : name->itself;
+	if (name && same_text(slot, index, name->text, name->length))
+		s->found = !index || (index == FORGET(s->first) && name->itself.slice.count) ? name->itself : name->below;
 	return 0;
 }
 
-/* Finds the rules for the name that was read last; where there are none, its slice is empty. */
+/*
+ * Finds the rules for the name that was read last; where there are none, its slice is empty. `_service._proto.NAME` asks
+ * where a service of NAME is (RFC 2782). So what the rules say of NAME holds, if they say something of it.
+ */
 FUNCTION(int, find_rules, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
@@ -247,6 +314,7 @@ FUNCTION(int, find_rules, __u32 slot)
 		return -1;
 	__builtin_memset(&s->found, 0, sizeof(s->found));
 	FORGET(s->hash) = EBG_HASH_SEED;
+	FORGET(s->first) = FORGET(s->count) > 2 && is_of_service(s, 0) && is_of_service(s, 1) ? 2 : 0;
 	for (i = 0; i < EBG_LABELS && i < FORGET(s->count); i++)
 		find_step(slot, FORGET(s->count) - 1 - i);
 	return 0;

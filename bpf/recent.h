@@ -2,7 +2,7 @@
 /*
  * The latest verdicts over addresses, because a deployment asks for the same few again and again. The rules of a
  * program never change, and these maps live as long as the program. So a verdict holds until the leads of its address
- * change, or until the first of them runs out.
+ * change, or until the first of them runs out or has to be renewed.
  */
 #ifndef EBG_RECENT_H
 #define EBG_RECENT_H

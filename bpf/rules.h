@@ -32,18 +32,24 @@ static __always_inline __u32 protocol_port(const struct ebg_endpoint *to)
 }
 
 /* `until`: CLOCK_MONOTONIC, ns. */
-static __always_inline lead_t lead_of(const struct ebg_slice *slice, __u64 until)
+static __always_inline lead_t lead_of(const struct ebg_name_rules *rules, __u64 until, __u32 doubted)
 {
+	__u32 flags = (rules->denies ? EBG_LEAD_DENIES : 0) | (doubted ? EBG_LEAD_DOUBTED : 0);
+
 	until >>= EBG_TICK_BITS;
 	if (until > EBG_FOR_EVER / 4) /* some thirty years */
 		until = EBG_FOR_EVER;
-	return until << 32 | (slice->count ? slice->first << 8 | (slice->count & 0xff) : 0);
+	if (rules->slice.count)
+		flags |= rules->slice.first << EBG_LEAD_FIRST_SHIFT | (rules->slice.count & EBG_LEAD_COUNT);
+	return until << 32 | flags;
 }
 
 /* The ruling of the slice that a lead leads to. */
 static __always_inline __u64 follow(lead_t lead, __u32 protocol_port)
 {
-	return match((__u32)lead >> 8, lead & 0xff, protocol_port);
+	__u64 ruling = match((__u32)lead >> EBG_LEAD_FIRST_SHIFT, lead & EBG_LEAD_COUNT, protocol_port);
+
+	return judge_lead(ruling, lead & EBG_LEAD_DOUBTED);
 }
 
 #endif

@@ -22,9 +22,15 @@ struct scratch {
 	__u32 introduced;             /* 1: the question's name is in `heard` already */
 	struct ebg_name_rules decided; /* of an answer: the rules that decide */
 	__u64 question;               /* of an answer: the hash of the question's name */
+	__u32 source;                 /* of an answer: enum ebg_source */
+	__u32 from_resolver;          /* 1: it comes from the address of one of the host's resolvers */
+	__u32 question_size, target_size; /* bytes of the names in `heard`, with the 0 at their ends */
 	struct ebg_name_rules found; /* the rules for `name` */
 	__u64 hash;                  /* of `name` */
 	__u64 labels[EBG_LABELS];    /* the hashes of the labels of `name` */
+	__u8 starts[EBG_LABELS];     /* where they begin in `name` */
+	struct ebg_alias alias;          /* of an answer: what the question's name is an alias of */
+	__u32 first;                 /* of the labels of the name that counts: the service in front does not */
 	__u64 label;                 /* the hash of the label that is being read */
 	__u64 ruling;                /* over a name that is presented */
 	__u32 kind, presented, wait; /* what the first bytes of a connection are, see look() */

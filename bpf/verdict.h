@@ -16,10 +16,11 @@
 enum ruling {
 	RULING = 1,
 	RULING_DENY = 2,
-	RULING_UNDECIDED = 4, /* of an address: some of its names are denied, and some are not */
+	RULING_UNDECIDED = 4, /* of an address: some of its names are denied, and some are not, or were not */
 	RULING_REMOTE = 8,    /* of a file: it comes over a network */
 	RULING_OF_TYPE = 16,  /* of a file: no path has a rule, but the type of the file system has */
-	RULING_RULE_SHIFT = 5,
+	RULING_PAST = 32,     /* of a name of an address: its time to live is over */
+	RULING_RULE_SHIFT = 6,
 };
 
 struct judgement {
@@ -106,27 +107,55 @@ static __always_inline __u64 judge_port(const struct ebg_port *matcher, __u32 pr
 	return ruled(matcher->rule, matcher->deny);
 }
 
+/* An answer says where a name is. `asked`: somebody inside asked for it a moment ago. */
+static __always_inline int is_believed(enum ebg_source source, int from_resolver, int asked)
+{
+	return source == EBG_SOURCE_TAUGHT || (source == EBG_SOURCE_PACKET && from_resolver && asked);
+}
+
+/* The ruling of a lead. An answer that is not believed may only make more denied. */
+static __always_inline __u64 judge_lead(__u64 ruling, int doubted)
+{
+	return doubted && !(ruling & RULING_DENY) ? 0 : ruling;
+}
+
+/* A lead to an address whose time to live is over. What it denied is over, too. */
+static __always_inline __u64 judge_past_lead(__u64 ruling)
+{
+	return ruling && !(ruling & RULING_DENY) ? ruling | RULING_PAST : 0;
+}
+
 /* The names that lead to an address, by their rulings: one that denies, and one that does not. */
 struct names_weighed {
 	__u64 denied;
 	__u64 allowed;
+	__u64 past; /* one that did not deny, and whose time to live is over */
 };
 
 /* Adds a name's ruling. The report names a rule rather than the default, so a name with a rule is kept. */
 static __always_inline void weigh_name(struct names_weighed *names, __u64 ruling)
 {
-	if (ruling & RULING_DENY)
+	if (ruling & RULING_PAST)
+		names->past = ruling;
+	else if (ruling & RULING_DENY)
 		names->denied = ruling;
 	else if (!names->allowed || rule_of(ruling) != EBG_RULE_DEFAULT)
 		names->allowed = ruling;
 }
 
-/* `crowded`: the address has more names than there was room for, and those may be allowed. */
-static __always_inline __u64 judge_names(const struct names_weighed *names, __u32 crowded)
+/*
+ * All names that lead to an address. Where there was no room for all, those that deny were kept. `networks`: what holds
+ * without a name. Some programs use an address for longer than its time to live, and what they present can tell.
+ */
+static __always_inline __u64 judge_names(const struct names_weighed *names, __u64 networks)
 {
-	if (!names->denied)
+	__u64 denied = names->denied;
+
+	if (!denied && !names->allowed && names->past && networks & RULING_DENY)
+		denied = networks;
+	if (!denied)
 		return names->allowed;
-	return names->denied | (names->allowed || crowded ? RULING_UNDECIDED : 0);
+	return denied | (names->allowed || names->past ? RULING_UNDECIDED : 0);
 }
 
 /* The verdict over an address. */

@@ -14,9 +14,13 @@ MAX_DENIED = 16384
 MAX_OBSERVED = 16384
 MAX_IMAGES = 8192
 MAX_ANCESTORS = 16384
-MAX_ADDRESSES = 65536
+MAX_LEADS = 16384
 MAX_HEARD = 16384
 MAX_ASKED = 16384
+MAX_PENDING = 2048
+PENDING = 4
+TICK_BITS = 30
+MAX_PORTS = 8388608
 REFUSALS = 65536
 QUESTIONS = 262144
 LENGTHS = 4
@@ -81,9 +85,10 @@ HOOKS = 25
 
 # enum ebg_counter
 COUNTER_LOST = 24
-COUNTER_SERVICE = 25
-COUNTER_CANARY = 26
-COUNTERS = 51
+COUNTER_FORGOTTEN = 25
+COUNTER_SERVICE = 26
+COUNTER_CANARY = 27
+COUNTERS = 52
 
 # enum ebg_rule
 RULE_DEFAULT = 0
@@ -92,8 +97,9 @@ RULE_UNREADABLE = 2
 RULE_LOCK = 3
 RULE_OUTWARD = 4
 RULE_SERVICE = 5
-RULE_INSIDE = 6
-RULE_FIRST = 7
+RULE_OWN = 6
+RULE_INSIDE = 7
+RULE_FIRST = 8
 
 # enum ebg_hash
 HASH_SEED_HIGH = 3421674724
@@ -106,6 +112,11 @@ CLONE_CANARY = 8396800
 
 # enum ebg_both
 BOTH = 1073741824
+
+# enum ebg_source
+SOURCE_PACKET = 0
+SOURCE_TAUGHT = 1
+SOURCE_TAUGHT_DOUBTED = 2
 
 # enum ebg_protocol
 PROTOCOL_ANY = 0
@@ -148,7 +159,8 @@ class NameRules(ctypes.Structure):
     _fields_ = [
         ('slice', Slice),
         ('asked_rule', ctypes.c_uint32),
-        ('asked_deny', ctypes.c_uint32),
+        ('asked_deny', ctypes.c_uint16),
+        ('denies', ctypes.c_uint16),
     ]
 
 
@@ -156,6 +168,8 @@ class Name(ctypes.Structure):
     _fields_ = [
         ('itself', NameRules),
         ('below', NameRules),
+        ('text', ctypes.c_uint32),
+        ('length', ctypes.c_uint32),
     ]
 
 
@@ -243,8 +257,17 @@ class HeardKey(ctypes.Structure):
 class Heard(ctypes.Structure):
     _fields_ = [
         ('until', ctypes.c_uint64),
+        ('doubted', ctypes.c_uint32),
+        ('padding', ctypes.c_uint32),
         ('name', ctypes.c_uint8 * 256),
         ('target', ctypes.c_uint8 * 256),
+    ]
+
+
+class Alias(ctypes.Structure):
+    _fields_ = [
+        ('lead', ctypes.c_uint64),
+        ('name', ctypes.c_uint8 * 256),
     ]
 
 
@@ -281,6 +304,12 @@ class Asked(ctypes.Structure):
         ('name', ctypes.c_uint64),
         ('pid', ctypes.c_uint32),
         ('padding', ctypes.c_uint8 * 4),
+    ]
+
+
+class Pending(ctypes.Structure):
+    _fields_ = [
+        ('question', ctypes.c_uint64 * 4),
     ]
 
 
@@ -330,25 +359,27 @@ class Filter(ctypes.Structure):
 # {map: (type, bytes of a key, bytes of a value, entries, flags, where in the value a spin lock is)}
 MAPS = {
     'ebg_ports': (2, 4, 12, 1, 0, None),
-    'ebg_addresses': (1, 16, 72, 65536, 1, 0),
-    'ebg_names': (1, 8, 32, 1, 1, None),
+    'ebg_text': (2, 4, 8, 1, 0, None),
+    'ebg_aliases': (1, 8, 264, 16384, 1, None),
+    'ebg_names': (1, 8, 40, 1, 1, None),
     'ebg_images': (9, 16, 296, 8192, 0, None),
     'ebg_ancestors': (1, 16, 296, 16384, 1, None),
+    'ebg_heard': (1, 24, 528, 16384, 1, None),
     'ebg_opened': (24, 4, 40, 0, 1, None),
     'ebg_sockets': (18, 8, 8, 65536, 0, None),
     'ebg_refused': (27, 0, 0, 65536, 0, None),
     'ebg_config': (2, 4, 72, 1, 0, None),
     'ebg_current': (2, 4, 4, 1, 0, None),
+    'ebg_scratch': (6, 4, 6744, 16, 0, None),
+    'ebg_claims': (6, 4, 8, 16, 0, None),
     'ebg_nets': (11, 20, 8, 1, 1, None),
-    'ebg_aliases': (1, 8, 8, 16384, 1, None),
-    'ebg_heard': (1, 24, 520, 16384, 1, None),
+    'ebg_addresses': (1, 4, 400, 16384, 1, 0),
     'ebg_asked': (9, 16, 1, 16384, 0, None),
+    'ebg_pending': (2, 4, 32, 2048, 0, None),
     'ebg_recent': (6, 4, 64, 256, 0, None),
     'ebg_changes': (2, 4, 16, 256, 0, 0),
-    'ebg_scratch': (6, 4, 6320, 16, 0, None),
-    'ebg_claims': (6, 4, 8, 16, 0, None),
     'ebg_recent_name': (6, 4, 96, 1024, 0, None),
-    'ebg_counters': (6, 4, 8, 51, 0, None),
+    'ebg_counters': (6, 4, 8, 52, 0, None),
     'ebg_blank': (2, 4, 600, 1, 0, None),
     'ebg_denied': (1, 56, 600, 16384, 1, None),
     'ebg_observed': (1, 32, 600, 16384, 1, None),

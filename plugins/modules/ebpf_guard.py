@@ -385,6 +385,8 @@ counters:
   description:
     - Exact totals. For each kind C(allowed), C(denied) and C(would_deny).
     - C(lost) counts details that did not fit. Their accesses are in the totals.
+    - C(forgotten) counts addresses of names in the rules for which the kernel had no room. In mode V(enforce) they fail the
+      host at the end of the guard.
     - C(name_services) counts the connections to name service daemons that were refused, so that the C library asks a DNS
       server by itself. These are no denials.
     - C(search_list) counts the denials of questions that the resolver library made up from the search list. They are in

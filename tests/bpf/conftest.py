@@ -26,8 +26,8 @@ def guards(request):
     made = []
 
     def make(policy=None, attach=True, observe=False, heard=(), sizes=(), after=None, resolvers=RESOLVERS,
-             **short_policy):
-        made.append(Guard(policy or policy_of(**short_policy), observe, heard, sizes, after, resolvers))
+             host=(), **short_policy):
+        made.append(Guard(policy or policy_of(**short_policy), observe, heard, sizes, after, resolvers, host))
         return made[-1].attach() if attach else made[-1]
 
     yield make

@@ -22,11 +22,11 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgro
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, programs
 
 MAPS = {'ebg_config': (ctypes.c_uint32, _abi.Config), 'ebg_nets': (_abi.NetKey, _abi.Slice),
-        'ebg_names': (ctypes.c_uint64, _abi.Name), 'ebg_ports': (ctypes.c_uint32, _abi.Port),
+        'ebg_names': (ctypes.c_uint64, _abi.Name), 'ebg_text': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_ports': (ctypes.c_uint32, _abi.Port),
         'ebg_counters': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_denied': (_abi.Denial, _abi.Record),
         'ebg_observed': (_abi.Observation, _abi.Record), 'ebg_heard': (_abi.HeardKey, _abi.Heard),
         'ebg_images': (_abi.Run, _abi.Image), 'ebg_ancestors': (_abi.Run, _abi.Image),
-        'ebg_asked': (_abi.Asked, ctypes.c_uint8), 'ebg_sockets': (ctypes.c_uint64, ctypes.c_uint64),
+        'ebg_asked': (_abi.Asked, ctypes.c_uint8), 'ebg_pending': (ctypes.c_uint32, _abi.Pending), 'ebg_sockets': (ctypes.c_uint64, ctypes.c_uint64),
         'ebg_blank': (ctypes.c_uint32, _abi.Record), 'ebg_current': (ctypes.c_uint32, ctypes.c_uint32),
         'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32), 'ebg_answering': (ctypes.c_uint32, ctypes.c_uint64)}
 FILE_MAPS = {'ebg_filter': (ctypes.c_uint32, _abi.Filter), 'ebg_paths': (ctypes.c_uint64, _abi.FileRule),

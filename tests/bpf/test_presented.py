@@ -480,7 +480,7 @@ def test_on_a_shared_address_the_name_decides(guards):
 
 def test_an_alias_of_a_denied_name_is_denied_when_it_is_presented(guards):
     guard = guards(**RULES)
-    guard.kernel.run(guard.ingress, answer_frame(answer('alias.test', [
+    guard.hears(answer_frame(answer('alias.test', [
         record(CNAME, wire_name(DENIED)), record(A, b'\xc6\x33\x64\x07', wire_name(DENIED))])))
     assert talk(guard, [sending(client_hello('alias.test')), sending(client_hello('other.test'))])[0] == refused()[0]
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import random
@@ -15,29 +14,18 @@ import time
 import pytest
 from policies import TCP, UDP
 from wire import A, CNAME, answer, answer_frame, over_tcp, question, record, wire_name
-from workbench import ACK, SYN, child, counted, frame, outcome, passes
+from workbench import ACK, SYN, child, counted, frame, hold_until, outcome, passes
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _names
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
 
 LOADERS = ('libbpf', 'bcc')
 
 ADDRESS = '198.51.100.7'
 RULES = dict(deny=[('denied', ['.denied.test']), ('port', ['port.test'], [443])], encrypted_dns='allow')
-TICK_BITS = 30  # of ns: the unit in which a lead holds
-
-
-class Leads(ctypes.Structure):
-    """What the programs keep of an address in ebg_addresses."""
-
-    _fields_ = [('lock', ctypes.c_uint32), ('crowded', ctypes.c_uint32), ('lead', ctypes.c_uint64 * 8)]
-
-
-def key_of(address):
-    return (ctypes.c_uint8 * 16)(*bytes(10), 0xff, 0xff, *socket.inet_aton(address))
 
 
 def told(guard, name, address=ADDRESS, **options):
-    assert guard.kernel.run(guard.ingress, answer_frame(
+    assert guard.hears(answer_frame(
         answer(name, [record(A, socket.inet_aton(address), **options)]))) == 1
 
 
@@ -76,39 +64,47 @@ def test_each_port_has_a_verdict_of_its_own(guards):
         assert [is_denied(guard, port=one) for one in (443, port)] == [True, False]
 
 
-def test_the_name_that_makes_it_crowded_counts(guards):
-    """Eight ways to an address are kept; a ninth, and it is told that there are more."""
-    rules = [('r%d' % number, ['n%d.test' % number]) for number in range(9)]
-    guard = guards(deny=rules, encrypted_dns='allow')
-    for number in range(8):
-        told(guard, 'n%d.test' % number)
+@pytest.mark.parametrize('number', [9, 16, 17, 40])
+def test_a_denied_name_counts_however_many_others_lead_there(guards, number):
+    """An address has room for 16 names with different rules; then one that denies takes the place of another."""
+    guard = guards(allow=[('r%d' % index, ['n%d.test' % index]) for index in range(number - 1)],
+                   deny=[('last', ['last.test'])], encrypted_dns='allow')
+    for index in range(number - 1):
+        told(guard, 'n%d.test' % index)
+    assert not is_denied(guard)
+    told(guard, 'last.test')
+    assert is_denied(guard)
 
     def connects():
         guard.enter()
-        with socket.socket() as tcp, socket.socket() as other:
-            before = outcome(lambda: tcp.connect((ADDRESS, 443)))
-            told(guard, 'n8.test')
-            return [before, outcome(lambda: other.connect((ADDRESS, 443)))]
+        with socket.socket() as tcp:
+            return outcome(lambda: tcp.connect((ADDRESS, 443)))
 
-    assert child(connects) == ['EACCES', 'ENETUNREACH']  # what is presented inside decides now
+    assert child(connects) == 'ENETUNREACH'  # what is presented inside decides
+    assert guard.counters()['forgotten'] == max(0, number - 16)
+    for index in range(number - 1):
+        told(guard, 'n%d.test' % index)
+    assert is_denied(guard)
 
 
-def hold_until(guard, address, ticks):
-    """Has every lead to the address hold until then alone, as if its answer had been an older one."""
-    found = dict((bytes(key), value) for key, value in guard.kernel.items(
-        guard.maps['ebg_addresses'], ctypes.c_uint8 * 16, Leads))[bytes(key_of(address))]
-    for place, lead in enumerate(found.lead):
-        found.lead[place] = lead and ticks << 32 | lead & 0xffffffff
-    guard.kernel.update(guard.maps['ebg_addresses'], key_of(address), found)
+def test_17_denied_names_under_different_rules(guards):
+    """For the last one there is no room. It is counted, and its answer does not arrive."""
+    guard = guards(attach=False, deny=[('r%d' % index, ['n%d.test' % index], [443, 1000 + index]) for index in range(17)],
+                   encrypted_dns='allow')
+    for index in range(16):
+        told(guard, 'n%d.test' % index)
+    assert not guard.hears(answer_frame(answer('n16.test', [record(A, socket.inet_aton(ADDRESS))])))
+    assert guard.counters()['forgotten'] == 1
+    assert [is_denied(guard, port=port) for port in (443, 1000, 1015, 1016)] == [True, True, True, False]
 
 
 def test_a_verdict_ends_with_what_was_learned_and_begins_anew_with_it(guards):
     guard = guards(attach=False, **RULES)
     told(guard, 'a.denied.test')
-    last = (time.clock_gettime_ns(time.CLOCK_MONOTONIC) >> TICK_BITS) + 1
+    last = (time.clock_gettime_ns(time.CLOCK_MONOTONIC) >> _abi.TICK_BITS) + 1
     hold_until(guard, ADDRESS, last)
     assert is_denied(guard)
-    while time.clock_gettime_ns(time.CLOCK_MONOTONIC) >> TICK_BITS <= last:
+    while time.clock_gettime_ns(time.CLOCK_MONOTONIC) >> _abi.TICK_BITS <= last:
         time.sleep(0.1)
     assert not is_denied(guard)
     told(guard, 'a.denied.test')  # the same as before, so nothing says that it is news
@@ -234,6 +230,6 @@ def test_an_alias_is_read_from_where_a_pointer_leads(guards, segment):
     message = answer('q.denied.example', [record(CNAME, b'\x06denied\x04test\0'), record(A, socket.inet_aton(ADDRESS))])
     pointed = answer('x.test', [record(CNAME, b'\x06denied\xc0\x0e'), record(A, socket.inet_aton('198.51.100.8'))])
     for sent in (message, pointed):
-        assert guard.kernel.run(guard.ingress, segment(sent)) == 1
+        assert guard.hears(segment(sent)) == 1
     assert {_names.from_wire(bytes(value.target)) for _key, value in guard.heard()} == {'denied.test'}
     assert is_denied(guard) and is_denied(guard, '198.51.100.8')

@@ -60,19 +60,21 @@ class Guard:
     """A loaded object; with a cgroup once something has to run inside.
 
     `heard`: {name: addresses}, as the guard's start resolves them. `after`: a guard whose ledger goes on.
+    `host`: the host's own names.
     """
 
     loader = 'libbpf'  # or bcc: of all guards from now on
 
-    def __init__(self, policy, observe=False, heard=(), sizes=(), after=None, resolvers=RESOLVERS):
+    def __init__(self, policy, observe=False, heard=(), sizes=(), after=None, resolvers=RESOLVERS, host=()):
         self.policy, self.cgroup, self.links = policy, None, []
         self.generation = after.generation + 1 if after else 1
         library = libbpf.Library()
         self.kernel = bpf.Kernel(library)
-        rules = compiled(policy, resolvers, observe, self.generation)
+        rules = compiled(policy, resolvers, observe, self.generation, host)
         self.object = (bcc.Object(compiled_by_bcc()) if self.loader == 'bcc'
                        else libbpf.Object(library, OBJECT.read_bytes()))
-        needed = {'ebg_nets': len(rules.keys), 'ebg_ports': len(rules.ports), 'ebg_names': len(rules.names)}
+        needed = {'ebg_nets': len(rules.keys), 'ebg_ports': len(rules.ports), 'ebg_names': len(rules.names),
+                  'ebg_text': len(rules.text)}
         for name, size in dict(needed, **dict(sizes)).items():
             self.object.set_size(name, size)
         self.object.load({name: after.object.map_fd(name) for name in programs.LEDGER} if after else {})
@@ -83,6 +85,7 @@ class Guard:
         self.kernel.update_many(self.maps['ebg_ports'], indices(rules.ports), rules.ports)
         self.kernel.update_many(self.maps['ebg_nets'], rules.keys, rules.nets)
         self.kernel.update_many(self.maps['ebg_names'], rules.hashes, rules.names)
+        self.kernel.update_many(self.maps['ebg_text'], indices(rules.text), rules.text)
         for name, addresses in dict(heard).items():
             teach.tell(self.kernel, self.ingress, name, addresses)
 
@@ -115,6 +118,10 @@ class Guard:
     def inside(self, act):
         """What act() returns, in a child process inside the cgroup; what it raises fails the test."""
         return child(lambda: (self.enter(), act())[1])
+
+    def hears(self, packet, source=_abi.SOURCE_TAUGHT):
+        """Does the packet arrive, as a rule from what Python teaches?"""
+        return bool(self.kernel.run(self.ingress, packet, source))
 
     def totals(self):
         return self.kernel.totals(self.maps['ebg_counters'], _abi.COUNTERS)
@@ -155,7 +162,7 @@ class Guard:
 def counted(**kinds):
     """The counters that a guard has when these are all."""
     return {**{kind: {**dict.fromkeys(records.VERDICTS.values(), 0), **kinds.pop(kind, {})}
-               for kind in records.KINDS.values()}, 'lost': 0, 'name_services': 0, **kinds}
+               for kind in records.KINDS.values()}, 'lost': 0, 'forgotten': 0, 'name_services': 0, **kinds}
 
 
 def indices(array):
@@ -229,6 +236,40 @@ def until_the_end(peer):
     except ConnectionResetError:
         pass
     return b''.join(parts)
+
+
+# --- what the programs keep of addresses ---
+
+class Lead(ctypes.Structure):
+    _fields_ = [('address', ctypes.c_uint8 * 16), ('lead', ctypes.c_uint64)]
+
+
+class Leads(ctypes.Structure):
+    """What the programs keep of some addresses in ebg_addresses."""
+
+    _fields_ = [('lock', ctypes.c_uint32), ('padding', ctypes.c_uint32), ('chosen', ctypes.c_uint64),
+                ('ways', Lead * 16)]
+
+
+def leads(guard, address):
+    """[(until when it holds, in ticks; the rest of it)] of the leads to an address."""
+    return [(way.lead >> 32, way.lead & 0xffffffff)
+            for _key, found in guard.kernel.items(guard.maps['ebg_addresses'], ctypes.c_uint32, Leads)
+            for way in found.ways if way.lead and bytes(way.address) == wide(address)]
+
+
+def hold_until(guard, address, ticks):
+    """Has every lead to the address hold until then alone, as if its answer had been an older one."""
+    for key, found in list(guard.kernel.items(guard.maps['ebg_addresses'], ctypes.c_uint32, Leads)):
+        for way in found.ways:
+            if bytes(way.address) == wide(address):
+                way.lead = way.lead and ticks << 32 | way.lead & 0xffffffff
+        guard.kernel.update(guard.maps['ebg_addresses'], key, found)
+
+
+def wide(address):
+    address = ipaddress.ip_address(address)
+    return address.packed if address.version == 6 else bytes(10) + b'\xff\xff' + address.packed
 
 
 # --- packets for the egress program ---

@@ -37,7 +37,6 @@ def down(controller):
 
 
 def test_every_library_ends_at_once_and_allowed_names_work(controller, fleet, clients):
-    both = [f"n{number}.{end}" for number in range(5) for end in ("github.com", "mirror.github.com")]
     tries = [
         Try("getent ahosts github.com", "dns", "github.com", status=2), Try("getent ahosts mirror.github.com", says=MIRROR4),
         Try(f"{PYTHON} -c '{GETADDRINFO}' www.github.com", "dns", "www.github.com", "[Errno -2] Name or service not known"),

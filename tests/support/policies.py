@@ -44,8 +44,8 @@ def numbers_of(policy):
     return {rule.id: _abi.RULE_FIRST + index for index, rule in enumerate(policy.all_rules)}
 
 
-def compiled(policy, resolvers=RESOLVERS, observe=False, generation=1):
-    return compile_rules(policy, observe, resolvers, numbers_of(policy), generation)
+def compiled(policy, resolvers=RESOLVERS, observe=False, generation=1, host=()):
+    return compile_rules(policy, observe, resolvers, numbers_of(policy), generation, host)
 
 
 def named(prefix, drawn):

@@ -59,8 +59,17 @@ def strictest(nearest):
 
 
 def speaking(policy, name):
-    """[(labels in common, rule)] of the rules that speak of a name."""
-    labels, found = name.lower().split('.'), []
+    """[(labels in common, rule)] of the rules that speak of a name. A service of a name is judged as the name."""
+    labels = name.lower().split('.')
+    found = speaking_of(policy, labels)
+    if len(labels) < 3 or not labels[0].startswith('_') or not labels[1].startswith('_'):
+        return found
+    of_name = speaking_of(policy, labels[2:])
+    return [one for one in found if one[0] > len(labels) - 2] + of_name if of_name else found
+
+
+def speaking_of(policy, labels):
+    found = []
     for rule in policy.all_rules:
         for host in rule.hosts:
             base = host.lstrip('*.').split('.')
@@ -120,3 +129,26 @@ def reference_hash(name):
     for label in reversed(name.split('.')):
         state = mixed(state, reference_label_hash(label.encode('ascii')))
     return state
+
+
+def unmixed(state):
+    """What mixed() makes `state` of: the state before it, XOR the word."""
+    return (state ^ state // 2 ** 32) * pow(PRIME, -1, 2 ** 64) % 2 ** 64
+
+
+def label_with_the_hash(name, parent, end=b''):
+    """A label that gives a name below `parent` the hash of another, `name`: the bytes are chosen here, and then `end`.
+
+    The hash has no secret, so the label's second word follows from its first one. It has no byte that means something in
+    a name as text.
+    """
+    wanted = unmixed(unmixed(reference_hash(name)) ^ (reference_hash(parent) if parent else SEED)) ^ 16 + len(end)
+    words = [end[start:start + 8] for start in range(0, len(end), 8)]
+    for word in reversed(words):
+        wanted = unmixed(wanted) ^ int.from_bytes(word, 'big')
+    for number in range(100_000):
+        first = b'%08d' % number
+        second = (unmixed(wanted) ^ mixed(SEED, int.from_bytes(first, 'big'))).to_bytes(8, 'big')
+        if all(byte > 0x7f or chr(byte) in '-0123456789_abcdefghijklmnopqrstuvwxyz' for byte in second):
+            return first + second + end
+    raise AssertionError('no label found')

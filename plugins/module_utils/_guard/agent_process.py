@@ -4,8 +4,8 @@
 """PRIVATE. The agent as it runs: one small process beside a guard. Enforcement does not need it.
 
 It removes what a start leaves that dies half-way, lets the processes of `join_users` in, looks the names of the rules
-up again and again, answers denied DNS questions, ends the sockets of those who ignore that they were refused, and takes a
-forgotten guard down when its time is over.
+up again and again, makes room in the kernel's tables of names, answers denied DNS questions, ends the sockets of those who
+ignore that they were refused, and takes a forgotten guard down when its time is over.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(name):
     for order in iter(sys.stdin.readline, 'up\n'):
         if order == 'doors\n':
             opened = doors.open_doors(place)
-        elif order.startswith('answer '):
+        elif order.startswith('answer ') and order.endswith('\n'):  # a start that was killed may have written half of it
             _answer_questions(place, *json.loads(order[len('answer '):]))
         elif order == 'leave\n':
             _leave_desk(place)
@@ -74,11 +74,15 @@ def _serve(place, opened):
     refusals = _refusals(place)
     knocking.register(refusals, select.POLLIN)
     threading.Thread(target=_look_up, args=(place,), daemon=True).start()  # a slow resolver keeps nobody at a door
-    intruders = set()
+    intruders, swept = set(), time.monotonic()
     while True:
         state = place.read()
         if state is None:
             return
+        if time.monotonic() - swept > GLANCE:
+            swept = time.monotonic()
+            with contextlib.suppress(GuardError, OSError):  # the guard is going down, or is being mended
+                teach.make_room(bpf.kernel(), place.pins)
         left = state['expires_at'] - time.time() if state['expires_at'] else GLANCE
         if left <= 0:
             stop.expire(place)
@@ -111,11 +115,11 @@ def _look_up(place):
     policy = check(place.read()['policy'])
     names = resolver.exact_names(policy)
     start = 0
-    while policy.interval and names:
+    while policy.interval and any(rule.hosts for rule in policy.rules):
         time.sleep(policy.interval)
         # of very many names, some at a time: a guard must not be a burden to the resolver
         batch, start = names[start:start + resolver.AT_ONCE], start + resolver.AT_ONCE
         if start >= len(names):
             start = 0
         with contextlib.suppress(GuardError, OSError):  # the guard is going down, or is being mended
-            teach.teach_attached(bpf.kernel(), place.pins, resolver.look_up(batch))
+            teach.teach_attached(bpf.kernel(), place.pins, {**resolver.known_here(policy), **resolver.look_up(batch)})

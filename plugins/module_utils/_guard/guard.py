@@ -16,7 +16,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report imp
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, loader, pinned, teach
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome
 
 # agent: the main() of the module that runs as the agent. cgroup: the path of an existing one; None for one of the guard's
 # own, which tasks enter
@@ -39,7 +39,8 @@ def present(request, check_mode=False):
         breaches, damages = health.faults(place, state)
         faults = breaches + damages
         same = state is not None and _is_as_wished(state, request)
-        addresses, warnings = resolver.resolve(request.policy)
+        found, warnings = resolver.resolve(request.policy)
+        addresses = {**resolver.known_here(request.policy), **{name: some for name, some in found.items() if some}}
         if check_mode:
             return dict(report(place, state), changed=not same or bool(faults), repaired=[], warnings=warnings)
         if same and not faults:
@@ -71,7 +72,8 @@ def absent(name, check_mode=False):
             raise GuardError('%s It has been taken down, and its report is lost.' % error)
         breaches, damages = health.faults(place, state)
         past = state['breaches'] if state else []
-        last = dict(report(place, state), left_running=[], faults=past + breaches, damages=damages,
+        last = report(place, state)
+        last.update(left_running=[], faults=past + breaches + outcome.forgotten(last['counters']), damages=damages,
                     refused=log.refusals(place.log, state['started_at']) if state else [],
                     changed=bool(place.remains()))
         if not check_mode and state is None:

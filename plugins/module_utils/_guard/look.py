@@ -12,6 +12,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import hea
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS, RUN, Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 
 
 def names():
@@ -28,4 +29,5 @@ def inspect(name):
     place = Place(name)
     with lock():
         state = place.read()
-        return dict(report(place, state), faults=sum(health.faults(place, state), []))
+        found = report(place, state)
+        return dict(found, faults=sum(health.faults(place, state), []) + outcome.forgotten(found['counters']))

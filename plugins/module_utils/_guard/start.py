@@ -70,14 +70,15 @@ def compile_policy(start, _undo):
     start.rules = list(start.old['rules']) if start.old else []
     start.generation = start.old['generation'] + 1 if start.old else 1
     start.compiled = compile_rules(start.policy, start.request.observe, resolver.resolvers(),
-                                   number(start.policy, start.rules), start.generation)
+                                   number(start.policy, start.rules), start.generation, resolver.own_names())
 
 
 def load(start, undo):
     """The guard's object in the kernel, its rules filled in, attached to nothing."""
     start.began = time.monotonic()
     compiled = start.compiled
-    sizes = {'ebg_nets': len(compiled.keys), 'ebg_ports': len(compiled.ports), 'ebg_names': len(compiled.names)}
+    sizes = {'ebg_nets': len(compiled.keys), 'ebg_ports': len(compiled.ports), 'ebg_names': len(compiled.names),
+             'ebg_text': len(compiled.text)}
     kept = pinned.kept(start.kernel, start.place.pins) if start.old else {}
     start.loaded, start.loader, start.loader_reason = loader.load(
         start.request.loader, start.kernel.library, start.request.objects, sizes, kept, start.place.compiled)
@@ -91,8 +92,8 @@ def load(start, undo):
 def fill_rules(start, _undo):
     kernel, compiled, map_fd = start.kernel, start.compiled, start.loaded.map_fd
     kernel.update(map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
-    kernel.update_many(map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(*range(len(compiled.ports))),
-                       compiled.ports)
+    for name, values in (('ebg_ports', compiled.ports), ('ebg_text', compiled.text)):
+        kernel.update_many(map_fd(name), (ctypes.c_uint32 * len(values))(*range(len(values))), values)
     kernel.update_many(map_fd('ebg_nets'), compiled.keys, compiled.nets)
     kernel.update_many(map_fd('ebg_names'), compiled.hashes, compiled.names)
     for name in programs.RULES:

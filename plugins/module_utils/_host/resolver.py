@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import queue
+import re
 import socket
 import threading
 import time
 
-RESOLV_CONF = '/etc/resolv.conf'
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _names
+
+RESOLV_CONF, HOSTS = '/etc/resolv.conf', '/etc/hosts'
 NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, 'EAI_NODATA', socket.EAI_NONAME))
 PARALLEL = 32
 # For all names together. The resolver library waits 5 seconds for a server before it asks the next one.
 PATIENCE = 8
 AT_ONCE = 500  # names that are looked up in one go
 SHOWN = 5  # names in one warning
+UNRULED = 1000  # names of the hosts file that no rule speaks of, at most
+NAME = re.compile(r'[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*')
 
 
 def _addresses(name):
@@ -70,6 +76,51 @@ def exact_names(policy):
 
 def _exact(rule):
     return [host.lstrip('.') for host in rule.hosts if host[0] != '*']
+
+
+def known_here(policy, hosts=HOSTS):
+    """{name: [addresses]} of the hosts file. The names that rules speak of come first; of the others, not all.
+
+    Nobody asks for these. So they are also found where a rule has a wildcard, of which no names can be looked up.
+    """
+    exact = set(exact_names(policy))
+    wide = {host.lstrip('*.') for rule in policy.rules for host in rule.hosts if host[0] in '*.'}
+    found = {}
+    for address, names in _entries(hosts):
+        for name in names:
+            found.setdefault(name, []).append(address)
+    ruled = {name: found[name] for name in found
+             if name in exact or name in wide or any(end in wide for end in _names.ends(name)[1:])}
+    others = [name for name in found if name not in ruled][:UNRULED]
+    return {**ruled, **{name: found[name] for name in others}}
+
+
+def _entries(hosts):
+    """[(address, [names])] of hosts(5), in the form that names have in rules. Not what only says that a name is blocked."""
+    try:
+        with open(hosts, encoding='utf-8', errors='replace') as lines:
+            split = [line.partition('#')[0].split() for line in lines]
+    except OSError:
+        return
+    for address, *names in filter(None, split):
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(address.partition('%')[0])
+            if not address.is_unspecified:
+                lower = [name.rstrip('.').lower() for name in names]
+                yield str(address), [name for name in lower if len(name) < 254 and NAME.fullmatch(name)]
+
+
+def own_names(hosts=HOSTS, resolv_conf=RESOLV_CONF):
+    """What this host calls itself, short and with each domain that the resolver library may put behind it."""
+    own = os.uname().nodename.rstrip('.').lower()
+    short = own.partition('.')[0]
+    found = {own, short}
+    for name in (own, short):
+        found.update('%s.%s' % (name, domain) for domain in search_domains(resolv_conf))
+    for _address, names in _entries(hosts):
+        if own in names:
+            found.update(name for name in names if name.partition('.')[0] == short)
+    return sorted(name for name in found if len(name) < 254 and NAME.fullmatch(name))
 
 
 def look_up(names, patience=PATIENCE):

@@ -59,7 +59,7 @@ def start(name, keeps):
     wanted = ['--property=%s=%s' % (how, keeps) for how in ('Wants', 'After') if keeps.endswith('.slice')]
     command.run('systemd-run', '--quiet', '--collect', '--no-ask-password', '--unit=' + unit(name), '--slice=' + SLICE,
                 "--description=Loopbreak's guard '%s'" % name, *('--property=' + one for one in PROPERTIES), *wanted,
-                 'sleep', 'infinity')
+                'sleep', 'infinity')
 
 
 def stop(name):

@@ -17,6 +17,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import li
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 
 BPF_TRACE_ITER = 28  # <linux/bpf.h>
+CONTEXT_WORDS, CONTEXT_CB = 17, 12  # of struct __sk_buff: the words up to the end of cb, and where cb begins
 KERNEL_ENOTSUPP = 524  # not in Python's errno: the kernel's own "this map type can't"
 
 
@@ -114,6 +115,10 @@ class Kernel:
                 yield following, value
             key = following
 
+    def delete(self, fd, key):
+        """Take an entry out, if it is there."""
+        self.lib.bpf_map_delete_elem(fd, ctypes.byref(key))
+
     def totals(self, fd, slots):
         """The sums over all CPUs of a per-CPU array of u64."""
         cpus = self.library.check(self.lib.libbpf_num_possible_cpus(), 'count the CPUs')
@@ -163,9 +168,15 @@ class Kernel:
 
     # programs
 
-    def run(self, program, packet):
-        """Run a packet program on an Ethernet frame that reaches nobody; returns its verdict."""
-        options = RunOptions(size=ctypes.sizeof(RunOptions), data_in=packet, data_size_in=len(packet))
+    def run(self, program, packet, sign=0):
+        """Run a packet program on an Ethernet frame that reaches nobody; returns its verdict.
+
+        `sign`: what the program finds in skb->cb[0]. The kernel clears that in every packet that is a real one.
+        """
+        context = (ctypes.c_uint32 * CONTEXT_WORDS)()
+        context[CONTEXT_CB] = sign
+        options = RunOptions(size=ctypes.sizeof(RunOptions), data_in=packet, data_size_in=len(packet),
+                             ctx_in=ctypes.addressof(context), ctx_size_in=ctypes.sizeof(context))
         self.library.check(self.lib.bpf_prog_test_run_opts(program, ctypes.byref(options)), 'run a program')
         return options.retval
 

@@ -71,9 +71,9 @@ IDENTIFY = 'ebg_identify'  # an iterator, which is attached to nothing: tells wh
 # Maps that go on when the rules are exchanged
 SOCKETS = 'ebg_sockets'  # ebg_message is attached to it; a map has no links before 6.10
 LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_images', 'ebg_ancestors', 'ebg_heard', 'ebg_asked',
-          'ebg_opened', 'ebg_refused', SOCKETS)
+          'ebg_pending', 'ebg_opened', 'ebg_refused', SOCKETS)
 CURRENT = 'ebg_current'  # says which rules record; kept as well, but no record is lost with it
-RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names')  # new ones with each exchange
+RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names', 'ebg_text')  # new ones with each exchange
 # What the agent answers denied questions by. New ones with each exchange, as the agent is: the earlier one reads its own.
 ANSWERS = ('ebg_questions', 'ebg_answering')
 # What the objects for files and ways out have in common with the guard's own

@@ -20,24 +20,24 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices im
 
 MODES = {'monitor': _abi.MODE_MONITOR, 'enforce': _abi.MODE_ENFORCE, 'drill': _abi.MODE_DRILL}
 
-Compiled = namedtuple('Compiled', 'config keys nets ports hashes names paths filesystems sockets')
+Compiled = namedtuple('Compiled', 'config keys nets ports hashes names text paths filesystems sockets')
 
 
-def compile_rules(policy, observe, resolvers, numbers, generation):
+def compile_rules(policy, observe, resolvers, numbers, generation, host=()):
     """Compiled: `config`; the ctypes arrays `keys` and `nets`, `hashes` and `names`, and `ports`, which both share;
-    `paths`, `filesystems` and `sockets`, lists of (what a rule names, FileRule) in the order of the rules.
+    `text`, the names in words; `paths`, `filesystems` and `sockets`, lists of (what a rule names, FileRule) in the order of the rules.
 
     `resolvers`: the host's DNS servers, which a sealed room (`default: deny`) leaves open, and which no name denies.
     `numbers`: {rule id: the rule's number in the kernel}. `generation`: the number of these rules among those that the
-    guard has had.
+    guard has had. `host`: the host's own names, which may be asked for in a sealed room.
     """
     rules = [(rule, of_rule(rule, numbers[rule.id])) for rule in policy.all_rules]
     slices = Slices()
     keys, nets = networks.pack(networks.prefixes_of(policy, rules, resolvers), slices)
     named = [((CANARY_NAME,), (CANARY,))] + [(rule.hosts, matchers) for rule, matchers in rules]
-    hashes, names = host_names.pack(named, policy.default == 'deny', slices)
+    hashes, names, text = host_names.pack(named, policy.default == 'deny', slices, host)
     return Compiled(_config(policy, observe, resolvers, generation), keys, nets, slices.pack(), hashes, names,
-                    *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')))
+                    text, *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')))
 
 
 def _config(policy, observe, resolvers, generation):

@@ -4,7 +4,7 @@
 """PRIVATE. The host names of the rules as the kernel's table of hashes has them. Pure.
 
 The kernel finds the longest known end of a name. So what holds for a name stands with its hash: for the name itself, and
-for all names below it.
+for all names below it. The names stand there, too, because a hash only finds a name.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ import operator
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._names import name_hash
+from ansible_collections.loopbreak.deploy.plugins.module_utils._names import name_hash, to_wire
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices import EVERYTHING, Joint, putter
+
+
+WORD = 8  # bytes: a name begins with a word of its own
 
 
 def _own(rules):
@@ -33,9 +36,14 @@ def _own(rules):
     return itself, below
 
 
-def pack(rules, sealed, slices):
-    """(hashes, names): what holds for each name of a rule, and for the names below it."""
+def pack(rules, sealed, slices, host=()):
+    """(hashes, names, text): what holds for each name of a rule, and for the names below it.
+
+    `host`: the host's own names, which may be asked for in a sealed room.
+    """
     itself, below = _own(rules)
+    host = frozenset(host) if sealed else frozenset()
+    itself = {**dict.fromkeys(host, ()), **itself}
     joint, entries = Joint(slices), {}
     below[''] = 0  # here every search ends
     for name in sorted(below, key=lambda name: name.count('.')):
@@ -45,14 +53,26 @@ def pack(rules, sealed, slices):
     hashes = array.array('Q', map(name_hash, all_names))
     _check_hashes(hashes, all_names)
     names = (_abi.Name * len(all_names))()
-    put = putter(names)
+    put, text = putter(names), bytearray()
     for index, name in enumerate(all_names):
         wider = _wider(name, below)
         sides = (joint.number(itself.get(name, ()), wider, 'The name %s is covered', str, name), below.get(name, wider))
         if sides not in entries:
             entries[sides] = _abi.Name(*(_name_rules(joint.matchers[side], sealed, joint.slices[side]) for side in sides))
-        put(index, entries[sides])
-    return (ctypes.c_uint64 * len(all_names)).from_buffer(hashes), names
+        entry = entries[sides]
+        if name in host and entry.itself.asked_rule == _abi.RULE_DEFAULT:
+            entry = _abi.Name(_abi.NameRules(entry.itself.slice, _abi.RULE_OWN, False, entry.itself.denies), entry.below)
+        entry.text, entry.length = _add(text, name)
+        put(index, entry)
+    words = (ctypes.c_uint64 * (len(text) // WORD)).from_buffer(text)
+    return (ctypes.c_uint64 * len(all_names)).from_buffer(hashes), names, words
+
+
+def _add(text, name):
+    """(its first word, its length in bytes) of a name that is put behind the others."""
+    wire, first = to_wire(name), len(text) // WORD
+    text += wire + bytes(-len(wire) % WORD)
+    return first, len(wire)
 
 
 def _check_hashes(hashes, names):
@@ -85,4 +105,4 @@ def _name_rules(matchers, sealed, its_slice):
             break
         if matcher[2:] == EVERYTHING:
             rule, deny = matcher.rule, True
-    return _abi.NameRules(its_slice, rule, deny)
+    return _abi.NameRules(its_slice, rule, deny, any(matcher.deny for matcher in matchers))

@@ -60,6 +60,9 @@ class Slices:
         if matchers not in self.known:
             self.known[matchers] = _abi.Slice(len(self.ports), len(matchers))
             self.ports.extend(matchers)
+            if len(self.ports) > _abi.MAX_PORTS:
+                raise GuardError('The rules have more than %d port matchers, and the kernel has no room for them. Join '
+                                 'rules with the same ports.' % _abi.MAX_PORTS)
         return self.known[matchers]
 
     def pack(self):

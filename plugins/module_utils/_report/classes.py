@@ -23,15 +23,16 @@ WORD = re.compile(r'[^\s\'"=:;,|&()<>]+')
 BEFORE, BEHIND = r'(?:(?<![\w./~-])|(?<=://)|^-[A-Za-z])', r'(?:/+\.?|/+[*?$[{]\S*)?(?![\w./-])'
 
 
-def naming(record, rule_paths, commands):
+def naming(record, rule_paths, commands, presented=True):
     """The index of the first of the commands, each a tuple of arguments, that names what the record is about, or None.
 
-    The first is the process's own. `rule_paths`: those of the rule, where it has any.
+    The first is the process's own. `rule_paths`: those of the rule, where it has any. `presented`: whether the record has
+    the name that was asked for or presented, and not the names of its address.
     """
     if record['path']:
         return _first(commands, _path_namer(record, rule_paths))
     names = set((record['name'] or '').split(', ')) - {''}
-    address = None if names and record['kind'] in PRESENTED else record['address']
+    address = None if names and presented and record['kind'] in PRESENTED else record['address']
     return _first(commands, lambda arguments, _own: any(_names_host(argument, names, address) for argument in arguments))
 
 

@@ -56,6 +56,13 @@ def must_fail(denied, mode):
     return [record for record in denied if of_record(record, mode) == DENIED]
 
 
+def forgotten(counters):
+    """What the kernel had no room for, as faults: the addresses of names that rules speak of."""
+    number = counters.get('forgotten', 0)
+    return ['The kernel had no room for %d addresses of names in the rules, so connections to them that present no name '
+            'were judged as if the names were not known.' % number] if number else []
+
+
 def is_broken(faults, mode):
     """Did accesses maybe pass unseen where they should have been denied?"""
     return bool(faults) and mode == 'enforce'

@@ -26,6 +26,8 @@ NO_RULE = {'id': None, 'reason': None, 'owner': None, 'runbook': None, 'expected
 UNREADABLE = dict(NO_RULE, reason='it could not be read, so no rule could be asked')
 LOCKED = dict(NO_RULE, reason='the policy says lock: true, and this leads out of the guard')
 BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says default: deny')
+# behind the reason of a denial that a name could have averted
+SHARED, NAMELESS = '(shared address, no name presented)', '(no name presented)'
 NO_PATH = 'a file that has no path here'  # it was removed, or is of another mount namespace
 LAUNCHER = re.compile(rb'[^\0]+\0/run/ebpf_guard/[^/\0]+/launcher\0')  # the command line of one
 
@@ -37,11 +39,11 @@ def describe(rule):
 
 
 def counters(totals):
-    """The sums of ebg_counters, as {kind: {verdict: n}, 'lost': n, 'name_services': n}."""
+    """The sums of ebg_counters, as {kind: {verdict: n}, 'lost': n, 'forgotten': n, 'name_services': n}."""
     sums = {name: {verdict: totals[kind * _abi.VERDICTS + slot] for slot, verdict in VERDICTS.items()}
             for kind, name in KINDS.items()}
-    sums['lost'], sums['name_services'] = totals[_abi.COUNTER_LOST], totals[_abi.COUNTER_SERVICE]
-    return sums
+    return dict(sums, lost=totals[_abi.COUNTER_LOST], forgotten=totals[_abi.COUNTER_FORGOTTEN],
+                name_services=totals[_abi.COUNTER_SERVICE])
 
 
 def _rule_of(rules, number, none):
@@ -89,10 +91,10 @@ class Reader:
         return moment.isoformat(timespec='microseconds').replace('+00:00', 'Z')
 
     def _name(self, endpoint, value, address):
-        """The name that was asked for or presented; of an address alone, those that are known to lead there."""
+        """The name that was asked for or presented; where none was, those that are known to lead to the address."""
         if value.name[0]:
             return _names.from_wire(bytes(value.name))
-        return self.names.get(address) if endpoint.kind in (_abi.KIND_CONNECT, _abi.KIND_SEND) else None
+        return None if endpoint.kind == _abi.KIND_DNS else self.names.get(address)
 
     def _what(self, endpoint, value):
         """What the access was about: an address and maybe a name, or a path."""
@@ -112,13 +114,15 @@ class Reader:
 
     def _record(self, endpoint, value, rule, mode):
         what = {'kind': KINDS[endpoint.kind], **self._what(endpoint, value)}
+        nameless = _nameless(endpoint, value, rule, what['name'])
         above = list(itertools.islice(self._above(value), _abi.ANCESTORS))
         outermost = above[-1][0] if above else value.run
         commands = _commands(value, above)
-        naming = classes.naming(what, rule['paths'], [command.arguments for command in commands])
+        naming = classes.naming(what, rule['paths'], [command.arguments for command in commands], bool(value.name[0]))
         shown = [command.shown() for command in commands]
         return {
-            'rule': rule['id'], 'reason': rule['reason'], 'owner': rule['owner'], 'runbook': rule['runbook'],
+            'rule': rule['id'], 'reason': ' '.join(filter(None, (rule['reason'], nameless))) or None,
+            'owner': rule['owner'], 'runbook': rule['runbook'],
             'expected': rule['expected'], 'kind': what['kind'],
             'class': classes.HIDDEN if naming is None else classes.DIRECT, **what,
             'count': value.count, 'first_seen': self._time(value.first_seen), 'last_seen': self._time(value.last_seen),
@@ -126,6 +130,15 @@ class Reader:
             'evidence': None if naming is None else shown[naming],
             'entered': self._time(outermost.started, self.boot) if outermost.pid else None, 'mode': mode,
         }
+
+
+def _nameless(endpoint, value, rule, names):
+    """What is to be said behind the reason where a connection presented no name. An address alone was judged before."""
+    if endpoint.protocol != socket.IPPROTO_TCP or value.name[0] or rule['reason'] == UNREADABLE['reason']:
+        return ''
+    if ', ' in (names or '') and endpoint.kind in (_abi.KIND_SEND, _abi.KIND_TLS, _abi.KIND_HTTP):
+        return SHARED
+    return NAMELESS if endpoint.kind in (_abi.KIND_TLS, _abi.KIND_HTTP) else ''
 
 
 def now():

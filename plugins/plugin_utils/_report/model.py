@@ -101,8 +101,8 @@ def asked_name(record):
 
     A message without one, or that could not be read, is recorded with the names of its address, as any connection is.
     """
-    name = record.get('name') or ''
-    unread = ', ' in name or record.get('reason') == recorded.UNREADABLE['reason']
+    name, reason = record.get('name') or '', record.get('reason') or ''
+    unread = ', ' in name or reason == recorded.UNREADABLE['reason'] or reason.endswith((recorded.SHARED, recorded.NAMELESS))
     return clean(name) if record.get('kind') in PRESENTED and not unread else ''
 
 

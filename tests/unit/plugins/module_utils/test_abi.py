@@ -28,7 +28,7 @@ def test_nothing_hides_between_fields(structure):
 def test_the_counters_have_a_slot_each():
     totals = {kind * _abi.VERDICTS + verdict for kind in range(_abi.KINDS) for verdict in range(_abi.VERDICTS)}
     canaries = {_abi.COUNTER_CANARY + hook for hook in range(_abi.HOOKS)}
-    single = {_abi.COUNTER_LOST, _abi.COUNTER_SERVICE}
+    single = {_abi.COUNTER_LOST, _abi.COUNTER_FORGOTTEN, _abi.COUNTER_SERVICE}
     assert totals | single | canaries == set(range(_abi.COUNTERS))
     assert len(totals) + len(single) + len(canaries) == _abi.COUNTERS
 
@@ -42,5 +42,5 @@ def test_numbers_have_one_meaning(prefix, count):
 
 def test_rules_of_a_policy_never_get_a_number_that_is_taken():
     taken = {_abi.RULE_DEFAULT, _abi.RULE_CANARY, _abi.RULE_UNREADABLE, _abi.RULE_LOCK, _abi.RULE_OUTWARD, _abi.RULE_SERVICE,
-             _abi.RULE_INSIDE}
+             _abi.RULE_OWN, _abi.RULE_INSIDE}
     assert taken == set(range(_abi.RULE_FIRST))

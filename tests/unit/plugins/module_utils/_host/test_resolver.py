@@ -14,6 +14,7 @@ import time
 import pytest
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import resolver
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 HOSTS = '''127.0.0.1 localhost
 198.51.100.1 two.example
@@ -172,3 +173,58 @@ def test_does_the_search_list_go_first(tmp_path, content, found):
     if content is not None:
         (tmp_path / 'resolv.conf').write_text(content)
     assert resolver.searches_first(str(tmp_path / 'resolv.conf')) is found
+
+
+# --- the hosts file, and the host's own name ---
+
+KNOWN = '''# a comment
+127.0.0.1 localhost
+127.0.1.1 Me.corp.example me  # the host
+198.51.100.1 db.wild.example DB2.wild.example.
+198.51.100.2 db.wild.example
+2001:db8::1 one.example
+fe80::1%eth0 scoped.example
+0.0.0.0 ads.example db.wild.example
+no-address x.example
+198.51.100.3 bad-.example ..  -x.example
+198.51.100.4
+'''
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / 'hosts').write_text(KNOWN)
+    (tmp_path / 'resolv.conf').write_text('search corp.example lab.example\n')
+    return [str(tmp_path / 'hosts'), str(tmp_path / 'resolv.conf')]
+
+
+def rules_for(*hosts):
+    return check({'version': 1, 'deny': [{'id': 'd', 'reason': 'x', 'hosts': list(hosts)}]})
+
+
+def test_the_hosts_file_tells_of_names_below_a_wildcard(files):
+    found = resolver.known_here(rules_for('*.wild.example'), files[0])
+    assert list(found)[:2] == ['db.wild.example', 'db2.wild.example']
+    assert found == {
+        'db.wild.example': ['198.51.100.1', '198.51.100.2'], 'db2.wild.example': ['198.51.100.1'],
+        'localhost': ['127.0.0.1'], 'me.corp.example': ['127.0.1.1'], 'me': ['127.0.1.1'], 'one.example': ['2001:db8::1'],
+        'scoped.example': ['fe80::1']}
+
+
+def test_of_a_long_hosts_file_the_names_of_rules_come_first(tmp_path, monkeypatch):
+    (tmp_path / 'hosts').write_text(''.join('198.51.100.7 n%d.example\n' % number for number in range(50))
+                                    + ''.join('198.51.100.8 n%d.d.example\n' % number for number in range(50)))
+    monkeypatch.setattr(resolver, 'UNRULED', 5)
+    found = resolver.known_here(rules_for('.d.example', 'n49.example'), str(tmp_path / 'hosts'))
+    assert len(found) == 51 + 5 and list(found)[0] == 'n49.example'
+    assert resolver.known_here(rules_for('x.example'), str(tmp_path / 'none')) == {}
+
+
+def test_the_host_s_own_names(files, monkeypatch):
+    monkeypatch.setattr(resolver.os, 'uname', lambda: type('', (), {'nodename': 'ME.'}))
+    assert resolver.own_names(*files) == ['me', 'me.corp.example', 'me.lab.example']
+    monkeypatch.setattr(resolver.os, 'uname', lambda: type('', (), {'nodename': 'a.corp.example'}))
+    assert resolver.own_names(*files) == ['a', 'a.corp.example', 'a.corp.example.corp.example', 'a.corp.example.lab.example',
+                                          'a.lab.example']
+    monkeypatch.setattr(resolver.os, 'uname', lambda: type('', (), {'nodename': '(none)'}))
+    assert resolver.own_names(*files) == []

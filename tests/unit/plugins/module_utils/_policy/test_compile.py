@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policies import ALLOW, DENY, ENDPOINTS, ICMP, NETWORKS, PORT_NUMBERS, PORTS, TCP, UDP, compiled, named, \
     numbers_of, policy_of
-from reference import SEED, judge, judge_name, judge_question, mixed, reference_label_hash
+from reference import SEED, judge, judge_name, judge_question, mixed, reference_hash, reference_label_hash
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY4, CANARY6, CANARY_NAME, CANARY_PEER
@@ -49,10 +49,12 @@ def name_rules(rules, name):
     """What the compiled arrays have for a name: its ends are looked up from the right, the last one found counts."""
     table, state, found = dict(zip(rules.hashes, rules.names)), SEED, None
     labels = name.split('.')
+    of_service = len(labels) > 2 and labels[0][0] == labels[1][0] == '_'
     for place in reversed(range(len(labels))):
         state = mixed(state, reference_label_hash(labels[place].encode('ascii')))
         if state in table:
-            found = table[state].below if place else table[state].itself
+            as_itself = not place or (of_service and place == 2 and table[state].itself.slice.count)
+            found = table[state].itself if as_itself else table[state].below
     return found
 
 
@@ -257,12 +259,25 @@ def test_two_names_with_one_hash_are_refused():
         compiled(policy_of([('d', names)]))
 
 
+@pytest.mark.parametrize('hosts', [['db.example'], ['.a.example', 'b.a.example'], ['l' * 63 + '.example', '*.x']])
+def test_each_name_stands_in_words_of_its_own(hosts):
+    rules, found = compiled(policy_of([('d', hosts)], encrypted_dns=ALLOW)), {}
+    for number, name in zip(rules.hashes, rules.names):
+        words = bytes(rules.text)[8 * name.text:][:name.length + -name.length % 8]
+        assert words[name.length:].strip(b'\0') == b''
+        found[words[:name.length]] = number
+    names = [host.lstrip('*.') for host in hosts] + [CANARY_NAME]
+    assert found == {b''.join(bytes([len(label)]) + label.encode() for label in name.split('.')) + b'\0': reference_hash(name)
+                     for name in names}
+
+
 def test_100_000_names_share_their_matchers():
     names = ['h%d.zone%d.example' % (index, index % 7) for index in range(100_000)]
     empty = compiled(policy_of(encrypted_dns=DENY))
     rules = compiled(policy_of([('even', names[::2], [443, 8443]), ('odd', names[1::2])]))
     assert len(rules.hashes) == len(rules.names) == 100_000 + len(empty.names)
     assert len(rules.ports) <= len(empty.ports) + 3
+    assert len(rules.text) <= 4 * len(rules.names)
     assert walk_name(rules, names[-1], 1, TCP) == (True, _abi.RULE_FIRST + 1)
     assert walk_name(rules, names[0], 1, TCP) is None
 

@@ -44,6 +44,15 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize('mode, fails', [('enforce', True), ('drill', False), ('monitor', False)])
+def test_a_guard_that_had_to_forget_an_address_fails_its_host(mode, fails):
+    counters = dict(records.counters([0] * _abi.COUNTERS), search_list=0)
+    assert outcome.forgotten(counters) == []
+    faults = outcome.forgotten(dict(counters, forgotten=3))
+    assert len(faults) == 1 and 'no room for 3 addresses' in faults[0]
+    assert bool(ebpf_guard.verdict({'guard': {'mode': mode}, 'denied': [], 'counters': counters, 'faults': faults})) == fails
+
+
 @pytest.mark.parametrize('mode, denied, counted, sums', [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 @pytest.mark.parametrize('kind', ['dns', 'exec'])
 def test_the_module_and_the_callback_agree(mode, denied, counted, sums, kind):

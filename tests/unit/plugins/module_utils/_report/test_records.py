@@ -17,6 +17,7 @@ from records import EXEC, FILE, GITHUB, MIRROR, NAMES, RULES, denial, endpoint_o
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import asked_name
 
 
 def moment(record, key='entered'):
@@ -123,6 +124,7 @@ def test_counters():
     totals = list(range(100, 100 + _abi.COUNTERS))
     told = records.counters(totals)
     assert told.pop('lost') == totals[_abi.COUNTER_LOST]
+    assert told.pop('forgotten') == totals[_abi.COUNTER_FORGOTTEN]
     assert told.pop('name_services') == totals[_abi.COUNTER_SERVICE]
     assert list(told) == ['connect', 'send', 'dns', 'tls', 'http', 'unix', 'file', 'exec']
     assert [list(verdicts.items()) for verdicts in told.values()] == [
@@ -163,7 +165,32 @@ def test_records_with_and_without_an_address_have_one_order():
 def test_the_name_that_was_asked_for_goes_before_those_of_the_address(kind, told):
     record = denial(endpoint=endpoint_of(kind=kind), name=name_of('Api.GitHub.com'))
     assert (record['kind'], record['name']) == (told, 'api.github.com')
-    assert denial(endpoint=endpoint_of(kind=kind))['name'] is None
+
+
+@pytest.mark.parametrize('kind, address, protocol, name, words', [
+    (_abi.KIND_TLS, '198.51.100.1', 6, 'github.com, www.github.com', records.SHARED),
+    (_abi.KIND_HTTP, '198.51.100.1', 6, 'github.com, www.github.com', records.SHARED),
+    (_abi.KIND_SEND, '198.51.100.1', 6, 'github.com, www.github.com', records.SHARED),
+    (_abi.KIND_HTTP, '203.0.113.9', 6, None, records.NAMELESS), (_abi.KIND_SEND, '203.0.113.9', 6, None, None),
+    (_abi.KIND_SEND, '198.51.100.1', 17, 'github.com, www.github.com', None),
+    (_abi.KIND_CONNECT, '198.51.100.1', 6, 'github.com, www.github.com', None), (_abi.KIND_DNS, '198.51.100.1', 6, None, None)])
+def test_where_no_name_was_presented_the_record_says_so(kind, address, protocol, name, words):
+    record = denial(endpoint=endpoint_of(address, 443, protocol, kind))
+    assert record['name'] == name
+    assert record['reason'] == ' '.join(filter(None, ('it runs on this', words)))
+    assert asked_name(record) == ''  # so that the callback shows the names as those of the address
+    unread = denial(rule=_abi.RULE_UNREADABLE, endpoint=endpoint_of(address, 443, protocol, kind))
+    assert unread['reason'] == records.UNREADABLE['reason']
+
+
+def test_an_address_counts_where_no_name_was_presented():
+    """A command line names it, though the report knows names for it."""
+    args = b'ssh\x00198.51.100.1\x00'
+    for kind in (_abi.KIND_HTTP, _abi.KIND_SEND):
+        endpoint = endpoint_of('198.51.100.1', 443, 6, kind)
+        assert denial(endpoint=endpoint, args=args)['class'] == 'direct'
+        assert denial(endpoint=endpoint, args=args, name=name_of('api.github.com'))['class'] == (
+            'hidden' if kind == _abi.KIND_HTTP else 'direct')
 
 
 def test_what_could_not_be_read_says_so():
