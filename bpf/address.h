@@ -53,47 +53,9 @@ FUNCTION(__u32, find_leads, __u64 high, __u64 low)
 	return found;
 }
 
-/* The lead of a way, or 0 where it has become another address's. */
-FUNCTION(__u64, lead_at, __u64 high, __u64 low, __u32 index)
-{
-	__u64 words[2] = { high, low }, lead = 0;
-	struct leads *leads = leads_of(words);
-	const struct known_lead *way;
-
-	if (!leads)
-		return 0;
-	way = &leads->way[BELOW(EBG_WAYS, index)];
-	bpf_spin_lock(&leads->lock);
-	if (way->address[0] == high && way->address[1] == low)
-		lead = way->lead;
-	bpf_spin_unlock(&leads->lock);
-	return lead;
-}
-
 /* How long an allowed name's address stays open once it was told or used, and when a use counts; in ticks. */
 #define EBG_HOLD 560  /* some ten minutes */
 #define EBG_RENEW 280 /* left */
-
-/* Has a lead to an address hold longer. `slice`: the lead's lower half. */
-FUNCTION(int, renew_lead, __u64 high, __u64 low, __u32 slice, __u32 until)
-{
-	__u64 words[2] = { high, low };
-	struct leads *leads = leads_of(words);
-	int i;
-
-	if (!leads)
-		return -1;
-	bpf_spin_lock(&leads->lock);
-	for (i = 0; i < EBG_WAYS; i++) {
-		struct known_lead *way = &leads->way[i];
-
-		if (way->address[0] == high && way->address[1] == low && (__u32)way->lead == slice &&
-		    way->lead >> 32 < until)
-			way->lead = (__u64)until << 32 | slice;
-	}
-	bpf_spin_unlock(&leads->lock);
-	return 0;
-}
 
 /* Does this lead only allow, and not for ever? Then each use of the address has it hold longer. */
 static __always_inline int is_renewed(lead_t lead)
@@ -101,23 +63,40 @@ static __always_inline int is_renewed(lead_t lead)
 	return lead & EBG_LEAD_COUNT && !(lead & (EBG_LEAD_DENIES | EBG_LEAD_DOUBTED)) && lead >> 32 < EBG_FOR_EVER;
 }
 
-/* Until when the ruling of a lead may be kept, in ticks. It is in use, so it is renewed if it is time for that. */
-FUNCTION(__u32, use_lead, __u64 high, __u64 low, __u64 lead, __u32 now)
+/* The lead of a way, renewed if it is time for that; or 0 where it has become another address's. */
+FUNCTION(__u64, use_lead, __u64 high, __u64 low, __u32 index, __u32 now)
 {
-	__u32 until = lead >> 32;
+	__u64 words[2] = { high, low }, lead = 0;
+	struct leads *leads = leads_of(words);
+	struct known_lead *way;
+
+	if (!leads)
+		return 0;
+	way = &leads->way[BELOW(EBG_WAYS, index)];
+	bpf_spin_lock(&leads->lock);
+	if (way->address[0] == high && way->address[1] == low) {
+		lead = way->lead;
+		if (is_renewed(lead) && lead >> 32 >= now && lead >> 32 < now + EBG_RENEW) {
+			lead = (__u64)(now + EBG_HOLD) << 32 | (__u32)lead;
+			way->lead = lead;
+		}
+	}
+	bpf_spin_unlock(&leads->lock);
+	return lead;
+}
+
+/* Until when the ruling of a lead may be kept, in ticks: until it ends, or has to be renewed. What is over stays over. */
+static __always_inline __u64 until_of_lead(lead_t lead, __u32 now)
+{
+	__u64 until = lead >> 32;
 
 	if (until < now)
 		return EBG_FOR_EVER;
-	if (!is_renewed(lead))
-		return until;
-	if (until >= now + EBG_RENEW)
-		return until - EBG_RENEW;
-	renew_lead(high, low, lead, now + EBG_HOLD);
-	return now + EBG_HOLD - EBG_RENEW;
+	return is_renewed(lead) ? until - EBG_RENEW : until;
 }
 
 /* The ruling of a lead to an address. `networks`: what holds for a name that no rule speaks of. */
-static __always_inline __u64 rule_lead(__u64 lead, __u32 protocol_port, __u64 networks, __u32 now)
+static __always_inline __u64 rule_lead(lead_t lead, __u32 protocol_port, __u64 networks, __u32 now)
 {
 	__u64 ruling = follow(lead, protocol_port);
 
@@ -126,7 +105,24 @@ static __always_inline __u64 rule_lead(__u64 lead, __u32 protocol_port, __u64 ne
 	return ruling ?: lead & EBG_LEAD_DOUBTED ? 0 : networks;
 }
 
-#define EBG_UNTIL_SHIFT 32 /* of what weigh() returns: until when, in ticks, above the ruling */
+#define EBG_UNTIL_SHIFT 32 /* of what weigh() and its step return: until when, in ticks, above the ruling */
+
+/* The lead of one way. A step of weigh() as a function of its own, as those in name.h. */
+FUNCTION(__u64, weigh_lead, __u64 high, __u64 low, __u32 index, __u32 protocol_port, __u64 networks)
+{
+	__u32 now = ticks();
+	lead_t lead = use_lead(high, low, index, now);
+
+	if (!lead)
+		return EBG_FOR_EVER << EBG_UNTIL_SHIFT;
+	return until_of_lead(lead, now) << EBG_UNTIL_SHIFT | rule_lead(lead, protocol_port, networks, now);
+}
+
+/* The earlier of two moments. As weigh_ruling(). */
+FUNCTION(__u64, sooner, __u64 one, __u64 other)
+{
+	return one < other ? one : other;
+}
 
 /*
  * The ruling of the names that lead to an address: 0 where none does. In the upper half, in ticks, until when it holds.
@@ -135,29 +131,18 @@ static __always_inline __u64 rule_lead(__u64 lead, __u32 protocol_port, __u64 ne
  */
 FUNCTION(__u64, weigh, __u64 high, __u64 low, __u32 protocol_port, __u64 networks)
 {
-	__u64 until = EBG_FOR_EVER;
+	__u32 i, found = find_leads(high, low);
 	struct names_weighed names = {};
-	__u32 i, now, found = find_leads(high, low);
+	__u64 until = EBG_FOR_EVER;
 
-	if (!found)
-		return until << EBG_UNTIL_SHIFT;
-	now = ticks();
 	for (i = 0; i < EBG_WAYS; i++) {
-		__u64 lead, ruling, holds;
+		__u64 weighed;
 
 		if (!(found >> i & 1))
 			continue;
-		lead = lead_at(high, low, i);
-		if (!lead)
-			continue;
-		ruling = rule_lead(lead, protocol_port, networks, now);
-		if (ruling)
-			weigh_name(&names, ruling);
-		holds = use_lead(high, low, lead, now);
-		until = some(holds < until ? holds : until);
-		names.allowed = some(names.allowed);
-		names.denied = some(names.denied);
-		names.past = some(names.past);
+		weighed = weigh_lead(high, low, i, protocol_port, networks);
+		weigh_name(&names, (__u32)weighed);
+		until = sooner(until, weighed >> EBG_UNTIL_SHIFT);
 	}
 	return until << EBG_UNTIL_SHIFT | judge_names(&names, networks);
 }

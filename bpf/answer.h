@@ -81,8 +81,8 @@ static __always_inline int is_in_reach(struct __sk_buff *skb, const struct packe
 	if (!sk || sk->type != EBG_SOCK_DGRAM || sk->protocol != EBG_UDP || sk->bound_dev_if)
 		return 0;
 	if (skb->protocol == bpf_htons(EBG_IPV4))
-		return packet->to.address[12] < EBG_MULTICAST && agent_is_here(skb);
-	return packet->to.address[0] < EBG_LINK_LOCAL && packet->from[0] < EBG_LINK_LOCAL && agent_is_here(skb);
+		return packet->to.address[12] < EBG_MULTICAST;
+	return packet->to.address[0] < EBG_LINK_LOCAL && packet->from[0] < EBG_LINK_LOCAL;
 }
 
 /* Is the OPT record, by which a client tells what it understands, all that stands behind the question? */
@@ -133,7 +133,8 @@ static __always_inline int have_answered(struct __sk_buff *skb, struct scratch *
 {
 	__u32 family = skb->protocol == bpf_htons(EBG_IPV4) ? EBG_ANSWERING_IPV4 : EBG_ANSWERING_IPV6;
 
-	if (!agent_works() || (rule != EBG_RULE_CANARY && !answering(family)) || !is_in_reach(skb, packet))
+	if (!agent_works() || (rule != EBG_RULE_CANARY && !answering(family)) || !is_in_reach(skb, packet) ||
+	    !agent_is_here(skb))
 		return -1;
 	return put_question(s, packet, rule, bpf_get_socket_cookie(skb));
 }

@@ -172,42 +172,46 @@ enum rank {
 	RANK_DENIES,
 };
 
+/* 1 where the number is the smaller one, else 0; both below 2^63. Without a branch, see below. */
+static __always_inline __u64 is_less(__u64 number, __u64 other)
+{
+	__u64 less = (number - other) >> 63;
+
+	barrier_var(less);
+	return less;
+}
+
 /*
  * Where a set is full, the lead of the least worth gives way: first one that holds no more; then one of a name without
- * rules; then one that does not deny, the sooner it ends. To forget one of these makes nothing allowed.
+ * rules; then one that does not deny, the sooner it ends. To forget one of these makes nothing allowed. It is reckoned
+ * without a branch: the verifier would follow each way for all that came before it.
  */
 static __always_inline __u64 worth_of(lead_t lead, __u32 now)
 {
-	__u64 until = lead >> 32, rank = RANK_PLAIN;
+	__u64 until = lead >> 32, holds = is_less(until, now) ^ 1;
+	__u64 has_rules = is_less(0, lead & EBG_LEAD_COUNT), denies = is_less(0, lead & EBG_LEAD_DENIES);
+	__u64 doubted = is_less(0, lead & EBG_LEAD_DOUBTED);
+	__u64 rank = RANK_PLAIN + has_rules + (denies & ~doubted);
 
-	if (until < now)
-		return lead & EBG_LEAD_DENIES || !(lead & EBG_LEAD_COUNT) ? 0 : until;
-	if ((lead & (EBG_LEAD_DENIES | EBG_LEAD_DOUBTED)) == EBG_LEAD_DENIES)
-		rank = RANK_DENIES;
-	else if (lead & EBG_LEAD_COUNT)
-		rank = RANK_ALLOWS;
-	return rank << EBG_RANK_SHIFT | until;
+	return (rank << EBG_RANK_SHIFT & -holds) | (until & -(holds | (has_rules & ~denies)));
 }
 
-/* How a way is chosen: its worth, and its index below; or that it has the lead already, and the index. */
-#define EBG_CHOSEN_SHIFT 8
-#define EBG_CHOSEN_SAME (1ULL << 63)
+#define EBG_CHOSEN_SHIFT 8 /* of what choose_way() returns: the worth and 1, or 0 for the lead itself, above the index */
 
 /* Returns the way for a lead: the one that it has, or the one that has to give way, see above. */
 static __always_inline __u64 choose_way(struct leads *leads, const __u64 *address, lead_t lead, __u32 now)
 {
 	__u32 i;
 
-	FORGET(leads->chosen) = EBG_CHOSEN_SAME;
+	FORGET(leads->chosen) = ~0ULL;
 	for (i = 0; i < EBG_WAYS; i++) {
 		const struct known_lead *way = &leads->way[i];
-		lead_t known = way->lead;
-		__u64 worth;
+		__u64 differs = (way->address[0] ^ address[0]) | (way->address[1] ^ address[1]) |
+				((__u32)(way->lead ^ lead) & ~EBG_LEAD_DOUBTED);
+		__u64 other = (differs | -differs) >> 63, worth;
 
-		if (known && way->address[0] == address[0] && way->address[1] == address[1] &&
-		    !((__u32)(known ^ lead) & ~EBG_LEAD_DOUBTED))
-			return EBG_CHOSEN_SAME | i;
-		worth = worth_of(known, now) << EBG_CHOSEN_SHIFT | i;
+		barrier_var(other);
+		worth = ((worth_of(way->lead, now) + 1) << EBG_CHOSEN_SHIFT & -other) | i;
 		if (worth < FORGET(leads->chosen))
 			FORGET(leads->chosen) = worth;
 	}
@@ -239,7 +243,7 @@ static __always_inline int forget_lead(lead_t lead)
  */
 FUNCTION(int, add_lead, __u64 high, __u64 low, __u64 lead, __u32 now)
 {
-	__u64 words[2] = { high, low }, gone[2], chosen, known;
+	__u64 words[2] = { high, low }, gone[2], chosen, worth, known;
 	struct leads *leads = make_leads(words);
 	__u32 rank, same;
 	struct known_lead *way;
@@ -250,8 +254,9 @@ FUNCTION(int, add_lead, __u64 high, __u64 low, __u64 lead, __u32 now)
 	chosen = choose_way(leads, words, lead, now);
 	way = &leads->way[BELOW(EBG_WAYS, chosen)];
 	known = way->lead;
-	same = !!(chosen & EBG_CHOSEN_SAME);
-	rank = chosen >> (EBG_CHOSEN_SHIFT + EBG_RANK_SHIFT);
+	worth = chosen >> EBG_CHOSEN_SHIFT;
+	same = !worth;
+	rank = (worth - 1) >> EBG_RANK_SHIFT;
 	if (!same && (rank == RANK_DENIES || worth_of(lead, now) >> EBG_RANK_SHIFT < rank)) {
 		bpf_spin_unlock(&leads->lock);
 		return forget_lead(lead);
@@ -311,8 +316,9 @@ static __always_inline int is_known(struct scratch *s, const struct ebg_heard *k
 	if (known->doubted != s->heard.doubted)
 		return 0;
 	if (!FORGET(s->introduced))
-		return !known->target[0] && same_name(known->name, s->name, size);
-	return same_name(known->name, s->heard.name, size) && same_name(known->target, s->heard.target, FORGET(s->target_size));
+		return !known->target[0] && same_name(s, known->name, s->name, size);
+	return same_name(s, known->name, s->heard.name, size) &&
+	       same_name(s, known->target, s->heard.target, FORGET(s->target_size));
 }
 
 /* The lead that the record gives. */
@@ -403,7 +409,7 @@ FUNCTION(int, read_alias, __u32 slot, __u32 position)
 		return RECORD_READ;
 	lead = lead_here(s, bpf_ktime_get_ns());
 	known = bpf_map_lookup_elem(MAP(ebg_aliases), &s->question);
-	if (known && same_name(known->name, s->heard.name, FORGET(s->question_size))) {
+	if (known && same_name(s, known->name, s->heard.name, FORGET(s->question_size))) {
 		/* the host's resolvers know better */
 		if (!s->heard.doubted || known->lead & EBG_LEAD_DOUBTED || known->lead >> 32 < ticks())
 			known->lead = lead;

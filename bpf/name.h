@@ -232,15 +232,25 @@ static __always_inline __u64 name_word(const __u8 *name, __u32 position)
 	return lower(*(const __u64 *)(name + BELOW(EBG_NAME, position)));
 }
 
-/* Are these the same names? `size`: in bytes, with the 0 at the end. */
-static __always_inline int same_name(const __u8 *one, const __u8 *other, __u32 size)
+/* Are the two names in s->compared the same? */
+FUNCTION(int, compare, __u32 slot, __u32 size)
 {
+	struct scratch *s = scratch(slot);
 	__u32 i;
 
+	if (!s)
+		return 0;
 	for (i = 0; i < EBG_NAME / 8 && 8 * i < size; i++)
-		if (name_word(one, 8 * i) != name_word(other, 8 * i))
+		if (name_word(s->compared[0], 8 * i) != name_word(s->compared[1], 8 * i))
 			return 0;
 	return 1;
+}
+
+/* Are these the same names? `size`: in bytes, with the 0 at the end. */
+static __always_inline int same_name(struct scratch *s, const __u8 *one, const __u8 *other, __u32 size)
+{
+	return bpf_probe_read_kernel(s->compared[0], EBG_NAME, one) == 0 &&
+	       bpf_probe_read_kernel(s->compared[1], EBG_NAME, other) == 0 && compare(FORGET(s->slot), size);
 }
 
 /* Is the end of the name from the label at `index` on what stands in ebg_text, from the word `text` on? */
@@ -264,9 +274,7 @@ FUNCTION(int, same_text, __u32 slot, __u32 index, __u32 text, __u32 length)
 	return 1;
 }
 
-/*
- * The lead of the name that was read last, if it is an alias; else 0. A function of its own, because it compares names.
- */
+/* The lead of the name that was read last, if it is an alias; else 0. */
 FUNCTION(__u64, lead_of_alias, __u32 slot)
 {
 	struct scratch *s = scratch(slot);
@@ -275,7 +283,7 @@ FUNCTION(__u64, lead_of_alias, __u32 slot)
 	if (!s)
 		return 0;
 	alias = bpf_map_lookup_elem(MAP(ebg_aliases), &s->hash);
-	return alias && same_name(alias->name, s->name, FORGET(s->written) + 1) ? alias->lead : 0;
+	return alias && same_name(s, alias->name, s->name, FORGET(s->written) + 1) ? alias->lead : 0;
 }
 
 /* Does the label at `index` begin with an underscore, as those of a service do? */
@@ -371,11 +379,12 @@ static __always_inline __u32 short_name(struct scratch *s, __u32 start, __u64 *w
  */
 static __always_inline int read_and_find(__u32 slot, struct scratch *s, __u32 start)
 {
-	__u64 words[EBG_SHORT] = {}, different = 0;
+	__u64 *words = (__u64 *)s->compared[0], different = 0; /* the stack has no room for them */
 	struct recent_name *recent = NULL;
 	__u32 index = 0, size, version, i;
 	int end;
 
+	__builtin_memset(words, 0, 8 * EBG_SHORT);
 	size = short_name(s, start, words, &index);
 	if (size && start + size <= FORGET(s->size))
 		recent = bpf_map_lookup_elem(MAP(ebg_recent_name), &index);
@@ -384,6 +393,7 @@ static __always_inline int read_and_find(__u32 slot, struct scratch *s, __u32 st
 #pragma unroll
 		for (i = 0; i < EBG_SHORT; i++) {
 			different |= words[i] ^ recent->words[i];
+			barrier_var(different); /* else the compiler keeps each word on the stack */
 			((__u64 *)s->name)[i] = words[i];
 		}
 		s->hash = recent->hash;
@@ -397,7 +407,7 @@ static __always_inline int read_and_find(__u32 slot, struct scratch *s, __u32 st
 	find_rules(slot);
 	if (recent && end == (int)(start + size)) {
 		if (begin_write(&recent->cell)) {
-			__builtin_memcpy(recent->words, words, sizeof(words));
+			__builtin_memcpy(recent->words, words, 8 * EBG_SHORT);
 			recent->hash = s->hash;
 			recent->found = s->found;
 		}

@@ -74,8 +74,8 @@ static __always_inline void note(void *map, const void *key, __u32 rule, const _
 		if (taken == 0) { /* else another CPU has made the record in the meantime, and describes it */
 			record->first_seen = now;
 			record->rule = rule;
-			if (name)
-				__builtin_memcpy(record->name, name, sizeof(record->name));
+			if (name) /* by a helper: to the verifier, 512 loads and stores of a byte are most of a program */
+				bpf_probe_read_kernel(record->name, sizeof(record->name), name);
 			if (task)
 				describe(record, task);
 		}

@@ -18,6 +18,7 @@ struct scratch {
 	__u8 message[EBG_MESSAGE] __attribute__((aligned(8)));
 	__u8 name[EBG_NAME]; /* the last name that was read, in the form of DNS messages */
 	__u8 overhang[EBG_NAME]; /* the verifier believes that a copied part of the name may reach in here */
+	__u8 compared[2][EBG_NAME];   /* two names, or parts of them */
 	struct ebg_heard heard;       /* of an answer: the question's name, and the name to which it led */
 	__u32 introduced;             /* 1: the question's name is in `heard` already */
 	struct ebg_name_rules decided; /* of an answer: the rules that decide */

@@ -132,15 +132,24 @@ struct names_weighed {
 	__u64 past; /* one that did not deny, and whose time to live is over */
 };
 
-/* Adds a name's ruling. The report names a rule rather than the default, so a name with a rule is kept. */
+/*
+ * Returns the ruling to keep of those with this flag; 0: of those that allow. The report names a rule rather than the
+ * default, so a ruling by a rule is kept. A global function: the verifier need not follow each name for all that the
+ * earlier ones were.
+ */
+FUNCTION(__u64, weigh_ruling, __u64 kept, __u64 ruling, __u32 flag)
+{
+	if (!ruling || (ruling & RULING_PAST ?: ruling & RULING_DENY) != flag)
+		return kept;
+	return !flag && kept && rule_of(ruling) == EBG_RULE_DEFAULT ? kept : ruling;
+}
+
+/* Adds a name's ruling, if it has one. */
 static __always_inline void weigh_name(struct names_weighed *names, __u64 ruling)
 {
-	if (ruling & RULING_PAST)
-		names->past = ruling;
-	else if (ruling & RULING_DENY)
-		names->denied = ruling;
-	else if (!names->allowed || rule_of(ruling) != EBG_RULE_DEFAULT)
-		names->allowed = ruling;
+	names->past = weigh_ruling(names->past, ruling, RULING_PAST);
+	names->denied = weigh_ruling(names->denied, ruling, RULING_DENY);
+	names->allowed = weigh_ruling(names->allowed, ruling, 0);
 }
 
 /*

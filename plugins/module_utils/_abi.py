@@ -370,7 +370,7 @@ MAPS = {
     'ebg_refused': (27, 0, 0, 65536, 0, None),
     'ebg_config': (2, 4, 72, 1, 0, None),
     'ebg_current': (2, 4, 4, 1, 0, None),
-    'ebg_scratch': (6, 4, 6744, 16, 0, None),
+    'ebg_scratch': (6, 4, 7256, 16, 0, None),
     'ebg_claims': (6, 4, 8, 16, 0, None),
     'ebg_nets': (11, 20, 8, 1, 1, None),
     'ebg_addresses': (1, 4, 400, 16384, 1, 0),
