@@ -12,6 +12,7 @@ from names import (FETCH, GETADDRINFO, PYTHON, Try, asked_inside, attempts, file
 LOADERS = ("libbpf", "bcc")
 TELL = ("import socket, sys; s = socket.create_connection((sys.argv[1], 80), 5); s.send(b\"hello\"); print(s.recv(9))")
 GITHUB4, MIRROR4, SHARED4, PROXY = "192.0.2.10", "203.0.113.20", "203.0.113.50", "http://proxy:3128"
+SHARED_NAMES, NAMELESS = "blocked.shared.example, open.shared.example", "(shared address, no name presented)"
 
 # --- what a process asks for ---
 
@@ -91,23 +92,29 @@ def test_the_name_itself_without_names_below(controller, fleet):
 @pytest.mark.parametrize("allow", [(), ("open.shared.example",)])
 def test_names_on_one_address_are_told_apart(controller, fleet, allow):
     both = f"--resolve blocked.shared.example:443:{SHARED4} --resolve blocked.shared.example:80:{SHARED4}"
-    known = "blocked.shared.example"
-    run, _outcomes, _report = attempts(controller, [
+    known = "blocked.shared.example"  # as the names of the address, where none is presented
+    run, _outcomes, report = attempts(controller, [
         Try("curl -sS http://open.shared.example/", says="open.shared.example"),
         Try("curl -sS https://open.shared.example/", says="open.shared.example"),
         Try("curl -sS https://blocked.shared.example/", "dns", "blocked.shared.example", "Could not resolve host"),
         Try(f"curl -sS {both} https://blocked.shared.example/", "tls", "blocked.shared.example"),
         Try(f"curl -sS {both} http://blocked.shared.example/", "http", "blocked.shared.example", "Permission denied"),
         Try(f"curl -sS -H 'Host: Blocked.Shared.Example.' http://{SHARED4}/", "http", "blocked.shared.example"),
-        Try(f"curl -sS --http1.0 -H Host: http://{SHARED4}/", "http"),
+        Try(f"curl -sS --http1.0 -H Host: http://{SHARED4}/", "http", known),
         Try(f"sh -c 'echo hello | nc -N -w 5 {SHARED4} 80'", "send", known, by=f"nc -N -w 5 {SHARED4} 80",
             status=0),  # nc does not tell
         Try(f"{PYTHON} -c '{TELL}' {SHARED4}", "send", known, "Permission denied"),
-        Try(f"openssl s_client -noservername -connect {SHARED4}:443", "tls"),
-        Try(f"curl -sS http://{SHARED4}/", "http"),
-        Try(f"{PYTHON} -c \"{FETCH}\" ::ffff:{SHARED4}", "http", None, "Permission"),
+        Try(f"openssl s_client -noservername -connect {SHARED4}:443", "tls", known),
+        Try(f"curl -sS http://{SHARED4}/", "http", known),
+        Try(f"{PYTHON} -c \"{FETCH}\" ::ffff:{SHARED4}", "http", known, "Permission"),
     ], name_rules(deny=["blocked.shared.example"], allow=allow))
-    run.ended(2).said("blocked.shared.example:443/tcp (TLS)", "blocked.shared.example:80/tcp (HTTP)", f"at       {SHARED4}:443/tcp")
+    run.ended(2).said("blocked.shared.example:443/tcp (TLS)", "blocked.shared.example:80/tcp (HTTP)", f"at       {SHARED4}:443/tcp",
+                      NAMELESS)
+    nameless = [record for record in report["denied"] if record["name"] == SHARED_NAMES]
+    assert sorted(record["kind"] for record in nameless) == ["http", "http", "http", "send", "send", "tls"]
+    assert {record["name"] for record in report["denied"]} == {SHARED_NAMES, "blocked.shared.example"}
+    assert {record["reason"].endswith(NAMELESS) for record in nameless} == {True}
+    assert not any(NAMELESS in record["reason"] for record in report["denied"] if record not in nameless)
     assert presented(fleet, "shared.example") == {"open.shared.example"}
     assert "datagram" not in {line["event"] for line in fleet.log("shared.example")}
 
@@ -117,11 +124,14 @@ def test_names_on_one_address_are_told_apart(controller, fleet, allow):
 def test_pinned_addresses_proxies_and_aliases(controller, fleet):
     pinned = f"--resolve github.com:443:{MIRROR4} --resolve github.com:80:{MIRROR4}"
     tries = [
+        # the hosts file has it, and nobody knows of another name there so far
+        Try("curl -sS --ipv4 https://api.github.com/", "connect", "api.github.com"),
+        Try("getent ahosts mirror.example", says=MIRROR4),
         Try(f"curl -sS {pinned} https://github.com/", "tls", "github.com"),
         Try(f"curl -sS {pinned} http://github.com/", "http", "github.com", "Permission denied"),
         Try(f"curl -sS --resolve github.com:443:{GITHUB4} https://github.com/", "connect", "github.com"),
         Try("curl -sS --connect-to github.com:443:mirror.example:443 https://github.com/", "tls", "github.com"),
-        Try("curl -sS https://api.github.com/", "tls", "api.github.com"),  # the hosts file has it
+        Try("curl -sS https://api.github.com/", "tls", "api.github.com"),
         Try("curl -sS http://api.github.com/", "http", "api.github.com", "Permission denied"),
         Try(f"curl -sS -x {PROXY} http://github.com/", "http", "github.com", "Permission denied"),
         Try(f"curl -sS -x {PROXY} https://github.com/", "http", "github.com", "Permission denied"),
@@ -309,7 +319,7 @@ def test_an_exchange_keeps_what_was_heard(controller, fleet):
     assert inside(fleet, *again, f"http://{SHARED4}/", check=False).returncode != 0
     report = controller.call("ebpf_guard", state="absent")
     assert [(record["kind"], record["name"]) for record in report["denied"]] == [
-        ("http", "blocked.shared.example"), ("http", None)]
+        ("http", "blocked.shared.example"), ("http", SHARED_NAMES)]
 
 
 def test_present_twice_changes_nothing(controller, fleet):
