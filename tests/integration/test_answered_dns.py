@@ -169,7 +169,8 @@ def test_without_the_agent_the_next_question_has_its_error(controller, fleet, cl
     controller.call("ebpf_guard", policy=RULES)
     inside(fleet, "getent", "hosts", "github.com", check=False)
     agent = "$(sed -n 's/.*\"agent\": {\"pid\": \\([0-9]*\\).*/\\1/p' /run/ebpf_guard/deploy/state.json)"
-    kill = f"agent={agent}; kill -9 $agent; while [ -e /proc/$agent/fd/0 ]; do :; done"
+    # until its last thread has ended: only then the kernel has closed its sockets
+    kill = f"agent={agent}; kill -9 $agent; while grep -qs State:.[^ZX] /proc/$agent/task/*/status; do :; done"
     script = ("import socket, subprocess, sys, time\n"
               "subprocess.run(sys.argv[1], shell=True, check=True)\n"
               "for number in range(3):\n"
