@@ -29,10 +29,14 @@ struct {
 	__type(value, struct ebg_name);
 } ebg_names SEC(".maps");
 
-/* The names of the rules, in the form of DNS messages. Each begins with a word of its own; its last one ends with 0. */
+/*
+ * The names of the rules, in the form of DNS messages. Each begins with a word of its own; its last one ends with 0. The
+ * loader writes them as memory: word by word it would take a while.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, __u64);
 } ebg_text SEC(".maps");

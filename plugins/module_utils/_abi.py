@@ -359,7 +359,7 @@ class Filter(ctypes.Structure):
 # {map: (type, bytes of a key, bytes of a value, entries, flags, where in the value a spin lock is)}
 MAPS = {
     'ebg_ports': (2, 4, 12, 1, 0, None),
-    'ebg_text': (2, 4, 8, 1, 0, None),
+    'ebg_text': (2, 4, 8, 1, 1024, None),
     'ebg_aliases': (1, 8, 264, 16384, 1, None),
     'ebg_names': (1, 8, 40, 1, 1, None),
     'ebg_images': (9, 16, 296, 8192, 0, None),

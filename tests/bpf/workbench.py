@@ -85,7 +85,7 @@ class Guard:
         self.kernel.update_many(self.maps['ebg_ports'], indices(rules.ports), rules.ports)
         self.kernel.update_many(self.maps['ebg_nets'], rules.keys, rules.nets)
         self.kernel.update_many(self.maps['ebg_names'], rules.hashes, rules.names)
-        self.kernel.update_many(self.maps['ebg_text'], indices(rules.text), rules.text)
+        self.kernel.write_array(self.maps['ebg_text'], rules.text)
         for name, addresses in dict(heard).items():
             teach.tell(self.kernel, self.ingress, name, addresses)
 

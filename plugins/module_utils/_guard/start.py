@@ -92,8 +92,9 @@ def load(start, undo):
 def fill_rules(start, _undo):
     kernel, compiled, map_fd = start.kernel, start.compiled, start.loaded.map_fd
     kernel.update(map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
-    for name, values in (('ebg_ports', compiled.ports), ('ebg_text', compiled.text)):
-        kernel.update_many(map_fd(name), (ctypes.c_uint32 * len(values))(*range(len(values))), values)
+    kernel.update_many(map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(*range(len(compiled.ports))),
+                       compiled.ports)
+    kernel.write_array(map_fd('ebg_text'), compiled.text)
     kernel.update_many(map_fd('ebg_nets'), compiled.keys, compiled.nets)
     kernel.update_many(map_fd('ebg_names'), compiled.hashes, compiled.names)
     for name in programs.RULES:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import libbpf, programs
@@ -99,6 +100,15 @@ class Kernel:
         for index in range(len(keys)):  # LPM tries before 5.16
             self._update(fd, ctypes.byref(keys, index * ctypes.sizeof(keys._type_)),
                          ctypes.byref(values, index * ctypes.sizeof(values._type_)))
+
+    @staticmethod
+    def write_array(fd, values):
+        """Fill an array that can be had as memory (BPF_F_MMAPABLE), from a ctypes array. Its entries have whole words."""
+        try:
+            with mmap.mmap(fd, ctypes.sizeof(values)) as memory:
+                memory[:] = bytes(values)
+        except OSError as error:
+            raise KernelError('fill an array with %d entries' % len(values), error.errno)
 
     def items(self, fd, key_type, value_type):
         """The entries of a hash map, each a pair of structures of their own."""
