@@ -84,6 +84,20 @@ def to_wire(text):
     return wire + b'\0'
 
 
+def hash_and_wire(text):
+    """Both of a name of the policy, which may have very many: most of their labels were seen a moment ago."""
+    first, *others = labels(text) or [None]
+    if first is None:
+        return SEED, b'\0'
+    state, wire = _hash_and_wire_of_end(tuple(others))
+    return mixed(state, label_hash(first)), bytes([len(first)]) + first + wire
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_and_wire_of_end(end):
+    return _hash_of_end(end), b''.join(bytes([len(label)]) + label for label in end) + b'\0'
+
+
 def from_wire(wire):
     """The text of what the kernel kept of a name; it may be cut, and then ends where it does."""
     found, offset = [], 0

@@ -16,7 +16,7 @@ import operator
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._names import name_hash, to_wire
+from ansible_collections.loopbreak.deploy.plugins.module_utils._names import hash_and_wire
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices import EVERYTHING, Joint, putter
 
 
@@ -50,10 +50,8 @@ def pack(rules, sealed, slices, host=()):
         if name:  # as with networks, the number of all that holds takes the place of its own
             below[name] = joint.number(below[name], _wider(name, below), 'The names below %s are covered', str, name)
     all_names = [name for name in below if name] + [name for name in itself if name not in below]
-    hashes = array.array('Q', map(name_hash, all_names))
-    _check_hashes(hashes, all_names)
-    names = (_abi.Name * len(all_names))()
-    put, text = putter(names), bytearray()
+    names, hashes, text = (_abi.Name * len(all_names))(), array.array('Q'), bytearray()
+    put = putter(names)
     for index, name in enumerate(all_names):
         wider = _wider(name, below)
         sides = (joint.number(itself.get(name, ()), wider, 'The name %s is covered', str, name), below.get(name, wider))
@@ -62,17 +60,14 @@ def pack(rules, sealed, slices, host=()):
         entry = entries[sides]
         if name in host and entry.itself.asked_rule == _abi.RULE_DEFAULT:
             entry = _abi.Name(_abi.NameRules(entry.itself.slice, _abi.RULE_OWN, False, entry.itself.denies), entry.below)
-        entry.text, entry.length = _add(text, name)
+        its_hash, wire = hash_and_wire(name)
+        hashes.append(its_hash)
+        entry.text, entry.length = len(text) // WORD, len(wire)
+        text += wire + bytes(-len(wire) % WORD)
         put(index, entry)
+    _check_hashes(hashes, all_names)
     words = (ctypes.c_uint64 * (len(text) // WORD)).from_buffer(text)
     return (ctypes.c_uint64 * len(all_names)).from_buffer(hashes), names, words
-
-
-def _add(text, name):
-    """(its first word, its length in bytes) of a name that is put behind the others."""
-    wire, first = to_wire(name), len(text) // WORD
-    text += wire + bytes(-len(wire) % WORD)
-    return first, len(wire)
 
 
 def _check_hashes(hashes, names):

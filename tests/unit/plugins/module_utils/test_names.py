@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import reference_hash, reference_label_hash
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._names import ends, from_wire, label_hash, labels, \
-    name_hash, to_wire
+from ansible_collections.loopbreak.deploy.plugins.module_utils._names import ends, from_wire, hash_and_wire, \
+    label_hash, labels, name_hash, to_wire
 
 # --- hashes ---
 
@@ -85,6 +85,7 @@ WIRES = [('github.com', b'\6github\3com\0'), ('.', b'\0'), ('a', b'\1a\0'), ('_s
 @pytest.mark.parametrize('text, wire', WIRES)
 def test_wire(text, wire):
     assert (to_wire(text), from_wire(wire)) == (wire, text)
+    assert hash_and_wire(text) == (name_hash(text), wire)
 
 
 @pytest.mark.parametrize('text, wire', [('GitHub.Com.', b'\6github\3com\0'), ('', b'\0')])
