@@ -129,6 +129,9 @@ DATAGRAM = {'connect': lambda s, to: s.connect(to), 'send': lambda s, to: s.send
 def on_lo(*addresses):
     for address in addresses:
         subprocess.run(['ip', 'address', 'add', address, 'dev', 'lo'] + ['nodad'] * (':' in address), check=True)
+    for address in addresses:  # the kernel makes an IPv6 address's route a moment later; what is sent before is lost
+        while b'local' not in subprocess.run(['ip', 'route', 'get', address], check=True, stdout=subprocess.PIPE).stdout:
+            pass
 
 
 def access(how, address, port, kind=socket.SOCK_DGRAM):
