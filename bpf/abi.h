@@ -72,8 +72,7 @@ enum ebg_hook {
 	EBG_HOOK_EGRESS,
 	EBG_HOOK_QUESTION, /* DNS over UDP: a part of egress, proved by itself */
 	EBG_HOOK_INGRESS,
-	EBG_HOOK_MESSAGE, /* sk_msg, which sees only what sockops gave it */
-	EBG_HOOK_CREATE,
+	EBG_HOOK_PRESENTED, /* what a connection presents: a part of egress as well */
 	EBG_HOOK_UNIX, /* this one and the next three: the object of the ways out */
 	EBG_HOOK_UNIX_SEND,
 	EBG_HOOK_WAY_OPEN,

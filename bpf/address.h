@@ -10,15 +10,15 @@
 _Static_assert(1 << EBG_LEADS_BITS == EBG_MAX_LEADS, "each set has a number");
 
 /* The ruling of the networks that an address is in. */
-static __always_inline __u64 network_ruling(const struct ebg_endpoint *to)
+static __always_inline __u64 network_ruling(const __u64 *address, __u32 protocol_port)
 {
 	struct ebg_net_key key = { .prefix_length = 128 };
 	const struct ebg_slice *slice;
 
-	__builtin_memcpy(key.address, to->address, sizeof(key.address));
+	__builtin_memcpy(key.address, address, sizeof(key.address));
 	/* The compiler of the rules has put the matchers of wider networks behind those of this one. */
 	slice = bpf_map_lookup_elem(MAP(ebg_nets), &key);
-	return slice ? match(slice->first, slice->count, protocol_port(to)) : 0;
+	return slice ? match(slice->first, slice->count, protocol_port) : 0;
 }
 
 static __always_inline struct leads *leads_of(const __u64 *address)
@@ -39,7 +39,7 @@ FUNCTION(__u32, find_leads, __u64 high, __u64 low)
 	if (!leads)
 		return 0;
 	bpf_spin_lock(&leads->lock);
-#pragma unroll
+#pragma nounroll
 	for (i = 0; i < EBG_WAYS; i++) {
 		const struct known_lead *way = &leads->way[i];
 		__u64 differs = (way->address[0] ^ high) | (way->address[1] ^ low);
@@ -160,33 +160,48 @@ static __always_inline int is_resolver(const struct ebg_config *config, const __
 	return 0;
 }
 
-/* The verdict over an address: the one that was kept, or a new one. */
-static __always_inline struct address_judgement verdict_over(const struct ebg_config *config,
-							     const struct ebg_endpoint *to)
+/* The verdict over an address, whose bytes are these words: the one that was kept, or a new one. */
+static __always_inline struct address_judgement find_verdict(const struct ebg_config *config, const __u64 *words,
+							     __u32 protocol_port)
 {
-	__u64 words[2], hash, known, weighed = (__u64)EBG_FOR_EVER << EBG_UNTIL_SHIFT;
+	__u64 hash = hash_of(words), known, weighed = (__u64)EBG_FOR_EVER << EBG_UNTIL_SHIFT;
+	struct recent *recent = recent_of(hash, protocol_port);
+	const struct changes *changes = changes_of(hash);
 	struct address_judgement judged = {};
 	struct judgement networks;
-	__u32 asked = protocol_port(to);
-	const struct changes *changes;
-	struct recent *recent;
 
-	__builtin_memcpy(words, to->address, sizeof(words));
-	hash = hash_of(words);
-	recent = recent_of(hash, asked);
-	changes = changes_of(hash);
 	if (!recent || !changes) /* never: both are arrays */
 		return judge_address(judgement_of(RULING_DAMAGED), 0);
 	known = FORGET(changes->count);
-	if (recall(recent, words, asked, known, &judged))
+	if (recall(recent, words, protocol_port, known, &judged))
 		return judged;
-	networks = judge_by(config, network_ruling(to));
-	if (!is_resolver(config, words, to->port))
-		weighed = weigh(words[0], after(known, words[1]), asked,
-				ruled(networks.rule, networks.deny));
+	networks = judge_by(config, network_ruling(words, protocol_port));
+	if (!is_resolver(config, words, (__u16)protocol_port))
+		weighed = weigh(words[0], after(known, words[1]), protocol_port, ruled(networks.rule, networks.deny));
 	judged = judge_address(networks, (__u32)weighed);
-	keep(recent, words, asked, known, &judged, weighed >> EBG_UNTIL_SHIFT);
+	keep(recent, words, protocol_port, known, &judged, weighed >> EBG_UNTIL_SHIFT);
 	return judged;
+}
+
+/* A function of its own, which the verifier checks once. */
+FUNCTION(__u64, packed_verdict, __u64 high, __u64 low, __u32 protocol_port)
+{
+	const struct ebg_config *config = configuration();
+	__u64 words[2] = { high, low };
+	struct address_judgement judged;
+
+	if (!config)
+		return packed(&(struct address_judgement){ .it = { EBG_RULE_DEFAULT, 1 }, .other = { EBG_RULE_DEFAULT, 1 } });
+	judged = find_verdict(config, words, protocol_port);
+	return packed(&judged);
+}
+
+static __always_inline struct address_judgement verdict_over(const struct ebg_endpoint *to)
+{
+	__u64 words[2];
+
+	__builtin_memcpy(words, to->address, sizeof(words));
+	return unpacked(packed_verdict(words[0], words[1], protocol_port(to)));
 }
 
 #endif

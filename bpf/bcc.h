@@ -26,15 +26,16 @@
 #define PROGRAM(section, name) int EBG_SECTION(name)
 #define TRACEPOINT(tracepoint, name) PROGRAM(, name)
 
-/* call_NUMBER_ARGUMENTS is the function's body. */
+/* call_NUMBER_ARGUMENTS is the function's body; packet_NUMBER_ARGUMENTS where the first argument is the packet. */
 #define EBG_CALL 0x1000000
 #define EBG_COUNT(...) EBG_COUNT_(__VA_ARGS__, 5, 4, 3, 2, 1)
 #define EBG_COUNT_(a, b, c, d, e, count, ...) count
-#define FUNCTION(type, name, ...) EBG_FUNCTION(__COUNTER__, EBG_COUNT(__VA_ARGS__), type, name, __VA_ARGS__)
+#define FUNCTION(type, name, ...) EBG_FUNCTION(call, __COUNTER__, EBG_COUNT(__VA_ARGS__), type, name, __VA_ARGS__)
+#define PACKET_FUNCTION(type, name, ...) EBG_FUNCTION(packet, __COUNTER__, EBG_COUNT(__VA_ARGS__), type, name, __VA_ARGS__)
 #define EBG_FUNCTION(...) EBG_FUNCTION_(__VA_ARGS__)
-#define EBG_FUNCTION_(number, count, type, name, ...)              \
+#define EBG_FUNCTION_(what, number, count, type, name, ...)        \
 	static type (*name)(__VA_ARGS__) = (void *)(EBG_CALL + number); \
-	type EBG_SECTION(call_##number##_##count)(__VA_ARGS__)
+	type EBG_SECTION(what##_##number##_##count)(__VA_ARGS__)
 
 /* The loader defines a macro for each map: its file descriptor. */
 #define MAP(name) ((void *)bpf_pseudo_fd(1, EBG_FD_##name))
@@ -56,21 +57,6 @@
 #define EBG_PASTE_(a, b) a##b
 #define BPF_CORE_READ(from, ...) EBG_PASTE(EBG_READ_, EBG_COUNT(__VA_ARGS__))(from, __VA_ARGS__)
 #define BPF_CORE_READ_INTO(to, from, a, b) bpf_probe_read_kernel(to, sizeof(*(to)), &EBG_READ(from, a)->b)
-/* A field of bits has no address, so the structure around it is copied. A field that can't be read counts as set. */
-#define BPF_CORE_READ_BITFIELD_PROBED(from, field)                                             \
-	({                                                                                     \
-		struct scratch *_scratch = claim();                                            \
-		__u64 _read = 1;                                                               \
-                                                                                               \
-		_Static_assert(sizeof(*(from)) <= EBG_MESSAGE, "does not fit the scratch memory"); \
-		if (_scratch) {                                                                \
-			if (bpf_probe_read_kernel(_scratch->message, sizeof(*(from)), from) == 0) \
-				_read = ((typeof(from))_scratch->message)->field;              \
-			release(_scratch);                                                     \
-		}                                                                              \
-		_read;                                                                         \
-	})
-
 /* A function that takes pointers is part of its caller: only numbers go through a call. */
 #define __noinline inline
 #ifndef barrier

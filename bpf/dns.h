@@ -121,12 +121,13 @@ FUNCTION(int, was_asked, __u32 slot)
 	return asked;
 }
 
-/* Reads the question of the DNS message at `start`, and asks for the verdict over it. */
-static __always_inline void take_question(const struct ebg_config *config, struct scratch *s, __u32 start,
+/*
+ * Asks for the verdict over the question that was read, of the DNS message at `start`. `end`: as read_question()
+ * returned it.
+ */
+static __always_inline void take_question(const struct ebg_config *config, struct scratch *s, __u32 start, int end,
 					  struct access *access)
 {
-	int end = read_question(FORGET(s->slot), start);
-
 	if (end < 0) {
 		access->it = judge_unreadable_name(config);
 		return;

@@ -12,17 +12,21 @@
  */
 #define EBG_BIT(protocol) (1ULL << ((protocol) & 63))
 
-static __always_inline int seen_by_socket_hooks(__u8 protocol)
-{
-	return protocol < 64 && (EBG_BIT(EBG_TCP) | EBG_BIT(EBG_UDP)) & EBG_BIT(protocol);
-}
-
 static __always_inline int has_ports(__u8 protocol)
 {
 	__u64 low = EBG_BIT(EBG_TCP) | EBG_BIT(EBG_UDP) | EBG_BIT(EBG_DCCP);
 	__u64 high = EBG_BIT(EBG_SCTP) | EBG_BIT(EBG_UDPLITE); /* 128 and more */
 
 	return !(protocol & 64) && (protocol & 128 ? high : low) & EBG_BIT(protocol);
+}
+
+static __always_inline int same_endpoint(const struct ebg_endpoint *one, const struct ebg_endpoint *other)
+{
+	__u64 a[2], b[2];
+
+	__builtin_memcpy(a, one->address, sizeof(a));
+	__builtin_memcpy(b, other->address, sizeof(b));
+	return a[0] == b[0] && a[1] == b[1] && one->port == other->port;
 }
 
 static __always_inline void set_ipv4(__u8 *to, __u32 address)

@@ -3,57 +3,47 @@
  * The network's hooks. Each finds out where an access goes, or which name it asks for or presents. It asks verdict.h
  * for the judgement, and obeys.
  *
- * create               socket(2): refuses MPTCP, because no other hook would see its data
  * connect4, connect6   connect(2), and MSG_FASTOPEN
  * sendmsg4, sendmsg6   unconnected UDP: sendto(2), sendmsg(2), sendmmsg(2)
- * egress               packets that these do not see: raw sockets, ICMP, other protocols, and sockets that were
- *                      connected under earlier rules; and DNS questions over UDP
+ * egress               what a connection presents, and DNS questions over UDP; packets that these hooks do not see: raw
+ *                      sockets, ICMP, other protocols; and connections that were opened under earlier rules
  * setsockopt           an option that would tell of swallowed questions
  * ingress              DNS answers: keeps which names lead to an address
- * established          gives each new TCP connection to `message`, and takes it back
- * message              the first bytes of a TCP connection, and DNS questions over TCP
+ * sockops              ends a denied connection where no agent does; MPTCP's connections below the one that connect saw
  * fork, image          no access: they note which process descends from which, for the records of the others
  */
-#include "answer.h"
-#include "message.h"
-#include "packet.h"
+#include "egress.h"
 #include "scope.h"
 
-PROGRAM("cgroup/sock_create", ebg_create)(struct bpf_sock *ctx)
+/* Remembers who opens a connection by this socket, and how its address was judged. Returns -1 without memory for it. */
+static __always_inline int remember(struct bpf_sock *sk, const struct ebg_config *config, const struct ebg_endpoint *to,
+				    const struct address_judgement *address)
 {
-	const struct ebg_config *config = configuration();
-
-	if (ctx->protocol != EBG_MPTCP)
-		return EBG_PASS;
-	count(EBG_COUNTER_CANARY + EBG_HOOK_CREATE);
-	/* a library that tries MPTCP goes on with TCP after this errno */
-	return !config || strict(config) ? refuse_with(EBG_EPROTONOSUPPORT) : EBG_PASS;
-}
-
-/* Remembers that this socket opens a connection, and how its address was judged. Returns NULL without memory for it. */
-static __always_inline struct opened *remember(struct bpf_sock_addr *ctx, const struct ebg_config *config,
-					       const struct address_judgement *judged)
-{
-	struct bpf_sock *sk = ctx->sk;
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct opened *opened = sk ? bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
 
 	if (!opened)
-		return NULL;
+		return -1;
+	*opened = (struct opened){ .run = run_of(task), .to = *to, .address = *address, .port = to->port };
 	opened->generation = config->generation;
-	opened->flags = judged->undecided ? OPENED_UNDECIDED : 0;
-	opened->rule = judged->it.rule;
-	opened->other = judged->other;
-	FORGET(opened->socket) = (__u64)sk;
-	opened->cookie = bpf_get_socket_cookie(ctx);
-	return opened;
+	opened->uid = BPF_CORE_READ(task, cred, uid.val);
+	if (!bpf_map_lookup_elem(MAP(ebg_images), &opened->run))
+		remember_image((__u64)task);
+	return 0;
 }
 
-/* Does this connect(2) belong to TCP Fast Open? Then the first data would leave before `message` can see it. */
-static __always_inline int is_fast_open(struct opened *opened)
+/* Remembers where this socket was told to send, and whether that is recorded. Returns -1 without memory for it. */
+static __always_inline int remember_asked(struct bpf_sock *sk, const struct ebg_config *config,
+					  const struct access *access, int connects)
 {
-	const struct tcp_sock *sk = (const void *)FORGET(opened->socket);
+	struct opened *opened = sk ? bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
 
-	return BPF_CORE_READ(sk, fastopen_req) || BPF_CORE_READ_BITFIELD_PROBED(sk, fastopen_connect);
+	if (!opened)
+		return -1;
+	opened->to = access->to;
+	opened->generation = config->generation;
+	opened->flags = (connects ? 0 : OPENED_SENDS) | (access->it.deny ? OPENED_RECORDED : 0);
+	return 0;
 }
 
 static __always_inline int on_socket(struct bpf_sock_addr *ctx, struct access *access)
@@ -61,24 +51,22 @@ static __always_inline int on_socket(struct bpf_sock_addr *ctx, struct access *a
 	int connects = access->hook == EBG_HOOK_CONNECT4 || access->hook == EBG_HOOK_CONNECT6;
 	const struct ebg_config *config = configuration();
 	struct address_judgement judged;
-	struct opened *opened;
 
 	if (!config)
 		return refuse_with(EBG_EACCES);
 	access->to.port = bpf_ntohs((__u16)ctx->user_port);
 	access->to.protocol = ctx->protocol;
 	access->to.kind = connects ? EBG_KIND_CONNECT : EBG_KIND_SEND;
-	judged = verdict_over(config, &access->to);
+	judged = verdict_over(&access->to);
 	access->it = judge_on_socket(&judged, connects);
 	if (settle(config, access) == EBG_REFUSE)
 		return refuse_with(EBG_EACCES);
+	if (connects && ctx->type != EBG_SOCK_STREAM && !access->it.deny)
+		return EBG_PASS; /* the socket itself knows where it is connected to */
 	if (!connects || ctx->type != EBG_SOCK_STREAM)
-		return EBG_PASS;
-	opened = remember(ctx, config, &judged);
-	if (!opened)
-		return refuse_with(EBG_EACCES); /* egress would take its packets for answers to a client */
-	return ctx->protocol == EBG_TCP && strict(config) && is_fast_open(opened) ? refuse_with(EBG_EOPNOTSUPP) :
-										    EBG_PASS;
+		return remember_asked(ctx->sk, config, access, connects) < 0 ? refuse_with(EBG_EACCES) : EBG_PASS;
+	/* without that, egress would take its packets for answers to a client */
+	return remember(ctx->sk, config, &access->to, &judged) < 0 ? refuse_with(EBG_EACCES) : EBG_PASS;
 }
 
 static __always_inline int on_socket4(struct bpf_sock_addr *ctx, enum ebg_hook hook)
@@ -117,90 +105,42 @@ PROGRAM("cgroup/sendmsg6", ebg_sendmsg6)(struct bpf_sock_addr *ctx)
 	return on_socket6(ctx, EBG_HOOK_SENDMSG6);
 }
 
-/* Judges the DNS question in a datagram. */
-static __always_inline int ask(struct __sk_buff *skb, const struct ebg_config *config, const struct packet *packet,
-			       struct access *access)
+/* The kernel takes no other results than 0 to 3 here, and does not know what a function returns. */
+static __always_inline int obey(int result)
 {
-	struct scratch *s = claim();
-	int result;
-
-	access->hook = EBG_HOOK_QUESTION;
-	access->it = judge_unreadable_name(config);
-	access->socket_cgroup = socket_cgroup(skb);
-	access->to.kind = EBG_KIND_DNS;
-	/* a packet of several datagrams (UDP_SEGMENT) has several questions, and only one would be read */
-	if (s && !skb->gso_size && load_payload(skb, s, packet->transport + 8) == 0)
-		take_question(config, s, 0, access);
-	result = settle(config, access);
-	if (result == EBG_REFUSE && s && access->name && have_answered(skb, s, packet, access->it.rule) == 0)
-		result = EBG_SWALLOW;
-	if (s)
-		release(s);
-	if (result == EBG_REFUSE)
-		end_sender(skb, packet);
-	return result;
-}
-
-/* Judges a packet of a TCP connection that was opened inside the guard. */
-static __always_inline int on_connection(struct __sk_buff *skb, const struct ebg_config *config,
-					 struct opened *opened, struct packet *packet, struct access *access)
-{
-	int watched = opened->flags & OPENED_WATCHED || !config->judges_names;
-	int known = opened->generation == config->generation, readable;
-	struct address_judgement address;
-
-	if (known && watched)
-		return EBG_PASS;
-	readable = unpack(skb, packet) == 0;
-	access->to = packet->to;
-	access->socket_cgroup = socket_cgroup(skb);
-	access->it = (struct judgement){};
-	if (!known) { /* connected under earlier rules */
-		address = verdict_over(config, &packet->to);
-		access->it = judge_again(&address, opened->flags & OPENED_JUDGED);
-		if (!access->it.deny)
-			opened->generation = config->generation;
-	}
-	access->it = judge_data(access->it, readable, !watched && readable && tcp_payload(skb, packet) < skb->len);
-	if (!access->it.deny)
-		return EBG_PASS;
-	end_sender(skb, packet);
-	return settle(config, access);
+	barrier_var(result);
+	return result & 3;
 }
 
 PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 {
-	struct access access = { .hook = EBG_HOOK_EGRESS, .it = judge_unreadable() };
 	const struct ebg_config *config = configuration();
-	struct bpf_sock *connection = tcp_socket(skb);
-	struct packet packet = {};
-	int seen;
+	const struct opened *opened;
+	int result;
 
 	if (!config)
 		return EBG_REFUSE;
 	if (skb->protocol != bpf_htons(EBG_IPV4) && skb->protocol != bpf_htons(EBG_IPV6))
 		return EBG_PASS;
-	if (connection) {
-		/*
-		 * A socket that has not opened its connection answers a client. A daemon does so that the deployment has
-		 * started, and that is no dependency.
-		 */
-		struct opened *opened =
-			enforces(config) ? bpf_sk_storage_get(MAP(ebg_opened), connection, NULL, 0) : NULL;
-
-		return opened ? on_connection(skb, config, opened, &packet, &access) : EBG_PASS;
+	if (!tcp_socket(skb)) {
+		result = on_packet(skb);
+		if (result == EBG_ASKS) {
+			result = on_question(skb);
+			if (result == EBG_REFUSE)
+				result = answer_refused(skb);
+		}
+		forget_asked(skb);
+		return obey(result);
 	}
-	if (unpack(skb, &packet) == 0)
-		access.it = verdict_over(config, &packet.to).it;
-	access.to = packet.to;
-	seen = seen_by_socket_hooks(packet.to.protocol);
-	if (!seen || refuses(config, &access.it)) {
-		access.socket_cgroup = socket_cgroup(skb);
-		return settle(config, &access);
-	}
-	if (packet.to.protocol == EBG_UDP && packet.to.port == EBG_DNS_PORT)
-		return ask(skb, config, &packet, &access);
-	return EBG_PASS;
+	/*
+	 * A socket that has not opened its connection answers a client. A daemon does so that the deployment has started,
+	 * and that is no dependency.
+	 */
+	opened = connection_of(skb);
+	if (!opened || (opened->generation == config->generation &&
+			(opened->flags & (OPENED_JUDGED | OPENED_DENIED)) == OPENED_JUDGED))
+		return EBG_PASS;
+	return obey(on_connection(skb));
 }
 
 /*
@@ -210,13 +150,22 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 PROGRAM("cgroup/setsockopt", ebg_setsockopt)(struct bpf_sockopt *ctx)
 {
 	const struct ebg_config *config = configuration();
-	int answered = answering(EBG_ANSWERING_IPV4) || answering(EBG_ANSWERING_IPV6);
 
-	if (config && strict(config) && answered && agent_works() && is_report_to_resolver(ctx))
+	if (config && strict(config) && is_report_to_resolver(ctx) && agent_works() &&
+	    (answering(EBG_ANSWERING_IPV4) || answering(EBG_ANSWERING_IPV6)))
 		ctx->optlen = -1; /* nothing is set, and the process hears of no error */
 	else if (ctx->optlen > EBG_PAGE)
 		ctx->optlen = 0; /* the process's own value, of which the kernel has shown the beginning alone */
 	return EBG_PASS;
+}
+
+/* Is this a packet for a socket that is connected to another port than that of DNS servers? Most are. */
+static __always_inline int connected_elsewhere(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	return sk && sk->state == EBG_CONNECTED && sk->dst_port != bpf_htons(EBG_DNS_PORT);
 }
 
 PROGRAM("cgroup_skb/ingress", ebg_ingress)(struct __sk_buff *skb)
@@ -228,7 +177,7 @@ PROGRAM("cgroup_skb/ingress", ebg_ingress)(struct __sk_buff *skb)
 
 	if (!config || (skb->protocol != bpf_htons(EBG_IPV4) && skb->protocol != bpf_htons(EBG_IPV6)))
 		return EBG_PASS;
-	if (unpack(skb, &packet) < 0 || packet.source != EBG_DNS_PORT)
+	if (connected_elsewhere(skb) || unpack(skb, &packet) < 0 || packet.source != EBG_DNS_PORT)
 		return EBG_PASS;
 	s = claim();
 	if (!s)
@@ -243,159 +192,79 @@ PROGRAM("cgroup_skb/ingress", ebg_ingress)(struct __sk_buff *skb)
 	return kept < 0 && strict(config) ? EBG_REFUSE : EBG_PASS;
 }
 
-PROGRAM("sockops", ebg_established)(struct bpf_sock_ops *ctx)
+/*
+ * A connection below another one, as MPTCP makes them: connect(2) was for the upper one. It leads where the peer or the
+ * host's settings say.
+ */
+static __always_inline void on_subflow(struct bpf_sock_ops *ctx, struct bpf_sock *sk, const struct ebg_config *config)
 {
-	__u64 cookie;
+	struct ebg_endpoint to = { .port = bpf_ntohl(ctx->remote_port), .protocol = EBG_TCP };
+	struct address_judgement address;
+	struct opened *opened;
 
-	if (ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
-		cookie = bpf_get_socket_cookie(ctx);
-		/* Where this fails, `message` does not see the data, and egress does not let it go. */
-		if (bpf_sock_hash_update(ctx, MAP(ebg_sockets), &cookie, BPF_ANY) == 0 &&
-		    bpf_ntohl(ctx->remote_port) != EBG_DNS_PORT)
-			bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
-	} else if (ctx->op == BPF_SOCK_OPS_RTT_CB && ctx->data_segs_out > 0) {
-		/*
-		 * Data has arrived at the other side, so the first bytes had their verdict. A socket that stayed in the
-		 * map would be slower, and a blocking recv(2) might end with EAGAIN.
-		 */
-		cookie = bpf_get_socket_cookie(ctx);
-		bpf_map_delete_elem(MAP(ebg_sockets), &cookie);
-		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
-	}
-	return 1;
+	if (ctx->family == EBG_AF_INET)
+		set_ipv4(to.address, ctx->remote_ip4);
+	else
+		set_ipv6(to.address, ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2], ctx->remote_ip6[3]);
+	address = verdict_over(&to);
+	remember(sk, config, &to, &address);
+	opened = bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, 0);
+	if (opened && judge_on_socket(&address, 1).deny)
+		opened->generation = 0; /* its first packet is judged, and refused */
 }
 
-/* Copies the beginning of the message. */
-static __always_inline int load_message(struct sk_msg_md *msg, struct scratch *s)
+/*
+ * Is this the segment by which it shows that no name comes? Egress denies it in a moment, and TCP, which tries again less
+ * and less often, would ask here the next time after most of a second.
+ */
+static __always_inline int is_last_try(const struct opened *opened, __u32 size)
 {
-	__u32 size = msg->size < EBG_MESSAGE ? msg->size : EBG_MESSAGE;
-	void *data = msg->data;
-
-	if (!size)
-		return -1;
-	if (msg->data_end - data < (long)size) {
-		if (bpf_msg_pull_data(msg, 0, size, 0) < 0)
-			return -1;
-		data = msg->data;
-	}
-	FORGET(s->size) = size - 1;
-	size = BELOW(EBG_MESSAGE, FORGET(s->size)) + 1;
-	if (bpf_probe_read_kernel(s->message, size, data) < 0)
-		return -1;
-	FORGET(s->size) = size;
-	return 0;
+	return size && size <= opened->waiting && held_long_enough(opened->held);
 }
 
-/* Unpacks where the message goes, and how the agent can find its socket if it is refused. */
-static __always_inline void unpack_message(struct sk_msg_md *msg, struct ebg_endpoint *to, struct ebg_refusal *refusal)
-{
-	if (msg->family == EBG_AF_INET) {
-		set_ipv4(to->address, msg->remote_ip4);
-		set_ipv4(refusal->source, msg->local_ip4);
-	} else {
-		set_ipv6(to->address, msg->remote_ip6[0], msg->remote_ip6[1], msg->remote_ip6[2],
-			 msg->remote_ip6[3]);
-		set_ipv6(refusal->source, msg->local_ip6[0], msg->local_ip6[1], msg->local_ip6[2],
-			 msg->local_ip6[3]);
-	}
-	to->port = bpf_ntohl(msg->remote_port);
-	to->protocol = EBG_TCP;
-	__builtin_memcpy(refusal->destination, to->address, sizeof(refusal->destination));
-	refusal->source_port = msg->local_port;
-	refusal->destination_port = to->port;
-	refusal->protocol = EBG_TCP;
-}
-
-/* Lets the message wait until it has this many bytes. Where no name is denied, no name is worth a delay. */
-static __always_inline int wait_for(struct sk_msg_md *msg, const struct ebg_config *config, __u32 size)
-{
-	if (config->judges_names)
-		bpf_msg_cork_bytes(msg, size);
-	return EBG_PASS;
-}
-
-/* Judges one question of DNS over TCP, which stands behind its length. More may follow: the socket stays in the map. */
-static __always_inline int on_question(struct sk_msg_md *msg, const struct ebg_config *config, struct scratch *s,
-				       struct access *access)
-{
-	__u32 size;
-
-	if (msg->size < 2)
-		return wait_for(msg, config, 2);
-	size = word_at(s, 0) + 2;
-	if (msg->size < size)
-		return wait_for(msg, config, size);
-	if (FORGET(s->size) > size)
-		FORGET(s->size) = size;
-	access->to.kind = EBG_KIND_DNS;
-	take_question(config, s, 2, access);
-	bpf_msg_apply_bytes(msg, size);
-	return settle(config, access);
-}
-
-/* Returns as much as remember() has kept of the verdict over the address. */
-static __always_inline struct address_judgement remembered_verdict(const struct opened *opened)
-{
-	return (struct address_judgement){ .it.rule = opened->rule,
-					   .other = opened->other,
-					   .undecided = !!(opened->flags & OPENED_UNDECIDED) };
-}
-
-static __always_inline int on_first_bytes(struct sk_msg_md *msg, const struct ebg_config *config, struct scratch *s,
-					  struct access *access, struct opened *opened)
-{
-	struct address_judgement address = remembered_verdict(opened);
-	int result = EBG_PASS, named;
-
-	if (look(FORGET(s->slot), msg->size, protocol_port(&access->to)) < 0)
-		return EBG_REFUSE;
-	if (FORGET(s->wait) && config->judges_names)
-		return wait_for(msg, config, FORGET(s->wait));
-	access->to.kind = s->kind;
-	access->it = judge_presented(config, FORGET(s->presented), s->ruling, &address);
-	named = FORGET(s->presented) == PRESENTED_NAME;
-	if (named) {
-		access->name = s->name;
-		access->name_hash = s->hash;
-	}
-	if (named || access->it.deny)
-		result = settle(config, access);
-	if (result == EBG_PASS)
-		opened->flags |= OPENED_JUDGED;
-	return result;
-}
-
-PROGRAM("sk_msg", ebg_message)(struct sk_msg_md *msg)
+/* Has TCP ask before each segment that it sends. */
+static __always_inline void on_connecting(struct bpf_sock_ops *ctx, struct bpf_sock *sk)
 {
 	const struct ebg_config *config = configuration();
-	struct access access = { .hook = EBG_HOOK_MESSAGE };
-	struct bpf_sock *sk = msg->sk;
-	struct opened *opened = sk ? bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
-	struct ebg_refusal refusal = {};
-	struct scratch *s;
-	int result = EBG_REFUSE;
 
-	if (!config || !opened)
-		return SK_DROP;
-	if (opened->flags & OPENED_JUDGED)
-		return SK_PASS;
-	opened->flags |= OPENED_WATCHED;
-	refusal.cookie = opened->cookie;
-	s = claim();
-	if (!s)
-		return strict(config) ? SK_DROP : SK_PASS;
-	unpack_message(msg, &access.to, &refusal);
-	if (load_message(msg, s) == 0)
-		result = access.to.port == EBG_DNS_PORT ? on_question(msg, config, s, &access) :
-							  on_first_bytes(msg, config, s, &access, opened);
-	else if (!strict(config))
-		result = EBG_PASS;
-	release(s);
-	if (result == EBG_PASS)
-		return SK_PASS;
-	/* a program that ignores EACCES would wait for an answer, so the agent ends its socket */
-	bpf_ringbuf_output(MAP(ebg_refused), &refusal, sizeof(refusal), 0);
-	return SK_DROP;
+	if (!config)
+		return;
+	if (!bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, 0))
+		on_subflow(ctx, sk, config);
+	if (enforces(config))
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+}
+
+/* TCP asks no more once nothing is left to judge; and a denied connection is told to give up at the next try. */
+static __always_inline void on_sending(struct bpf_sock_ops *ctx, const struct opened *opened)
+{
+	int at_once = 1; /* ms */
+
+	if (opened->flags & OPENED_DENIED || is_last_try(opened, ctx->skb_len))
+		bpf_setsockopt(ctx, EBG_TCP, EBG_TCP_USER_TIMEOUT, &at_once, sizeof(at_once));
+	else if (opened->flags & OPENED_JUDGED)
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+}
+
+/*
+ * Without the agent nobody ends a connection whose data is dropped, and TCP would try for minutes. So this does, some 0.2
+ * seconds later.
+ */
+PROGRAM("sockops", ebg_sockops)(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct opened *opened;
+
+	if ((ctx->op != BPF_SOCK_OPS_TCP_CONNECT_CB && ctx->op != BPF_SOCK_OPS_HDR_OPT_LEN_CB) || !sk)
+		return 1;
+	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
+		on_connecting(ctx, sk);
+		return 1;
+	}
+	opened = bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, 0);
+	if (opened)
+		on_sending(ctx, opened);
+	return 1;
 }
 
 /* Remembers the child that the current process has made. It runs the same program so far. */

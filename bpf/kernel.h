@@ -53,12 +53,6 @@ struct task_struct {
 	struct fs_struct *fs;
 } EBG_CORE;
 
-/* TCP Fast Open: the data that goes with connect(2), and the socket option by which the first write connects. */
-struct tcp_sock {
-	void *fastopen_req;
-	__u8 fastopen_connect : 1;
-} EBG_CORE;
-
 /* Files. */
 struct qstr {
 	__u32 len;
@@ -173,8 +167,6 @@ struct bpf_sock_addr_kern {
 #endif
 
 #define EBG_EACCES 13
-#define EBG_EPROTONOSUPPORT 93
-#define EBG_EOPNOTSUPP 95
 #define EBG_AF_INET 2
 #define EBG_DNS_PORT 53
 #define EBG_IPV4 0x0800
@@ -184,9 +176,14 @@ struct bpf_sock_addr_kern {
 #define EBG_DCCP 33
 #define EBG_SCTP 132
 #define EBG_UDPLITE 136
-#define EBG_MPTCP 262 /* of socket(2) alone: no packet carries it */
 #define EBG_SOCK_STREAM 1
+#define EBG_TCP_USER_TIMEOUT 18
+#define EBG_FIN 1 /* in the flags of a TCP header */
+#define EBG_SYN 2
+#define EBG_RST 4
 #define EBG_SOCK_DGRAM 2
+#define EBG_SOCK_RAW 3
+#define EBG_CONNECTED 1 /* state of a socket: TCP_ESTABLISHED, also of UDP */
 
 /*
  * Reads a variable back from memory, so that the verifier forgets its value. Then the verifier merges the turns of a

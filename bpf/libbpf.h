@@ -14,6 +14,7 @@
 
 /* A global function: the verifier checks it once, and so only numbers go in and out. */
 #define FUNCTION(type, name, ...) __noinline type name(__VA_ARGS__)
+#define PACKET_FUNCTION FUNCTION /* its first argument is the packet, as the program has it */
 
 /* A map, for a helper. */
 #define MAP(name) (&name)

@@ -110,10 +110,13 @@ FUNCTION(int, remember_image, __u64 current)
 	return 0;
 }
 
-/* Keeps the images above the current process, however many images come after. A global function, too. */
-FUNCTION(int, keep_ancestors, __u64 current)
+/*
+ * Keeps the images above one, however many images come after. A global function, too, so the run comes in two words:
+ * `image_of` has the pid, and above it the exec count.
+ */
+FUNCTION(int, keep_ancestors, __u64 started, __u64 image_of)
 {
-	struct ebg_run run = run_of((void *)current);
+	struct ebg_run run = { .started = started, .pid = (__u32)image_of, .exec = image_of >> 32 };
 	const struct ebg_image *image = bpf_map_lookup_elem(MAP(ebg_images), &run);
 	int i;
 

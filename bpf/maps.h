@@ -131,22 +131,6 @@ struct {
 	__uint(max_entries, EBG_REFUSALS);
 } ebg_refused SEC(".maps");
 
-enum opened_flag {
-	OPENED_WATCHED = 1,   /* ebg_message has seen its first bytes */
-	OPENED_JUDGED = 2,    /* and has passed them: nothing more to look for */
-	OPENED_UNDECIDED = 4, /* some names of the address are denied, and some are not */
-};
-
-/* A TCP socket that opened a connection, and the verdict over its address. */
-struct opened {
-	__u32 generation; /* of the rules that judged the address */
-	__u32 flags;
-	__u32 rule; /* with OPENED_UNDECIDED: it denies a connection that presents no name */
-	struct judgement other; /* over a name that no rule speaks of */
-	__u64 socket; /* its address in the kernel */
-	__u64 cookie;
-};
-
 /* The TCP sockets that opened a connection from inside the guard. A socket that is not here has accepted its own. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -155,12 +139,19 @@ struct {
 	__type(value, struct opened);
 } ebg_opened SEC(".maps");
 
-/* The sockets whose first bytes ebg_message has to see, by cookie. */
+#define EBG_PART 1024 /* bytes that are added to a message at once */
+
+/* What has left of a message that is not whole yet. To the verifier, a part may begin at the last byte of a message. */
+struct head {
+	__u8 bytes[EBG_MESSAGE + EBG_PART]; /* Linux 7.2 has no memory for more than 8 KiB here */
+};
+
+/* Only connections that send the message in pieces have one, and only until it is whole. */
 struct {
-	__uint(type, BPF_MAP_TYPE_SOCKHASH);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, __u64);
-} ebg_sockets SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct head);
+} ebg_head SEC(".maps");
 
 #endif

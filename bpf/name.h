@@ -156,10 +156,13 @@ static __always_inline int ends_host(__u8 c)
 }
 
 #define EBG_MORE 2
+#define EBG_ENDS 3
 
-/* Ends the name in text at `position`, behind a last label of `length` bytes. Returns what read_text_name() does. */
-static __always_inline int end_text_name(struct scratch *s, __u32 slot, __u32 start, __u32 position, __u32 length)
+/* Ends the name in text at s->cut. Returns what read_text_name() does. */
+static __always_inline int end_text_name(struct scratch *s, __u32 slot, __u32 start)
 {
+	__u32 position = FORGET(s->cut), length = position - FORGET(s->position) - 1;
+
 	if (length && FORGET(s->digits))
 		return 0; /* a last label of digits: an IPv4 address */
 	s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = length;
@@ -173,7 +176,7 @@ static __always_inline int end_text_name(struct scratch *s, __u32 slot, __u32 st
 	return FORGET(s->count) ? 1 : 0;
 }
 
-/* The byte at `position` of a name in text that begins at `start`. Returns EBG_MORE, or what read_text_name() does. */
+/* The byte at `position` of a name in text that begins at `start`. Returns EBG_MORE, EBG_ENDS, or -1. */
 FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length, __u32 position)
 {
 	struct scratch *s = scratch(slot);
@@ -203,7 +206,8 @@ FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length, __u32 position)
 	if (taken > 63)
 		return -1;
 	FORGET(s->end) = c == ':' ? position + 1 : 0;
-	return end_text_name(s, slot, start, position, taken);
+	FORGET(s->cut) = position;
+	return EBG_ENDS;
 }
 
 /*
@@ -223,7 +227,7 @@ FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 	FORGET(s->digits) = 1;
 	for (i = 0; i < EBG_NAME && read == EBG_MORE; i++)
 		read = text_step(slot, start, length, start + i);
-	return read == EBG_MORE ? -1 : read;
+	return read == EBG_ENDS ? end_text_name(s, slot, start) : -1;
 }
 
 /* The word at `position` of a name that was copied. Behind the name's end it has zeros. */

@@ -39,6 +39,12 @@ static __always_inline int unpack_ipv4(struct __sk_buff *skb, struct packet *pac
 	return 0;
 }
 
+static __always_inline int is_extension(__u8 header)
+{
+	return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_DSTOPTS ||
+	       header == IPPROTO_FRAGMENT;
+}
+
 static __always_inline int unpack_ipv6(struct __sk_buff *skb, struct packet *packet)
 {
 	struct ipv6hdr ip;
@@ -54,8 +60,7 @@ static __always_inline int unpack_ipv6(struct __sk_buff *skb, struct packet *pac
 	for (i = 0; i < EBG_EXTENSION_HEADERS; i++) {
 		__u8 header[4]; /* next header, length; of a fragment, its offset */
 
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-		    next != IPPROTO_FRAGMENT)
+		if (!is_extension(next))
 			break;
 		if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)) < 0)
 			return -1;
@@ -64,6 +69,8 @@ static __always_inline int unpack_ipv6(struct __sk_buff *skb, struct packet *pac
 		offset += next == IPPROTO_FRAGMENT ? 8 : (header[1] + 1) * 8;
 		next = header[0];
 	}
+	if (is_extension(next))
+		return -1;
 	packet->to.protocol = next;
 	packet->transport = offset;
 	return 0;
@@ -76,6 +83,7 @@ static __always_inline int unpack(struct __sk_buff *skb, struct packet *packet)
 	int result = skb->protocol == bpf_htons(EBG_IPV4) ? unpack_ipv4(skb, packet) : unpack_ipv6(skb, packet);
 
 	packet->to.kind = EBG_KIND_SEND;
+	packet->transport = some(packet->transport); /* or what follows is verified for each number of headers */
 	if (result < 0 || !has_ports(packet->to.protocol))
 		return result;
 	if (bpf_skb_load_bytes(skb, packet->transport, &ports, sizeof(ports)) < 0)
@@ -83,6 +91,12 @@ static __always_inline int unpack(struct __sk_buff *skb, struct packet *packet)
 	packet->to.port = bpf_ntohs(ports.destination);
 	packet->source = bpf_ntohs(ports.source);
 	return 0;
+}
+
+/* Where the process wants to go, and where the host's NAT leads: is it to a DNS server? */
+static __always_inline int is_dns(const struct ebg_endpoint *asked, const struct ebg_endpoint *there)
+{
+	return asked->port == EBG_DNS_PORT || there->port == EBG_DNS_PORT;
 }
 
 /* The cgroup in which the packet's socket was made; no process is in ~0. */
@@ -113,20 +127,30 @@ static __always_inline __u32 tcp_payload(struct __sk_buff *skb, const struct pac
 	return packet->transport + (offset >> 4) * 4;
 }
 
-/*
- * Has the agent end the socket whose packet was refused. TCP would try again and again, and some DNS clients ignore
- * EPERM.
- */
-static __always_inline void end_sender(struct __sk_buff *skb, const struct packet *packet)
+/* Have connect and sendmsg seen what this packet carries? They see TCP and UDP, but not where a raw socket sends it. */
+static __always_inline int seen_by_socket_hooks(struct __sk_buff *skb, const struct packet *packet)
 {
-	struct ebg_refusal refusal = { .cookie = bpf_get_socket_cookie(skb),
-				       .source_port = packet->source,
-				       .destination_port = packet->to.port,
-				       .protocol = packet->to.protocol };
+	struct bpf_sock *sk = skb->sk;
 
-	__builtin_memcpy(refusal.source, packet->from, sizeof(refusal.source));
-	__builtin_memcpy(refusal.destination, packet->to.address, sizeof(refusal.destination));
-	bpf_ringbuf_output(MAP(ebg_refused), &refusal, sizeof(refusal), 0);
+	if (packet->to.protocol != EBG_TCP && packet->to.protocol != EBG_UDP)
+		return 0;
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	return !sk || sk->type != EBG_SOCK_RAW;
+}
+
+/* The socket's own address and port, which the host's NAT may have changed in the packet. */
+static __always_inline void set_sender(struct __sk_buff *skb, struct packet *packet)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk || !sk->src_port)
+		return;
+	packet->source = sk->src_port;
+	if (skb->protocol == bpf_htons(EBG_IPV4) && sk->src_ip4)
+		set_ipv4(packet->from, sk->src_ip4);
+	else if (skb->protocol == bpf_htons(EBG_IPV6) && (sk->src_ip6[0] | sk->src_ip6[3]))
+		set_ipv6(packet->from, sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2], sk->src_ip6[3]);
 }
 
 /* Loads the bytes behind the headers. Returns -1 where there are none. */

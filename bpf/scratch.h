@@ -9,10 +9,42 @@
 
 #include "abi.h"
 #include "kernel.h"
+#include "verdict.h"
 
 #define EBG_SLOTS 16
 #define EBG_MESSAGE 4096 /* bytes of a message that are looked at */
 #define EBG_LABELS 128   /* a name has at most 127 */
+
+enum opened_flag {
+	OPENED_STARTED = 1, /* `next` is known */
+	OPENED_JUDGED = 2,  /* what it presents has passed: its packets are looked at no more */
+	OPENED_DENIED = 4,  /* nothing of it leaves any more */
+	OPENED_AGAIN = 8,   /* its data can present another name later: through a proxy, or once it becomes TLS */
+	OPENED_TUNNEL = 64, /* its data goes to the server that CONNECT named, from the next byte on */
+	/* of UDP */
+	OPENED_SENDS = 16,    /* the next datagram goes to `to`, wherever the socket is connected to */
+	OPENED_RECORDED = 32, /* that `to` is denied stands in the ledger */
+};
+
+/*
+ * A TCP connection that was opened inside the guard: who opened it, the verdict over its address, and its data. Of a UDP
+ * socket, `to` is where it was told to send, under the rules of `generation`.
+ */
+struct opened {
+	struct ebg_run run;
+	struct ebg_endpoint to; /* as connect(2) has it: the host's NAT may lead elsewhere */
+	struct address_judgement address;
+	__u32 generation; /* of the rules that judged the address */
+	__u32 flags;
+	__u32 uid;
+	__u32 port; /* for the name that comes next: of the server behind a proxy, else the connection's */
+	__u32 next; /* the sequence number of the first byte that was not looked at */
+	__u32 kept; /* bytes in ebg_head */
+	__u32 sent; /* bytes that have left of the message */
+	__u32 skip; /* bytes behind `next` that belong to a question that was read */
+	__u32 held; /* since when the first bytes are held back, in steps of 2^20 ns; 0: they are not */
+	__u32 waiting; /* how many they are */
+};
 
 struct scratch {
 	__u8 message[EBG_MESSAGE] __attribute__((aligned(8)));
@@ -37,10 +69,25 @@ struct scratch {
 	__u32 kind, presented, wait; /* what the first bytes of a connection are, see look() */
 	__u32 strict;                /* 1: a name in text ends with its length, and at no character */
 	__u32 proxied;               /* 1: the name is of the server behind a proxy */
+	__u32 tunnel;                /* 1: what comes behind the head goes to that server */
+	__u32 head;                  /* where the head of a request ends, or 0 */
+	__u32 base;                  /* where the message itself begins: behind a header of the PROXY protocol */
+	__u32 host, target;          /* positions of names in a message, or 0 */
+	__u32 span;                  /* bytes that the name can have at most */
+	__u32 port;                  /* that a target names, or means */
+	__u32 odd;                   /* 1: servers would not agree what this head presents */
+	__u32 bare, binary;          /* 1: the line has a CR without an LF, or a byte below 9 */
+	__u32 user, line, behind_host, versioned; /* of the head that is read */
+	__u64 among[4];              /* the characters of a run, a bit for each */
+	__u32 whole, huffman;        /* of HTTP/2: the frame has all headers; the host is in a code */
 	__u32 slot;                  /* its own number */
 	__u32 size;                  /* bytes in message */
-	__u32 position, left, length, count, written, piece, copied, after, jumps, follow, digits;
+	__u32 position, left, length, count, written, piece, copied, after, jumps, follow, digits, cut;
 	__u32 cursor, end;           /* positions of a walk through a message, which reads names on its way */
+	struct opened connection;    /* the one whose data is read */
+	struct ebg_endpoint to;      /* where its packet goes */
+	__u32 start;                 /* where the DNS message that is read begins */
+	__u32 from;                  /* where in the packet the data begins that is read next */
 	__u64 entry, mount;          /* the step of a walk up a tree: addresses in the kernel */
 };
 

@@ -174,6 +174,20 @@ struct address_judgement {
 	__u32 undecided;        /* 1: some of its names are denied, some not; `it` holds where none is presented */
 };
 
+/* The verdict over an address in one number. Rules have less than 2^27 numbers, see enum ruling. */
+static __always_inline __u64 packed(const struct address_judgement *judged)
+{
+	return (__u64)(judged->it.rule << 1 | judged->it.deny) << 32 | (__u64)judged->undecided << 63 |
+	       (judged->other.rule << 1 | judged->other.deny);
+}
+
+static __always_inline struct address_judgement unpacked(__u64 judged)
+{
+	__u32 it = judged >> 32 & 0x7fffffff, other = judged;
+
+	return (struct address_judgement){ { it >> 1, it & 1 }, { other >> 1, other & 1 }, judged >> 63 };
+}
+
 /* The names that lead to an address go before its networks. `names`: as judge_names() returns it. */
 static __always_inline struct address_judgement judge_address(struct judgement networks, __u64 names)
 {
@@ -196,17 +210,22 @@ static __always_inline struct judgement judge_on_socket(const struct address_jud
 
 /*
  * A connection that was opened under earlier rules. `presented`: its first bytes have passed, and the name in them is
- * not known any more. Then it counts as a name that no rule speaks of.
+ * not known any more. Then it counts as a name that no rule speaks of. Before that, they will decide.
  */
 static __always_inline struct judgement judge_again(const struct address_judgement *address, int presented)
 {
-	return address->undecided && presented ? address->other : address->it;
+	if (address->undecided)
+		return presented ? address->other : (struct judgement){};
+	return address->it;
 }
 
-/* A packet of an open connection. `unshown`: ebg_message has not seen its data, which could carry any name. */
-static __always_inline struct judgement judge_data(struct judgement connection, int readable, int unshown)
+/*
+ * Where the host's NAT leads a connection whose own address may be reached. Only a rule that speaks of that other
+ * address denies it: by default it counts as the address that the process asked for.
+ */
+static __always_inline struct judgement judge_behind_nat(const struct address_judgement *there)
 {
-	return !readable || (unshown && !connection.deny) ? judge_unreadable() : connection;
+	return there->it.rule == EBG_RULE_DEFAULT || there->undecided ? (struct judgement){} : there->it;
 }
 
 /* --- names --- */
@@ -240,6 +259,12 @@ static __always_inline struct judgement judge_presented(const struct ebg_config 
 	if (presented == PRESENTED_NAME)
 		return name ? judgement_of(name) : address->other;
 	return (struct judgement){ address->it.rule, address->undecided };
+}
+
+/* Two names for one request, by their rulings: is the first one worse? No rule is worse than one that allows. */
+static __always_inline int is_worse(__u64 one, __u64 other)
+{
+	return one & RULING_DENY ? !(other & RULING_DENY) : !one && other && !(other & RULING_DENY);
 }
 
 /* --- paths --- */

@@ -63,32 +63,31 @@ HOOK_SENDMSG6 = 3
 HOOK_EGRESS = 4
 HOOK_QUESTION = 5
 HOOK_INGRESS = 6
-HOOK_MESSAGE = 7
-HOOK_CREATE = 8
-HOOK_UNIX = 9
-HOOK_UNIX_SEND = 10
-HOOK_WAY_OPEN = 11
-HOOK_WAY_CLONE = 12
-HOOK_OPEN = 13
-HOOK_TRUNCATE = 14
-HOOK_MKNOD = 15
-HOOK_MKDIR = 16
-HOOK_RMDIR = 17
-HOOK_UNLINK = 18
-HOOK_SYMLINK = 19
-HOOK_LINK = 20
-HOOK_RENAME = 21
-HOOK_EXEC = 22
-HOOK_FORK = 23
-HOOK_IMAGE = 24
-HOOKS = 25
+HOOK_PRESENTED = 7
+HOOK_UNIX = 8
+HOOK_UNIX_SEND = 9
+HOOK_WAY_OPEN = 10
+HOOK_WAY_CLONE = 11
+HOOK_OPEN = 12
+HOOK_TRUNCATE = 13
+HOOK_MKNOD = 14
+HOOK_MKDIR = 15
+HOOK_RMDIR = 16
+HOOK_UNLINK = 17
+HOOK_SYMLINK = 18
+HOOK_LINK = 19
+HOOK_RENAME = 20
+HOOK_EXEC = 21
+HOOK_FORK = 22
+HOOK_IMAGE = 23
+HOOKS = 24
 
 # enum ebg_counter
 COUNTER_LOST = 24
 COUNTER_FORGOTTEN = 25
 COUNTER_SERVICE = 26
 COUNTER_CANARY = 27
-COUNTERS = 52
+COUNTERS = 51
 
 # enum ebg_rule
 RULE_DEFAULT = 0
@@ -365,12 +364,12 @@ MAPS = {
     'ebg_images': (9, 16, 296, 8192, 0, None),
     'ebg_ancestors': (1, 16, 296, 16384, 1, None),
     'ebg_heard': (1, 24, 528, 16384, 1, None),
-    'ebg_opened': (24, 4, 40, 0, 1, None),
-    'ebg_sockets': (18, 8, 8, 65536, 0, None),
+    'ebg_head': (24, 4, 5120, 0, 1, None),
     'ebg_refused': (27, 0, 0, 65536, 0, None),
+    'ebg_opened': (24, 4, 96, 0, 1, None),
     'ebg_config': (2, 4, 72, 1, 0, None),
     'ebg_current': (2, 4, 4, 1, 0, None),
-    'ebg_scratch': (6, 4, 7256, 16, 0, None),
+    'ebg_scratch': (6, 4, 7488, 16, 0, None),
     'ebg_claims': (6, 4, 8, 16, 0, None),
     'ebg_nets': (11, 20, 8, 1, 1, None),
     'ebg_addresses': (1, 4, 400, 16384, 1, 0),
@@ -379,7 +378,7 @@ MAPS = {
     'ebg_recent': (6, 4, 64, 256, 0, None),
     'ebg_changes': (2, 4, 16, 256, 0, 0),
     'ebg_recent_name': (6, 4, 96, 1024, 0, None),
-    'ebg_counters': (6, 4, 8, 52, 0, None),
+    'ebg_counters': (6, 4, 8, 51, 0, None),
     'ebg_blank': (2, 4, 600, 1, 0, None),
     'ebg_denied': (1, 56, 600, 16384, 1, None),
     'ebg_observed': (1, 32, 600, 16384, 1, None),

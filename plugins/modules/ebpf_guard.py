@@ -129,7 +129,7 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - Linux 5.10 or later with BTF (C(CONFIG_DEBUG_INFO_BTF)), socket maps (C(CONFIG_NET_SOCK_MSG)) and cgroup2 on the
+  - Linux 5.10 or later with BTF (C(CONFIG_DEBUG_INFO_BTF)) and cgroup2 on the
     target.
   - Linux 6.7 or later, or what rules for files need, to refuse name service daemons, and for rules with C(sockets). Without
     it C(guard.enforced.unix) tells what remains, and a policy with such rules is refused in the modes V(enforce) and

@@ -13,13 +13,11 @@ import subprocess
 import time
 
 import pytest
+from agent import answered, note, present
 from wire import A, AAAA, answer, over_tcp, question, record, wire_name
-from workbench import child, family, listener, outcome, own_network
+from workbench import child, dropped, family, listener, outcome, own_network
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import answers
-
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
 
 LOADERS = ('libbpf', 'bcc')
 
@@ -39,27 +37,6 @@ def asked(name=DENIED, more=b'', additional=None, **options):
     """A question with what stands behind it: an OPT record, most times."""
     message = question(name, **options) + more
     return message[:10] + struct.pack('!H', bool(more) if additional is None else additional) + message[12:]
-
-
-def ids(guard):
-    return [guard.kernel.map_info(guard.maps[name]).id for name in ('ebg_questions', 'ebg_answering')]
-
-
-def note(guard, slot, value):
-    guard.kernel.update(guard.maps['ebg_answering'], ctypes.c_uint32(slot), ctypes.c_uint64(value))
-
-
-def answered(guard, families=('ipv4', 'ipv6')):
-    """From now on. For a process outside the guard, in the network of those who ask."""
-    answers.begin(*ids(guard), [records.describe(rule) for rule in guard.policy.all_rules])
-    answers.turn_on(guard.kernel, guard.maps['ebg_answering'], dict.fromkeys(families, True))
-
-
-def present(guard):
-    """An agent that is there, and reads nothing."""
-    present.agent = answers.Answerer(*ids(guard), [])  # as long as the process
-    present.agent.beat()
-    answers.turn_on(guard.kernel, guard.maps['ebg_answering'], {'ipv4': True})
 
 
 def inside(guard, act, prepare=answered):
@@ -310,7 +287,7 @@ def test_monitor_mode_lets_every_question_through(guards):
     assert bytes.fromhex(child(run)) == question(DENIED)
 
 
-def test_a_connection_gets_its_error_as_ever(guards):
+def test_a_question_over_tcp_does_not_leave(guards):
     guard = guards(**RULES)
 
     def run():
@@ -318,9 +295,9 @@ def test_a_connection_gets_its_error_as_ever(guards):
             answered(guard)
             guard.enter()
             with socket.create_connection(('127.0.0.53', 53)) as client:
-                return outcome(lambda: client.sendall(over_tcp(question(DENIED))))
+                return dropped(client, lambda: client.sendall(over_tcp(question(DENIED))))
 
-    assert child(run) == 'EACCES'
+    assert child(run) == 'DROPPED'
 
 
 # --- floods ---

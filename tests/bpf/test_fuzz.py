@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generated messages, many of them broken, against readers that others wrote: dnspython, and OpenSSL itself.
+"""Generated messages, many of them broken, against readers that others wrote: dnspython, OpenSSL and GnuTLS.
 
 No message in which these find a denied name may leave. What leaves is either a message that they read as fine, or one
 that they can't read a name in. Every seed is told when a test fails; the last one is fresh each time.
@@ -9,21 +9,24 @@ that they can't read a name in. Every seed is told when a test fails; the last o
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import os
 import random
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 
 import dns.exception
 import dns.message
 import dns.name
+import gnutls
 import pytest
 from policies import UDP
 from wire import client_hello, extension, in_records, long_protocols, made_hello, over_tcp, question, sni, wire_name
-from workbench import child, counted, frame, listener, outcome, until_the_end
+from workbench import child, counted, dropped, frame, listener, outcome, until_the_end
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf
@@ -195,10 +198,10 @@ def test_10_000_dns_messages_through_sockets(guards):
                     message = over_tcp(dns_message(chance))
                     passes = expected(message[2:]) == 'allowed'
                     with socket.create_connection(('127.0.0.53', 53)) as client:
-                        said = outcome(lambda: client.sendall(message))
+                        said = dropped(client, lambda: client.sendall(message))
                     with other.accept()[0] as peer:
-                        heard = until_the_end(peer)
-                    if (said, heard) != (('ok', message) if passes else ('EACCES', b'')):
+                        heard = until_the_end(peer, said == 'DROPPED')
+                    if (said, heard) != (('ok', message) if passes else ('DROPPED', b'')):
                         told.append(('connection', seed, number, said, message.hex()))
         return told
 
@@ -229,8 +232,40 @@ def hello(chance):
                       version=chance.choice((0x0303, 0x0303, 0x0301)), ciphers=b'\x13\x01\xc0\x2f\x00\x2f')
 
 
+# an empty record, an alert, and a change of ciphers
+BETWEEN = [b'\x16\3\1\0\0', b'\x15\3\1\0\2\1\x5a', b'\x14\3\1\0\1\1']
+
+
+def split(chance, message):
+    """The hello in records of several sizes, with others between them."""
+    handshake, parts = message[5:], []
+    sizes = chance.choice(((1, 2, 3, 4, 40), (40, 200, 1000), (900,)))
+    while handshake:
+        size = chance.choice(sizes)
+        parts.append(in_records(handshake[:size]))
+        handshake = handshake[size:]
+    for _part in range(chance.choice((0, 0, 1, 3))):
+        parts.insert(chance.randrange(len(parts) + 1), chance.choice(BETWEEN))
+    return b''.join(parts)
+
+
+def is_read(message, original):
+    """Is the hello a real one, in records that the guard has room for?"""
+    return original in REAL and len(message) <= 4096 and message.count(b'\x16\3\1') < 100
+
+
 def tls_message(chance):
-    message = hello(chance)
+    """(message, the hello in it if the guard must find its name)"""
+    original = hello(chance)
+    if chance.random() < 0.2:
+        message = split(chance, original)
+        return message, original if is_read(message, original) else None
+    message = broken(chance, original)
+    return message, message if message in REAL else None
+
+
+def broken(chance, message):
+    """A hello, often with a change that makes it another one, or none."""
     kind = chance.random()
     if kind < 0.3:
         return message
@@ -270,13 +305,13 @@ class Server:
         return self.name
 
 
-def sees_denied(server, message):
-    name = server.sees(message)
-    return name is not None and is_denied(name.encode().split(b'.'))
+def sees_denied(servers, message):
+    names = [server.sees(message) for server in servers]
+    return any(name is not None and is_denied(name.encode().split(b'.')) for name in names)
 
 
-def test_openssl_sees_the_names():
-    server = Server()
+@pytest.mark.parametrize('server', [Server(), gnutls.Server()], ids=['openssl', 'gnutls'])
+def test_these_servers_see_the_names(server):
     for name in PRESENTED:
         for message in (client_hello(name), client_hello(name, long_protocols(900)), made_hello(
                 (sni(name.encode()) if name else b'') + GROUPS, session=bytes(32), ciphers=b'\x13\x01\xc0\x2f')):
@@ -285,29 +320,25 @@ def test_openssl_sees_the_names():
 
 def try_hellos(server, seed, number, base):
     """What went wrong with so many messages, each on a connection of its own, and how many were refused."""
-    chance, reference, wrong, refused, seen = random.Random(seed), Server(), [], 0, 0
+    chance, wrong, refused, seen = random.Random(seed), [], 0, 0
+    reference = [Server(), gnutls.Server()]
     address = server.getsockname()
     for index in range(number):
-        message = tls_message(chance)
+        message, inside = tls_message(chance)
         denied = sees_denied(reference, message)
         seen += denied
         # one address has 28,000 ports, and each stays taken for a minute
         client = socket.socket()
         client.connect(('127.%d.%d.1' % (base, index // 10_000), address[1]))
-        try:
-            client.send(message)
-            said = 'ok'
-        except PermissionError:
-            said = 'EACCES'
+        said = dropped(client, lambda: client.send(message))
         client.close()
         peer, _from = server.accept()
-        heard = until_the_end(peer)
+        heard = until_the_end(peer, said == 'DROPPED')
         peer.close()
-        refused += said == 'EACCES'
-        held_back = heard == b'' and message[:1] == b'\x16'  # the kernel waits for the rest of a record
-        if (denied and (said, heard) != ('EACCES', b'')) or (
-                not denied and heard != (b'' if said == 'EACCES' or held_back else message)) or (
-                message in REAL and said != ('EACCES' if denied else 'ok')):
+        refused += said == 'DROPPED'
+        if (denied and (said, heard) != ('DROPPED', b'')) or (
+                not denied and heard != (b'' if said == 'DROPPED' else message)) or (
+                inside and said != ('DROPPED' if sees_denied(reference, inside) else 'ok')):
             wrong.append((seed, index, said, denied, message.hex(), heard.hex()))
             if len(wrong) > 5:
                 break
@@ -337,3 +368,54 @@ def test_100_000_client_hellos(guards):
     assert sum(totals[kind]['denied'] for kind in ('tls', 'http', 'send')) == sum(refused for _w, refused, _s in told)
     assert totals['connect']['allowed'] == each * len(SEEDS)
     assert sum(seen for _wrong, _refused, seen in told) > each // 2
+
+
+# every tenth packet with data gets lost, and no other: a lost SYN is sent again after a second
+LOSES = ('table inet t { chain i { type filter hook input priority 0; '
+         'tcp flags & (syn | rst) == 0 meta length > 52 numgen random mod 10 == 0 drop; }; }')
+
+
+def in_pieces(client, chance, message):
+    while message:
+        size = chance.choice((1, 5, 80, 300, 1000))
+        client.sendall(message[:size])
+        message = message[size:]
+
+
+def try_segments(server, seed, number):
+    """What went wrong with so many hellos, each on a connection of its own, in segments of any size."""
+    chance, reference, wrong = random.Random(seed), [Server(), gnutls.Server()], []
+    for _connection in range(number):
+        message = hello(chance)
+        denied = sees_denied(reference, message)
+        with socket.socket() as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, chance.choice((88, 200, 536)))
+            client.connect(server.getsockname())
+            said = dropped(client, lambda message=message: in_pieces(client, chance, message))
+        peer, _from = server.accept()
+        with peer:
+            heard = until_the_end(peer, said == 'DROPPED')
+        right = (message.startswith(heard) and not sees_denied(reference, heard)) if said == 'DROPPED' else (
+            not denied and heard == message)
+        if not right or (message in REAL and (said == 'DROPPED') != denied):
+            wrong.append((seed, said, denied, message.hex(), heard.hex()))
+    return wrong
+
+
+@pytest.mark.timeout(120)
+def test_hellos_in_random_segments_that_get_lost(guards):
+    guard = guards(**RULES)
+
+    def run():
+        subprocess.run(['nft', '-f', '-'], input=LOSES, text=True, check=True)
+        servers = [listener('127.0.0.1') for _seed in range(8)]
+        guard.enter()
+        with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
+            told = list(pool.map(try_segments, servers, range(FRESH, FRESH + 8), [150] * 8))
+        with open('/proc/net/snmp') as lines:
+            tcp = [line.split()[1:] for line in lines if line.startswith('Tcp:')]
+        return told, int(dict(zip(*tcp))['RetransSegs'])
+
+    told, again = child(run, patience=100)
+    assert told == [[]] * 8
+    assert again > 100

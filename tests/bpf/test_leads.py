@@ -13,7 +13,7 @@ import time
 import pytest
 from policies import TCP, UDP
 from wire import A, AAAA, CNAME, answer, answer_frame, question, record, wire_name
-from workbench import SYN, child, frame, hold_until, leads, listener, outcome, passes, until_the_end
+from workbench import SYN, child, frame, hears, hold_until, leads, listener, outcome, passes
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import teach
@@ -131,21 +131,9 @@ def presented(guard, firsts):
     """For each first bytes on a connection of its own, whether the server hears them; None: there is no connection."""
     def act():
         own_address(ADDRESS)
-        heard = []
         with listener(ADDRESS) as server:
             guard.enter()
-            for first in firsts:
-                with socket.socket() as client:
-                    client.settimeout(5)
-                    if outcome(lambda: client.connect(server.getsockname())) != 'ok':
-                        heard.append(None)
-                        continue
-                    peer, _from = server.accept()
-                    outcome(lambda: client.sendall(first))
-                    client.close()
-                    with peer:
-                        heard.append(bool(until_the_end(peer)))
-        return heard
+            return [hears(server, first) for first in firsts]
 
     return child(act)
 

@@ -11,7 +11,7 @@ import pytest
 from policies import UDP
 from reference import label_with_the_hash, reference_label_hash
 from wire import A, CNAME, answer, answer_frame, made_hello, question, record, sni, wire_name
-from workbench import child, frame, listener, outcome, passes, until_the_end
+from workbench import child, frame, hears, listener, passes
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _names
 
@@ -65,21 +65,9 @@ def test_a_twin_gets_what_holds_for_the_next_shorter_end(guards):
 def presented(guard, names):
     """Does a server hear hellos with these names, each on a connection of its own? None: there is no connection."""
     def run():
-        heard = []
         with listener(SERVER) as server:
             guard.enter()
-            for name in names:
-                with socket.socket() as client:
-                    client.settimeout(5)
-                    if outcome(lambda: client.connect(server.getsockname())) != 'ok':
-                        heard.append(None)
-                        continue
-                    peer, _from = server.accept()
-                    outcome(lambda: client.sendall(made_hello(sni(b'.'.join(name)))))
-                    client.close()
-                    with peer:
-                        heard.append(bool(until_the_end(peer)))
-        return heard
+            return [hears(server, made_hello(sni(b'.'.join(name)))) for name in names]
 
     return child(run)
 

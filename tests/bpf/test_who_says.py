@@ -10,7 +10,7 @@ import socket
 import pytest
 from policies import TCP, UDP
 from wire import A, CNAME, answer, answer_frame, over_tcp, question, record, wire_name
-from workbench import ACK, SYN, child, frame, listener, outcome, passes
+from workbench import ACK, SYN, child, frame, hears, listener, outcome, passes
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import teach
@@ -158,12 +158,7 @@ def test_an_alias_that_is_not_believed_allows_nothing(guards):
     def presents():
         with listener('127.0.0.2') as server:
             guard.enter()
-            with socket.create_connection(server.getsockname()) as client:
-                peer, _from = server.accept()
-                outcome(lambda: client.sendall(b'GET / HTTP/1.1\r\nHost: www.alias.test\r\n\r\n'))
-                client.close()
-                with peer:
-                    return bool(peer.recv(100))
+            return hears(server, b'GET / HTTP/1.1\r\nHost: www.alias.test\r\n\r\n')
 
     assert guard.hears(answer_frame(answer('api.github.com', [record(A, bytes((127, 0, 0, 2)))])))
     assert guard.hears(answer_frame(answer('fine.test', [record(A, bytes((127, 0, 0, 2)))])))

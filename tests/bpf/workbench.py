@@ -11,6 +11,7 @@ and an access that the guard lets pass ends with ENETUNREACH, which a denied one
 
 from __future__ import annotations
 
+import array
 import ctypes
 import errno
 import fcntl
@@ -21,7 +22,9 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import tempfile
+import time
 import traceback
 import uuid
 from pathlib import Path
@@ -35,9 +38,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bc
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
 
 OBJECT = Path(_abi.__file__).parents[1] / 'ebpf_guard.bpf.o'
-MESSAGE, *REST = programs.of_object(programs.GUARD)
-ON_CGROUP = tuple(filter(programs.is_on_cgroup, REST))
-EVERYWHERE = tuple(filter(programs.is_everywhere, REST))
+ON_CGROUP = tuple(filter(programs.is_on_cgroup, programs.of_object(programs.GUARD)))
+EVERYWHERE = tuple(filter(programs.is_everywhere, programs.of_object(programs.GUARD)))
 PATIENCE = 30  # seconds for a child process, on a machine that is busy
 CLONE_NEWNET = 0x40000000
 SYN, ACK = 0x02, 0x10
@@ -92,7 +94,6 @@ class Guard:
     def attach(self):
         self.cgroup = os.path.join(cgroup.mount_point(), 'ebg-test-' + uuid.uuid4().hex[:12])
         cgroup.make(self.cgroup)
-        self._attach_message(self)
         directory = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.kernel.update(self.object.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
@@ -103,12 +104,8 @@ class Guard:
             os.close(directory)
         return self
 
-    def _attach_message(self, other):
-        self.kernel.attach_to_map(other.object.program_fd(MESSAGE), self.maps[programs.SOCKETS], MESSAGE)
-
     def exchange(self, other):
         """Other rules, behind the same hooks."""
-        self._attach_message(other)
         for name, link in zip(ON_CGROUP, self.links):
             self.kernel.exchange(link, other.object.program_fd(name), name)
 
@@ -137,10 +134,6 @@ class Guard:
 
     def heard(self):
         return list(self.kernel.items(self.maps['ebg_heard'], _abi.HeardKey, _abi.Heard))
-
-    def watched(self):
-        """How many sockets ebg_message sees."""
-        return len(list(self.kernel.items(self.maps[programs.SOCKETS], ctypes.c_uint64, ctypes.c_uint64)))
 
     def reader(self):
         return records.Reader([records.describe(rule) for rule in self.policy.all_rules],
@@ -200,6 +193,21 @@ def own_network():
         fcntl.ioctl(any_socket, 0x8914, struct.pack('16sh14x', b'lo', 1))
 
 
+def on_lo(*addresses):
+    for address in addresses:
+        subprocess.run(['ip', 'address', 'add', address, 'dev', 'lo'] + ['nodad'] * (':' in address), check=True)
+    for address in addresses:  # the kernel makes an IPv6 address's route a moment later; what is sent before is lost
+        while b'local' not in subprocess.run(['ip', 'route', 'get', address], check=True, stdout=subprocess.PIPE).stdout:
+            pass
+
+
+def nat(*rules, chain='output', priority=-100):
+    """The host's NAT: what these rules of nftables make of its own packets."""
+    head = 'add table inet {0}\nadd chain inet {0} nat {{ type nat hook {0} priority {1}; }}\n'.format(chain, priority)
+    table = head + ''.join('add rule inet %s nat %s\n' % (chain, rule) for rule in rules)
+    subprocess.run(['nft', '-f', '-'], input=table.encode(), check=True)
+
+
 def outcome(act):
     """The name of the errno with which act() ends, or 'ok'."""
     try:
@@ -207,6 +215,29 @@ def outcome(act):
     except OSError as error:
         return errno.errorcode[error.errno]
     return 'ok'
+
+
+def dropped(client, act):
+    """How act() ended; DROPPED where it went well and its last data did not leave: TCP takes that for not yet sent."""
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    said = outcome(act)
+    if said != 'ok' or not unsent(client):
+        return said
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))  # or it would be tried for minutes
+    return 'DROPPED'
+
+
+def unsent(client):
+    """Bytes that TCP can't send, though nothing of what it has sent is still on its way."""
+    left, before, end = array.array('i', [0]), None, time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        on_its_way = struct.unpack_from('I', client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 64), 24)[0]
+        fcntl.ioctl(client, 0x894b, left)  # SIOCOUTQNSD
+        if not left[0] or (not on_its_way and left[0] == before):
+            break
+        before = None if on_its_way else left[0]
+        time.sleep(0.001)
+    return left[0]
 
 
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -227,15 +258,38 @@ def listener(address, port=0, kind=socket.SOCK_STREAM):
     return server
 
 
-def until_the_end(peer):
-    peer.settimeout(5)
+def arrived(server):
+    """All that the next connection brings until it ends."""
+    peer, _from = server.accept()
+    with peer:
+        return until_the_end(peer)
+
+
+def until_the_end(peer, cut=False):
+    """All that comes. `cut`: the guard dropped some; where the kernel alone gave the connection up, no end is told."""
+    peer.settimeout(0.5 if cut else 5)
     parts = []
     try:
         while not parts or parts[-1]:
             parts.append(peer.recv(65536))
     except ConnectionResetError:
         pass
+    except TimeoutError:
+        if not cut:
+            raise
     return b''.join(parts)
+
+
+def hears(server, first):
+    """Does the server hear these first bytes of a connection? None: there is no connection."""
+    with socket.socket(server.family) as client:
+        client.settimeout(5)
+        if outcome(lambda: client.connect(server.getsockname())) != 'ok':
+            return None
+        peer, _from = server.accept()
+        said = dropped(client, lambda: client.sendall(first))
+    with peer:
+        return bool(until_the_end(peer, said == 'DROPPED'))
 
 
 # --- what the programs keep of addresses ---

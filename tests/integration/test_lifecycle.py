@@ -147,8 +147,6 @@ BREAKAGES = {
                          "was removed and made anew"),
     "cgroup removed": (f"rmdir {CGROUP}", "was removed."),
     "link detached": (f"bpftool link detach pinned {PINS}/ebg_connect4", "The link of ebg_connect4 was detached"),
-    "message program detached": (  # it has no link, and no pin but that of its map
-        f"bpftool prog detach name ebg_message msg_verdict pinned {PINS}/ebg_sockets", "The program ebg_message was"),
     "link unpinned": (f"rm {PINS}/ebg_egress", "The link of ebg_egress was unpinned"),
     "ledger unpinned": (f"rm {PINS}/ebg_denied", "The map ebg_denied was unpinned."),
     "rules unpinned": (f"rm {PINS}/ebg_nets", "The map ebg_nets was unpinned."),

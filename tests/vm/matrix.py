@@ -16,7 +16,7 @@ from tasks import findings, role, tell
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.programs import FILES as FILE_PROGRAMS, GUARD, UNIX, of_object
 
 FILES = Path(__file__).resolve().parent / "files"
-DENIED = ("EACCES", "EPERM", "NXDOMAIN")
+DENIED = ("EACCES", "EPERM", "NXDOMAIN", "ECONNABORTED")
 GITHUB, GITHUB6, OTHER = "192.0.2.10", "2001:db8:2::10", "198.51.100.10"    # as in files/attempts.py
 NETWORKS = ("192.0.2.0/24", "2001:db8:2::/48")
 TREE = "/opt/matrix"
@@ -72,7 +72,7 @@ def play(hosts="all", paths=(TREE,), then=(), exchanged="enforce", taken_down=Tr
     # Deployments log in as a user who is not root, and become root where they have to.
     return {"hosts": hosts, "gather_facts": False, "remote_user": "deploy", "tasks": [
         role("start", ebpf_guard_policy=policy("enforce", paths=paths), **options),
-        *attempts("ENFORCE", *tried, *ALLOWED, "lineage", become=True), *then,
+        *attempts("ENFORCE", *tried, *ALLOWED, "lineage", "alone", become=True), *then,
         *attempts("DEPLOY", "tcp4", "dns_udp", "http", "allowed4"), *report("ENFORCE_REPORT"),
         role("start", ebpf_guard_policy=policy(exchanged, ["198.51.100.0/24"], [], []), **options),
         *attempts("EXCHANGE", "tcp4", "udp4", "dns_udp", "http", "file", "other", become=True),
@@ -188,8 +188,14 @@ def answered(measured, kernel):
     return set(outcomes.values()) == {"NXDOMAIN"} or f"in enforce mode: {outcomes}"
 
 
+def alone(measured, kernel):
+    outcome = measured.tried("ENFORCE", kernel)["alone"]
+    return outcome == "ETIMEDOUT" or f"in enforce mode: {outcome}"
+
+
 OTHERS = {"what no rule denies passes": others_pass, "every program is loaded": programs,
           "denied DNS questions over UDP are answered": answered,
+          "a connection that presents a denied name ends, also if the agent hangs": alone,
           "monitor mode records, and denies nothing": observed, "rules are exchanged while the guard is up": exchange,
           "denials at once tell their own ancestors, ended ones too": lineage,
           "tasks of a user who is not root are inside": unprivileged,

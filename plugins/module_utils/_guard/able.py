@@ -25,7 +25,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
 CONNECTIONS = programs.capabilities(programs.GUARD)  # one object: all of them, or no guard
 OLDEST_KERNEL = (5, 10)
 OLDEST_LIBBPF = (0, 5)
-OPTIONS = ('CONFIG_BPF_SYSCALL', 'CONFIG_CGROUP_BPF', 'CONFIG_NET_SOCK_MSG')
+OPTIONS = ('CONFIG_BPF_SYSCALL', 'CONFIG_CGROUP_BPF')
 SECURITYFS = '/sys/kernel/security'
 CAP_SYS_ADMIN = 21  # with it a process has what BPF needs; containers take it away
 WHOLE_MACHINE = '0 0 4294967295'  # the uid_map of a process in no user namespace of its own

@@ -31,10 +31,7 @@ def _breaches(kernel, place, state):
     elif cgroup != state['cgroup_id']:
         yield 'The cgroup %s was removed and made anew.' % state['cgroup']
     for name, program in state['programs'].items():
-        if not programs.is_on_map(name):
-            fault = _link_fault(kernel, place, name, cgroup, program)
-        else:
-            fault = None if _is_loaded(kernel, program) else 'The program %s was detached from its map.' % name
+        fault = _link_fault(kernel, place, name, cgroup, program)
         if fault:
             yield fault
 
@@ -78,15 +75,6 @@ def _link_fault(kernel, place, hook, cgroup, program):
     if info.prog_id != program:
         return 'The program of %s is not the one that was attached: an exchange of the rules was cut off.' % hook
     return None
-
-
-def _is_loaded(kernel, program):
-    """A program that nothing is attached to is gone from the kernel."""
-    try:
-        os.close(kernel.program(program))
-    except KernelError:
-        return False
-    return True
 
 
 def _pinned_map(kernel, path):

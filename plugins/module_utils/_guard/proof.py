@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import canaries, programs
@@ -29,9 +30,10 @@ def prove(place, read_canaries, attached, refuses, servers):
     rows = sorted((row for row in programs.TABLE if row.name in attached and row.attempt), key=lambda row: row.counter)
     canaries.make_files(place.run)
     before = read_canaries()
-    trials = {family: canaries.be_answered(addresses) for family, addresses in servers.items()}
+    trials = {family: canaries.Trial(addresses) for family, addresses in servers.items()}
     with place.trial() as cgroup:
-        results = _inside(cgroup, place.run, [*dict.fromkeys(row.attempt for row in rows), *trials.values()])
+        results, returned = _inside(cgroup, place.run, [*dict.fromkeys(row.attempt for row in rows), *(
+            attempt for trial in trials.values() for attempt in (trial.ask, trial.hear))])
     after = read_canaries()
     for row in rows:
         result = results[row.attempt]
@@ -43,9 +45,14 @@ def prove(place, read_canaries, attached, refuses, servers):
         if refuses and row.denies and result not in REFUSED:
             raise GuardError('The guard did not prove itself: %s saw the canary, and the access was not denied (%s).'
                              % (_part(row), _word(result)))
+    asked = sum(returned[trial.ask] or 0 for trial in trials.values())
+    if after[_abi.HOOK_QUESTION] - before[_abi.HOOK_QUESTION] < asked + (results[canaries.ask] is not None):
+        raise GuardError("The guard did not prove itself: its program ebg_egress did not see a question to the host's DNS "
+                         'servers (%s). Something on this host leads it elsewhere before.'
+                         % ', '.join(server for trial in trials.values() for server in trial.servers))
     if place.cgroup == place.own:
         _try_the_launcher(place)
-    return {family: results[trial] == 0 for family, trial in trials.items()}
+    return {family: results[trial.ask] == results[trial.hear] == 0 for family, trial in trials.items()}
 
 
 def _part(row):
@@ -67,13 +74,15 @@ def _word(code):
 
 
 def _inside(cgroup, run, attempts):
-    """{attempt: errno of what a child process inside the cgroup attempted, 0 for success, None without such sockets}."""
+    """What a child process inside the cgroup attempted: {attempt: errno, 0 for success, None without such sockets}, and
+    {attempt: what it returned}.
+    """
     receive, send = os.pipe()
     child = os.fork()
     if not child:
         try:
             cgroups.enter(cgroup)
-            os.write(send, json.dumps([_errno_of(attempt, run) for attempt in attempts]).encode())
+            os.write(send, json.dumps([_outcome_of(attempt, run) for attempt in attempts]).encode())
         except Exception as error:  # anything: the parent must hear of it, and the child must end here
             os.write(send, json.dumps(str(error)).encode())
         finally:
@@ -85,12 +94,11 @@ def _inside(cgroup, run, attempts):
     results = json.loads(text or '"it ended without a word"')
     if isinstance(results, str):
         raise GuardError('The guard did not prove itself: the process that should try it out failed: %s.' % results)
-    return dict(zip(attempts, results))
+    return tuple({attempt: result[part] for attempt, result in zip(attempts, results)} for part in (0, 1))
 
 
-def _errno_of(attempt, run):
+def _outcome_of(attempt, run):
     try:
-        attempt(run)
+        return 0, attempt(run)
     except OSError as error:
-        return None if error.errno in ABSENT else error.errno or errno.ETIMEDOUT
-    return 0
+        return None if error.errno in ABSENT else error.errno or errno.ETIMEDOUT, None

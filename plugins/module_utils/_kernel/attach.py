@@ -24,8 +24,6 @@ MOMENT = 0.02  # seconds; no program takes so long to run
 def attach(kernel, pins, cgroup, loaded, fds, old, undo):
     """{program: link}. `fds`: {program: file descriptor}. `cgroup`: the path. `old`: the memory of the guard that is up."""
     links = {}
-    for name in filter(programs.is_on_map, fds):
-        _attach_to_map(kernel, name, fds[name], loaded.map_fd(programs.SOCKETS), old, undo)
     directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
     try:
         kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
@@ -39,13 +37,6 @@ def attach(kernel, pins, cgroup, loaded, fds, old, undo):
             links[name] = kernel.attach_hook(fds[name], name, loaded.tracepoint(name))
             undo.callback(os.close, links[name])
     return links
-
-
-def _attach_to_map(kernel, name, program, target, old, undo):
-    with contextlib.suppress(KernelError):  # where the old one is gone, the new one is no loss
-        if old:  # held before it is replaced: the map alone keeps it in the kernel
-            undo.callback(kernel.attach_to_map, kernel.program(old['programs'][name]), target, name)
-    kernel.attach_to_map(program, target, name)
 
 
 def _attach_to_cgroup(kernel, pins, name, program, directory, undo):

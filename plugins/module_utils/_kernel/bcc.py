@@ -24,11 +24,12 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf im
 
 LICENSE = b'Dual BSD/GPL'
 CALL = 0x1000000  # EBG_CALL in bpf/bcc.h: calls of functions have numbers from here on
-CALLED = re.compile(r'call_(\d+)_(\d+)')  # its number, and how many arguments it has
+CALLED = re.compile(r'(call|packet)_(\d+)_(\d+)')  # its number, and how many arguments it has
 
 # <linux/bpf.h>
 BPF_MAP_CREATE, BPF_PROG_LOAD = 0, 5
 BPF_PROG_TYPE_RAW_TRACEPOINT = 17
+BPF_MAP_TYPE_SK_STORAGE = 24  # the kernel wants to know its types
 CALL_CODE, LOAD_CODE, OF_PROGRAM, OF_MAP = 0x85, 0x18, 1, 1
 PROGRAMS = programs.of_object(programs.GUARD)
 LOG = 1 << 24  # bytes, for what the verifier has to say
@@ -77,12 +78,15 @@ class Object:
         types = Types()
         lock = types.structure(b'bpf_spin_lock', 4, [(b'val', types.word, 0)])
         described = {name: (types.integer(key), types.structure(b'', value, [(b'lock', lock, at)] if at is not None else []))
-                     for name, (_type, key, value, _entries, _flags, at) in _abi.MAPS.items()
-                     if at is not None or name == 'ebg_opened'}
-        functions = {name: types.function(name, int(CALLED.match(name).group(2)))
-                     for name in self.functions if CALLED.match(name)}
+                     for name, (kind, key, value, _entries, _flags, at) in _abi.MAPS.items()
+                     if at is not None or kind == BPF_MAP_TYPE_SK_STORAGE}
+        first = {'call': types.long, 'packet': types.pointer(types.structure(b'__sk_buff', 4, []))}
+        functions = {}
+        for name, called in zip(self.functions, map(CALLED.match, self.functions)):
+            if called:
+                functions[name] = types.function(name, [first[called.group(1)]] + [types.long] * (int(called.group(3)) - 1))
         # bpftool shows these names where the program's own fills what the kernel has for it
-        functions.update({name: types.function(name, 1, is_global=False) for name in PROGRAMS})
+        functions.update({name: types.function(name, [types.long], is_global=False) for name in PROGRAMS})
         types_fd = types.load()
         try:
             for name in _abi.MAPS:
@@ -123,7 +127,7 @@ class Object:
 
     def _link(self, name):
         """(the instructions of the program and of all that it calls, {function: where it begins})."""
-        by_number = {int(CALLED.match(function).group(1)): function
+        by_number = {int(CALLED.match(function).group(2)): function
                      for function in self.functions if CALLED.match(function)}
         maps = list(_abi.MAPS)
         begins, linked, calls, waiting = {}, [], [], [name]

@@ -167,15 +167,6 @@ class Kernel:
 
     # what is attached to a map
 
-    def attach_to_map(self, program, target, name):
-        """In the place of the program that is attached to it, if there is one."""
-        self.library.check(self.lib.bpf_prog_attach(program, target, programs.attach_type(name), ctypes.c_uint32(0)),
-                           'attach %s to its map' % name)
-
-    def detach_from_map(self, program, target, name):
-        self.library.check(self.lib.bpf_prog_detach2(program, target, programs.attach_type(name)),
-                           'detach %s from its map' % name)
-
     # programs
 
     def run(self, program, packet, sign=0):

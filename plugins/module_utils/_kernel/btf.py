@@ -61,10 +61,14 @@ class Types:
         return self._add(name, 4, size, len(members), b''.join(
             struct.pack('<3I', self._name(member), its, 8 * at) for member, its, at in members))
 
+    def pointer(self, to):
+        return self._add(b'', 2, to)
+
     def function(self, name, arguments, is_global=True):
-        """One of numbers, which returns a number."""
-        argument = self._name(b'number')
-        prototype = self._add(b'', 13, self.long, arguments, struct.pack('<2I', argument, self.long) * arguments)
+        """One that returns a number. `arguments`: their types."""
+        argument = self._name(b'argument')
+        prototype = self._add(b'', 13, self.long, len(arguments), b''.join(
+            struct.pack('<2I', argument, its) for its in arguments))
         return self._add(name.encode(), 12, prototype, int(is_global))
 
     def load(self):

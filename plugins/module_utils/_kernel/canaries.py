@@ -9,9 +9,11 @@ attempt that the guard lets pass, as in monitor mode, harms nobody.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import shutil
 import socket
@@ -26,7 +28,7 @@ DISCARD = 9  # the port
 PATIENCE = 10  # seconds, for what arrives at once
 ANSWERED_WITHIN = 1  # seconds; where an answer does not arrive at all, each start waits for so long
 ECHO_REQUEST = b'\x08\x00\xf7\xfe\x00\x00\x00\x01'
-MPTCP = 262
+SIOCOUTQNSD = 0x894b  # <linux/sockios.h>: bytes that TCP could not send so far
 SOCKET = '/run/ebpf_guard/canary.sock'
 WRITTEN = 'canary.file'  # in the run directory, as the next one
 FILES, ALLOWED = 'canary', 'true'  # a directory that is denied, and a program in it that is not
@@ -69,6 +71,10 @@ def _present_name(client):
         client.settimeout(PATIENCE)
         client.connect(server.getsockname())
         client.sendall(b'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' % CANARY_NAME.encode())
+        left = array.array('i', [0])
+        fcntl.ioctl(client, SIOCOUTQNSD, left)
+        if left[0]:  # the packet was dropped, which nobody tells the sender at once
+            raise PermissionError(errno.EACCES, 'the data did not leave')
 
 
 connect4 = _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda canary: canary.connect((CANARY4, DISCARD)))
@@ -81,30 +87,36 @@ ask = _by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP,
                  lambda canary: _send_udp(canary, DISCARD, dns.PORT))
 receive_answer = _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, _receive_answer)
 present_name = _by_socket(socket.AF_INET, socket.SOCK_STREAM, 0, _present_name)
-make_mptcp = _by_socket(socket.AF_INET, socket.SOCK_STREAM, MPTCP, lambda canary: None)
 
 
-def be_answered(servers):
-    """A question to each of these DNS servers, on the way that every question takes. Each has to get its answer.
+class Trial:
+    """Questions to the host's DNS servers, on the way that every question takes. Each has to get its answer.
 
     A server that the rules deny, or that no route leads to, is left out: no question gets there.
     """
-    def attempt(_run):
-        with contextlib.ExitStack() as opened:
-            asking, refused = {}, OSError(errno.EDESTADDRREQ, 'no server')
-            for identity, server in enumerate(servers):
-                try:
-                    asking[identity] = opened.enter_context(_client_of(server))
-                except OSError as error:
-                    refused = error
-            if not asking:
-                raise refused
-            for identity, client in asking.items():
-                client.send(dns.question(CANARY_NAME, identity))
-            for identity, client in asking.items():
+
+    def __init__(self, servers):
+        self.servers, self._clients = servers, {}
+
+    def ask(self, _run):
+        """Returns how many questions left this process."""
+        refused = OSError(errno.EDESTADDRREQ, 'no server')
+        for identity, server in enumerate(self.servers):
+            try:
+                self._clients[identity] = _client_of(server)
+            except OSError as error:
+                refused = error
+        if not self._clients:
+            raise refused
+        for identity, client in self._clients.items():
+            client.send(dns.question(CANARY_NAME, identity))
+        return len(self._clients)
+
+    def hear(self, _run):
+        for identity, client in self._clients.items():
+            with client:
                 if client.recv(4096)[:2] != identity.to_bytes(2, 'big'):
                     raise OSError(errno.EBADMSG, 'it is no answer')
-    return attempt
 
 
 def _client_of(server):

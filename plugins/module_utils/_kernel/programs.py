@@ -22,9 +22,9 @@ Row = namedtuple('Row', 'name object section capability counter denies attempt')
 CAPABILITIES = ('connect', 'send', 'dns', 'payload', 'unix', 'lock', 'file', 'exec')
 GUARD, FILES, UNIX, UNIX_CGROUP = 'guard', 'files', 'unix', 'unix_cgroup'  # the objects
 
-# {section: (program type, attach type)} of what is attached to the cgroup, or to a map; as in <linux/bpf.h>
+# {section: (program type, attach type)} of what is attached to the cgroup; as in <linux/bpf.h>
 SECTIONS = {
-    'sk_msg': (16, 7), 'sockops': (13, 3), 'cgroup/sock_create': (9, 2),
+    'sockops': (13, 3),
     'cgroup/connect4': (18, 10), 'cgroup/connect6': (18, 11), 'cgroup/sendmsg4': (18, 14), 'cgroup/sendmsg6': (18, 15),
     'cgroup/setsockopt': (25, 22), 'unix/connect': (18, 49), 'unix/sendmsg': (18, 50),
     'cgroup_skb/ingress': (8, 0), 'cgroup_skb/egress': (8, 1),
@@ -35,9 +35,7 @@ SECURITY, TRACEPOINT = 'fmod_ret/security_', 'tp_btf/'
 # In the order in which they are attached: the packets come behind the sockets, so that none is met whose socket was not;
 # who descends from whom comes before the programs that ask for it.
 TABLE = (
-    Row('ebg_message', GUARD, 'sk_msg', 'payload', _abi.HOOK_MESSAGE, True, canaries.present_name),
-    Row('ebg_established', GUARD, 'sockops', 'payload', None, False, None),
-    Row('ebg_create', GUARD, 'cgroup/sock_create', 'payload', _abi.HOOK_CREATE, False, canaries.make_mptcp),
+    Row('ebg_sockops', GUARD, 'sockops', 'payload', None, False, None),
     Row('ebg_connect4', GUARD, 'cgroup/connect4', 'connect', _abi.HOOK_CONNECT4, True, canaries.connect4),
     Row('ebg_connect6', GUARD, 'cgroup/connect6', 'connect', _abi.HOOK_CONNECT6, True, canaries.connect6),
     Row('ebg_sendmsg4', GUARD, 'cgroup/sendmsg4', 'send', _abi.HOOK_SENDMSG4, True, canaries.send4),
@@ -48,6 +46,7 @@ TABLE = (
     Row('ebg_ingress', GUARD, 'cgroup_skb/ingress', 'dns', _abi.HOOK_INGRESS, False, canaries.receive_answer),
     Row('ebg_egress', GUARD, 'cgroup_skb/egress', 'send', _abi.HOOK_EGRESS, True, canaries.send_raw),
     Row('ebg_egress', GUARD, 'cgroup_skb/egress', 'dns', _abi.HOOK_QUESTION, True, canaries.ask),
+    Row('ebg_egress', GUARD, 'cgroup_skb/egress', 'payload', _abi.HOOK_PRESENTED, True, canaries.present_name),
     Row('ebg_fork', GUARD, 'tp_btf/sched_process_fork', None, _abi.HOOK_FORK, False, canaries.execute),
     Row('ebg_image', GUARD, 'tp_btf/sched_process_exec', None, _abi.HOOK_IMAGE, False, canaries.execute),
     Row('ebg_unix_stream', UNIX, 'fmod_ret/security_unix_stream_connect', 'unix', _abi.HOOK_UNIX, True, canaries.connect_unix),
@@ -69,9 +68,8 @@ PROGRAMS = {row.name: row for row in TABLE}
 IDENTIFY = 'ebg_identify'  # an iterator, which is attached to nothing: tells which inodes are open here
 
 # Maps that go on when the rules are exchanged
-SOCKETS = 'ebg_sockets'  # ebg_message is attached to it; a map has no links before 6.10
 LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_images', 'ebg_ancestors', 'ebg_heard', 'ebg_asked',
-          'ebg_pending', 'ebg_opened', 'ebg_refused', SOCKETS)
+          'ebg_pending', 'ebg_opened', 'ebg_head', 'ebg_refused')
 CURRENT = 'ebg_current'  # says which rules record; kept as well, but no record is lost with it
 RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names', 'ebg_text')  # new ones with each exchange
 # What the agent answers denied questions by. New ones with each exchange, as the agent is: the earlier one reads its own.
@@ -86,13 +84,9 @@ def of_object(name):
     return tuple(program for program, row in PROGRAMS.items() if row.object == name)
 
 
-def is_on_map(name):
-    return PROGRAMS[name].section == 'sk_msg'
-
-
 def is_on_cgroup(name):
     """Is it attached to the guarded cgroup, by a link?"""
-    return PROGRAMS[name].section in SECTIONS and not is_on_map(name)
+    return PROGRAMS[name].section in SECTIONS
 
 
 def is_everywhere(name):

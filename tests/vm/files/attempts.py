@@ -11,6 +11,7 @@ import errno
 import glob
 import json
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -130,6 +131,20 @@ def lineage():
         raise OSError(errno.EACCES if refused == TOOLS else errno.EIO, errors)
 
 
+def alone():
+    """Connections that present a denied name, while the agent hangs and ends none of them."""
+    with open(glob.glob("/sys/fs/cgroup/**/ebpf_guard/deploy.agent/cgroup.procs", recursive=True)[0]) as lines:
+        agent = [int(line) for line in lines]
+    for pid in agent:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        outcomes = {attempt(ATTEMPTS[name]) for name in ("tls", "http", "dns_tcp")}
+    finally:
+        for pid in agent:
+            os.kill(pid, signal.SIGCONT)
+    raise OSError(errno.ETIMEDOUT if outcomes == {"ETIMEDOUT"} else errno.EIO, str(outcomes))
+
+
 ATTEMPTS = {
     "tcp4": lambda: tcp(DENIED), "tcp6": lambda: tcp(DENIED6), "mapped": lambda: tcp("::ffff:" + DENIED, 443),
     "udp_connect": lambda: udp(DENIED, 80, connect=True), "udp4": lambda: udp(DENIED), "udp6": lambda: udp(DENIED6),
@@ -137,7 +152,7 @@ ATTEMPTS = {
     "dns_udp": dns_udp, "dns_libc": dns_libc, "dns_tcp": dns_tcp, "alias": alias,
     "tls": lambda: tcp(SITE, 443, client_hello()),
     "http": lambda: tcp(SITE, 80, b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % NAME.encode()),
-    "unix": unix, "lineage": lineage,
+    "unix": unix, "lineage": lineage, "alone": alone,
     "file": lambda: open(TREE + "/file").close(), "exec": lambda: subprocess.run([TREE + "/program"], check=True),
     "other": lambda: tcp(OTHER), "allowed4": lambda: tcp(SITE), "allowed6": lambda: tcp(SITE6),
 }

@@ -69,7 +69,7 @@ def test_a_library_that_is_too_old():
     ({'lockdown': 'confidentiality'}, errno.EINVAL, 'lockdown=integrity'),
     ({'kernel': '5.4.0-42-generic'}, errno.EINVAL, 'It is Linux 5.4.0-42-generic. The guard needs 5.10 or later.'),
     ({'kernel': '4.18.0-553.el8_10.x86_64'}, errno.EPERM, '5.10 or later'),
-    ({'kernel': '5.10+'}, errno.EINVAL, 'CONFIG_NET_SOCK_MSG'),
+    ({'kernel': '5.10+'}, errno.EINVAL, 'CONFIG_CGROUP_BPF'),
     ({}, errno.EPERM, 'security module')])
 def test_what_to_change_where_the_kernel_refuses(host, code, said):
     """By root of the machine, on a kernel that has the options: that is the one which runs the tests."""

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * Packets that leave: of connections that were opened inside the guard, DNS questions in datagrams, and all others. The
+ * host's NAT has come before. So two destinations count: the one that the process asked for, and the one in the packet.
+ */
+#ifndef EBG_EGRESS_H
+#define EBG_EGRESS_H
+
+#include "answer.h"
+#include "stream.h"
+
+/* What is remembered of the UDP socket that sends this packet. */
+static __always_inline struct opened *told_to(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk || sk->type != EBG_SOCK_DGRAM || sk->protocol != EBG_UDP)
+		return NULL;
+	return bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, 0);
+}
+
+/*
+ * Where a datagram was to go, as its process has it: the host's NAT may lead it elsewhere. A connected socket knows that,
+ * unless it was told to send elsewhere. Of another its last destination is remembered.
+ */
+static __always_inline struct ebg_endpoint asked_for(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct ebg_endpoint to = packet->to;
+	struct bpf_sock *sk = skb->sk;
+	const struct opened *last;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk || sk->type != EBG_SOCK_DGRAM || sk->protocol != EBG_UDP)
+		return to;
+	if (sk->state == EBG_CONNECTED) {
+		to.port = bpf_ntohs(sk->dst_port);
+		if (sk->family == EBG_AF_INET)
+			set_ipv4(to.address, sk->dst_ip4);
+		else
+			set_ipv6(to.address, sk->dst_ip6[0], sk->dst_ip6[1], sk->dst_ip6[2], sk->dst_ip6[3]);
+		if (same_endpoint(&to, &packet->to))
+			return to;
+	}
+	last = told_to(skb);
+	if (last && (sk->state != EBG_CONNECTED || last->flags & OPENED_SENDS)) {
+		__builtin_memcpy(to.address, last->to.address, sizeof(to.address));
+		to.port = last->to.port;
+	}
+	return to;
+}
+
+/* The TCP connection that sends this packet, if it was opened inside the guard. */
+static __always_inline struct opened *connection_of(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = tcp_socket(skb);
+
+	return sk ? bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, 0) : NULL;
+}
+
+/*
+ * Has the agent end the socket whose packet was refused. TCP would try again and again, and some DNS clients ignore
+ * EPERM. The agent needs to know the socket as its process does, without the host's NAT.
+ */
+PACKET_FUNCTION(int, end_sender, struct __sk_buff *skb)
+{
+	const struct opened *opened = connection_of(skb);
+	struct ebg_refusal *refusal;
+	struct ebg_endpoint to;
+	struct packet packet = {};
+
+	if (unpack(skb, &packet) < 0)
+		return -1;
+	to = opened ? opened->to : asked_for(skb, &packet);
+	set_sender(skb, &packet);
+	refusal = bpf_ringbuf_reserve(MAP(ebg_refused), sizeof(*refusal), 0);
+	if (!refusal)
+		return -1;
+	__builtin_memset(refusal, 0, sizeof(*refusal));
+	refusal->cookie = bpf_get_socket_cookie(skb);
+	refusal->source_port = packet.source;
+	refusal->destination_port = to.port;
+	refusal->protocol = packet.to.protocol;
+	__builtin_memcpy(refusal->source, packet.from, sizeof(refusal->source));
+	__builtin_memcpy(refusal->destination, to.address, sizeof(refusal->destination));
+	bpf_ringbuf_submit(refusal, 0);
+	return 0;
+}
+
+/*
+ * The datagram has left: what a connected socket sends next goes where it is connected to, if nothing else is said. An
+ * unconnected socket is told each time.
+ */
+static __always_inline void forget_asked(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct opened *last;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	last = sk && sk->state == EBG_CONNECTED ? told_to(skb) : NULL;
+	if (last)
+		last->flags &= ~OPENED_SENDS;
+}
+
+/* Monitor mode: has a hook of the socket recorded that this access is denied? */
+static __always_inline int is_recorded(struct __sk_buff *skb, const struct ebg_config *config,
+				       const struct access *access)
+{
+	const struct opened *last = told_to(skb);
+
+	return last && last->flags & OPENED_RECORDED && last->generation == config->generation &&
+	       same_endpoint(&last->to, &access->to);
+}
+
+/*
+ * Adds the verdict over where the host's NAT leads to the one over where the process wants to go. `to`: the latter; it
+ * becomes the one that is denied.
+ */
+static __always_inline struct judgement judge_both(struct judgement it, struct ebg_endpoint *to,
+						   const struct ebg_endpoint *there)
+{
+	struct address_judgement address;
+	struct judgement behind;
+
+	if (it.deny || same_endpoint(to, there))
+		return it;
+	address = verdict_over(there);
+	behind = judge_behind_nat(&address);
+	if (!behind.deny)
+		return it;
+	*to = *there;
+	return behind;
+}
+
+#define EBG_ASKS 4 /* of on_packet(): it may go on, and holds a DNS question */
+
+/* Judges the DNS question in a datagram. */
+PACKET_FUNCTION(int, on_question, struct __sk_buff *skb)
+{
+	const struct ebg_config *config = configuration();
+	struct access access = { .hook = EBG_HOOK_QUESTION };
+	struct packet packet = {};
+	struct scratch *s;
+	int result;
+
+	if (!config || unpack(skb, &packet) < 0)
+		return EBG_REFUSE;
+	access.it = judge_unreadable_name(config);
+	access.to = asked_for(skb, &packet);
+	access.to.kind = EBG_KIND_DNS;
+	access.socket_cgroup = socket_cgroup(skb);
+	s = claim();
+	/* a packet of several datagrams (UDP_SEGMENT) has several questions, and only one would be read */
+	if (s && !skb->gso_size && load_payload(skb, s, packet.transport + 8) == 0)
+		take_question(config, s, 0, read_question(FORGET(s->slot), 0), &access);
+	result = settle(config, &access);
+	if (s)
+		release(s);
+	return result;
+}
+
+/* Has a question answered that was refused. Where that can't be, the send ends with an error, and the agent ends the rest. */
+PACKET_FUNCTION(int, answer_refused, struct __sk_buff *skb)
+{
+	const struct ebg_config *config = configuration();
+	struct scratch *s = claim();
+	struct packet packet = {};
+	int answered = 0;
+
+	if (s && config && !skb->gso_size && unpack(skb, &packet) == 0 &&
+	    load_payload(skb, s, packet.transport + 8) == 0 && read_question(FORGET(s->slot), 0) >= 0)
+		answered = have_answered(skb, s, &packet, judge_question(config, &s->found).rule) == 0;
+	if (s)
+		release(s);
+	if (answered)
+		return EBG_SWALLOW;
+	end_sender(skb);
+	return EBG_REFUSE;
+}
+
+/* The verdict over the address of a connection, under rules that it was not opened under. */
+static __always_inline struct judgement address_again(const struct ebg_config *config, struct opened *opened)
+{
+	if (opened->generation == config->generation)
+		return (struct judgement){};
+	opened->address = verdict_over(&opened->to);
+	opened->generation = config->generation;
+	return judge_again(&opened->address, opened->flags & OPENED_JUDGED);
+}
+
+/* Judges what a packet carries of a connection whose address may be reached. `there`: where it really goes. */
+static __always_inline int on_segment(struct __sk_buff *skb, struct scratch *s, const struct segment *segment,
+				      const struct ebg_endpoint *there)
+{
+	int result = EBG_PASS;
+
+	if (segment->start < skb->len && !(s->connection.flags & OPENED_JUDGED))
+		result = on_data(skb, s, segment, there);
+	if (!(segment->flags & EBG_FIN) || !s->connection.kept || s->connection.flags & OPENED_AGAIN ||
+	    result == STREAM_REFUSED || result == STREAM_HELD)
+		return result;
+	s->connection.kept = 0;
+	return settle_as(s, FORGET(s->slot), PRESENTED_NOTHING); /* the name does not come any more */
+}
+
+/* Is there nothing to judge in this packet? `there`: where it goes. */
+static __always_inline int is_plain(struct __sk_buff *skb, const struct ebg_config *config, const struct opened *opened,
+				    const struct segment *segment, const struct ebg_endpoint *there)
+{
+	return segment->start >= skb->len && !(segment->flags & EBG_FIN) && opened->generation == config->generation &&
+	       same_endpoint(&opened->to, there);
+}
+
+/* Takes over what was found out about a connection, and lets its memory go. */
+static __always_inline void take_over(struct opened *opened, struct scratch *s, int result)
+{
+	if (result == STREAM_HELD) { /* it is read again when TCP tries it again */
+		opened->held = s->connection.held;
+		opened->waiting = s->connection.waiting;
+	} else {
+		*opened = s->connection;
+	}
+	release(s);
+}
+
+/* Judges a packet of a TCP connection that was opened inside the guard. */
+PACKET_FUNCTION(int, on_connection, struct __sk_buff *skb)
+{
+	const struct ebg_config *config = configuration();
+	struct opened *opened = connection_of(skb);
+	struct packet packet = {};
+	struct segment segment;
+	struct judgement it;
+	struct scratch *s;
+	int result;
+
+	if (!config || !opened)
+		return EBG_REFUSE;
+	if (unpack(skb, &packet) < 0)
+		packet.to = opened->to;
+	segment = segment_of(skb, &packet);
+	/* the other side must hear that it is over; a SYN is tried again sooner than after an error */
+	if (opened->flags & OPENED_DENIED && enforces(config))
+		return segment.flags & EBG_RST ? EBG_PASS : segment.flags & EBG_SYN ? EBG_SWALLOW : EBG_REFUSE;
+	if (is_plain(skb, config, opened, &segment, &packet.to))
+		return EBG_PASS;
+	s = claim();
+	if (!s)
+		return strict(config) ? EBG_REFUSE : EBG_PASS; /* TCP sends a dropped segment again */
+	s->to = opened->to;
+	it = judge_both(address_again(config, opened), &s->to, &packet.to);
+	s->connection = *opened;
+	if (it.deny) {
+		result = settle_address(FORGET(s->slot), it.rule);
+		s->connection.flags |= OPENED_JUDGED; /* monitor mode records it once */
+	} else {
+		result = on_segment(skb, s, &segment, &packet.to);
+	}
+	take_over(opened, s, result);
+	if (result != STREAM_REFUSED)
+		return result == STREAM_HELD ? EBG_REFUSE : EBG_PASS;
+	/* TCP sends a SYN again without its data (Fast Open), and the data behind it */
+	if (!(segment.flags & EBG_SYN) || it.deny)
+		opened->flags |= OPENED_DENIED;
+	end_sender(skb);
+	return EBG_REFUSE;
+}
+
+/* Judges any other packet. */
+PACKET_FUNCTION(int, on_packet, struct __sk_buff *skb)
+{
+	struct access access = { .hook = EBG_HOOK_EGRESS, .it = judge_unreadable() };
+	const struct ebg_config *config = configuration();
+	struct packet packet = {};
+	int result = EBG_PASS;
+
+	if (!config)
+		return EBG_REFUSE;
+	if (unpack(skb, &packet) == 0) {
+		access.to = asked_for(skb, &packet);
+		access.it = judge_both(verdict_over(&access.to).it, &access.to, &packet.to);
+	} else {
+		access.to = packet.to;
+	}
+	if (!seen_by_socket_hooks(skb, &packet) || (access.it.deny && !is_recorded(skb, config, &access))) {
+		access.socket_cgroup = socket_cgroup(skb);
+		result = settle(config, &access);
+	}
+	if (result == EBG_PASS && packet.to.protocol == EBG_UDP && is_dns(&access.to, &packet.to))
+		result = EBG_ASKS;
+	return result;
+}
+
+#endif
