@@ -28,7 +28,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check imp
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
 
 SHOWN = 100  # processes that users tried to bring in; who tries more can't fill the log
-GLANCE = 60  # seconds between two looks whether the guard is still there
+GLANCE = 60  # seconds between two looks whether the guard is still there, if nothing happens
+OFTEN = 1  # the same where much happens: to read the memory of a guard with many rules takes a while
 
 
 def main(name):
@@ -74,11 +75,12 @@ def _serve(place, opened):
     refusals = _refusals(place)
     knocking.register(refusals, select.POLLIN)
     threading.Thread(target=_look_up, args=(place,), daemon=True).start()  # a slow resolver keeps nobody at a door
-    intruders, swept = set(), time.monotonic()
+    intruders, swept, looked = set(), time.monotonic(), 0
     while True:
-        state = place.read()
-        if state is None:
-            return
+        if time.monotonic() - looked > OFTEN:
+            state, looked = place.read(), time.monotonic()
+            if state is None:
+                return
         if time.monotonic() - swept > GLANCE:
             swept = time.monotonic()
             with contextlib.suppress(GuardError, OSError):  # the guard is going down, or is being mended
