@@ -16,7 +16,8 @@ from typing import NamedTuple
 from controller import FILES, REASON
 
 PYTHON = "/usr/bin/python3"
-QUICK = 900  # milliseconds that a denial may take longer than the tool itself does; who waits for an answer takes more
+# milliseconds that a denial may take longer than the tool itself does; resolvers wait for 5 seconds, and TCP for minutes
+QUICK = 3_000
 FIRST = "getent hosts begin.example"  # in the resolver's log, what comes behind this was asked inside
 TASK_RESULT = re.compile(r"^(?:ok|changed|fatal): \[(\w+)\](?:: FAILED!)? => (\{.*\"left_running\".*\})$", re.M)
 GETADDRINFO = "import socket, sys; print(socket.getaddrinfo(sys.argv[1], 443))"
