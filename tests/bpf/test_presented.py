@@ -18,6 +18,7 @@ import threading
 import time
 
 import pytest
+from lacking import Lack, skip
 from policies import policy_of
 from wire import A, CNAME, answer, answer_frame, client_hello, extension, in_records, long_protocols, made_hello, \
     question, record, sni, wire_name
@@ -395,7 +396,7 @@ def test_mptcp_presents_names_like_tcp(made, what, name):
     try:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).close()
     except OSError:
-        pytest.skip('this kernel has no MPTCP')
+        skip(Lack.MPTCP)
     assert child(run) is (True if name == FINE else None)
 
 

@@ -61,21 +61,6 @@ def why(rules, number):
     return 'rule %s: %s' % (rule['id'], rule['reason']) if rule['id'] else rule['reason']
 
 
-def _rule_of(rules, number, none):
-    if number < _abi.RULE_FIRST:
-        return {_abi.RULE_UNREADABLE: UNREADABLE, _abi.RULE_LOCK: LOCKED}.get(number, none)
-    index = number - _abi.RULE_FIRST
-    if index < len(rules):
-        return rules[index]
-    return dict(NO_RULE, id='rule-%d' % number, reason="the guard's memory of this rule was lost")
-
-
-def why(rules, number):
-    """Why something was denied, in a few words for those to whom it happened."""
-    rule = _rule_of(rules, number, BY_DEFAULT)
-    return 'rule %s: %s' % (rule['id'], rule['reason']) if rule['id'] else rule['reason']
-
-
 class Reader:
     """Turns entries of the tables into records.
 
