@@ -7,7 +7,8 @@
 #define EBG_EGRESS_H
 
 #include "answer.h"
-#include "stream.h"
+#include "heads.h"
+#include "questions.h"
 
 /* What is remembered of the UDP socket that sends this packet. */
 static __always_inline struct opened *told_to(struct __sk_buff *skb)
@@ -186,6 +187,32 @@ static __always_inline struct judgement address_again(const struct ebg_config *c
 	opened->address = verdict_over(&opened->to);
 	opened->generation = config->generation;
 	return judge_again(&opened->address, opened->flags & OPENED_JUDGED);
+}
+
+/* Judges the data of a packet that was not looked at yet. `there`: where it really goes. */
+static __always_inline int on_data(struct __sk_buff *skb, struct scratch *s, const struct segment *segment,
+				   const struct ebg_endpoint *there)
+{
+	__u32 length = skb->len - segment->start, seen, slot = FORGET(s->slot);
+	struct opened *opened = &s->connection;
+	int result;
+
+	if (!(opened->flags & OPENED_STARTED)) {
+		opened->next = segment->sequence;
+		opened->flags |= OPENED_STARTED;
+	}
+	seen = opened->next + opened->skip - segment->sequence;
+	if (seen >= length && (int)seen >= 0)
+		return EBG_PASS; /* it is sent again, or belongs to a question that was read */
+	if ((int)seen < 0)
+		result = settle_as(s, slot, PRESENTED_UNREADABLE);
+	else if (is_dns(&opened->to, there))
+		result = on_questions(skb, s, slot, segment->start + seen);
+	else
+		result = on_heads(skb, s, slot, segment->start + seen);
+	if (result != STREAM_REFUSED && result != STREAM_HELD)
+		opened->next = segment->sequence + length;
+	return result;
 }
 
 /* Judges what a packet carries of a connection whose address may be reached. `there`: where it really goes. */
