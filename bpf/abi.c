@@ -16,6 +16,8 @@ struct {
 	enum ebg_source source;
 	enum ebg_protocol protocol;
 	enum ebg_answering answering;
+	enum ebg_whereabouts whereabouts;
+	enum ebg_place place;
 	struct ebg_config config;
 	struct ebg_net_key net_key;
 	struct ebg_slice slice;
@@ -25,6 +27,9 @@ struct {
 	struct ebg_endpoint endpoint;
 	struct ebg_run run;
 	struct ebg_image image;
+	struct ebg_member member;
+	struct ebg_entered entered;
+	struct ebg_leaving leaving;
 	struct ebg_denial denial;
 	struct ebg_observation observation;
 	struct ebg_record record;

@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 enum ebg_limit {
-	EBG_ABI_VERSION = 6,      /* of the maps that outlive a loader; a guard of another version is not touched */
+	EBG_ABI_VERSION = 7,      /* of the maps that outlive a loader; a guard of another version is not touched */
 	EBG_SLICE = 64,           /* port matchers that can apply to one network or name, wider ones' included */
 	EBG_MAX_DENIED = 16384,   /* details of denials: endpoint, name and process */
 	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint and name */
@@ -37,6 +37,12 @@ enum ebg_limit {
 	EBG_COMM = 16,            /* the kernel's TASK_COMM_LEN */
 	EBG_ANCESTORS = 32,       /* images above one that are followed, nearest first */
 	EBG_PARENTS = 8,          /* processes whose start nobody has seen that are followed */
+	EBG_MAX_MEMBERS = 16384,  /* processes inside that are remembered, the latest ones */
+	EBG_MAX_ENTRIES = 65536,  /* moments of entries that are kept, the latest ones */
+	EBG_ENTRY_GAP = 10000000, /* ns; of entries that are closer together, the first one's moment is kept */
+	EBG_MAX_LEAVINGS = 256,   /* details of processes that left */
+	EBG_CGROUPS = 64,         /* cgroups above one that are followed */
+	EBG_CGROUP_PATH = 256,    /* bytes of a cgroup's path that are kept */
 };
 
 enum ebg_mode {
@@ -89,6 +95,7 @@ enum ebg_hook {
 	EBG_HOOK_EXEC,
 	EBG_HOOK_FORK, /* this one and the next: who descends from whom */
 	EBG_HOOK_IMAGE,
+	EBG_HOOK_ENTRY, /* who comes in, and who leaves */
 	EBG_HOOKS,
 };
 
@@ -97,6 +104,9 @@ enum ebg_counter {
 	EBG_COUNTER_LOST = EBG_KINDS * EBG_VERDICTS, /* accesses whose details did not fit */
 	EBG_COUNTER_FORGOTTEN,                       /* addresses of names with rules that had to give way, or had no room */
 	EBG_COUNTER_SERVICE,                         /* refused: name service daemons, by their sockets */
+	EBG_COUNTER_ENTERED,                         /* processes that came in */
+	EBG_COUNTER_LEFT,                            /* processes that went to another cgroup */
+	EBG_COUNTER_BACK,                            /* of these: from which something came in again */
 	EBG_COUNTER_CANARY,                          /* one slot a hook: how often the canary was met */
 	EBG_COUNTERS = EBG_COUNTER_CANARY + EBG_HOOKS,
 };
@@ -213,6 +223,43 @@ struct ebg_image {
 	__u32 args_length;
 	char comm[EBG_COMM];
 	__u8 args[EBG_ARGS]; /* as in /proc/PID/cmdline when it began: separated by NUL, cut */
+};
+
+/* Where a process is that came in, or was born inside. */
+enum ebg_whereabouts {
+	EBG_WHERE_INSIDE,
+	EBG_WHERE_LEFT, /* in another cgroup, and told in ebg_leavings */
+	EBG_WHERE_AWAY, /* in another cgroup, and not to be told */
+};
+
+struct ebg_member {
+	__u64 started; /* ns since boot, so that the pid is good when pids come round */
+	__u32 where;   /* enum ebg_whereabouts */
+	__u32 padding;
+};
+
+/* Slots of ebg_places: cgroups by their ids. */
+enum ebg_place {
+	EBG_PLACE_GUARD,
+	EBG_PLACE_DESK, /* the agent's */
+	EBG_PLACES,
+};
+
+/* How far ebg_entries is filled. */
+struct ebg_entered {
+	__u64 kept; /* moments, those included whose slots were taken again */
+	__u64 last; /* CLOCK_MONOTONIC, ns */
+};
+
+/* A process that left, as it was when it last became another program. The key is its run, without the exec count. */
+struct ebg_leaving {
+	__u64 time; /* CLOCK_MONOTONIC, ns */
+	__u64 cgroup;
+	__u32 args_length;
+	__u32 padding;
+	char comm[EBG_COMM];
+	__u8 args[EBG_ARGS];
+	__u8 path[EBG_CGROUP_PATH]; /* of the cgroup that it went to; empty: the kernel did not say */
 };
 
 /* One denial's identity: who, to where, under which rule and mode. */

@@ -11,8 +11,10 @@
  * ingress              DNS answers: keeps which names lead to an address
  * sockops              ends a denied connection where no agent does; MPTCP's connections below the one that connect saw
  * fork, image          no access: they note which process descends from which, for the records of the others
+ * entry                no access: it counts who comes in, and notes who leaves
  */
 #include "egress.h"
+#include "entry.h"
 #include "scope.h"
 
 /* Remembers who opens a connection by this socket, and how its address was judged. Returns -1 without memory for it. */
@@ -298,17 +300,29 @@ static __always_inline void remember_child(struct task_struct *child)
 }
 
 /*
- * The kernel runs these two for every process of the host. They do the same under all rules, and to do it twice changes
- * nothing. So they don't ask whether their rules are in force.
+ * The kernel runs these three for every process of the host. They do the same under all rules, and to do it twice changes
+ * nothing. So they don't ask whether their rules are in force. A global function takes a process as the kernel's memory
+ * has it, and not as the context does.
  */
 TRACEPOINT("sched_process_fork", ebg_fork)(__u64 *ctx)
 {
-	struct task_struct *child = (void *)ctx[1];
+	struct task_struct *child = BPF_CORE_READ((struct task_struct *)ctx[1], group_leader);
+	struct cgroup *born_in = home_of(child);
+	int same = born_in == home_of((void *)ctx[0]), inside = is_inside();
 
-	if (!is_inside() || BPF_CORE_READ(child, group_leader) != child) /* a thread is no other process */
+	if ((same && !inside) || child != (void *)ctx[1]) /* a thread is no other process */
 		return 0;
+	if (!same && !inside) {
+		if (is_of_guard(born_in))
+			note_entry((__u64)child);
+		return 0;
+	}
 	count(EBG_COUNTER_CANARY + EBG_HOOK_FORK);
 	remember_child(child);
+	if (!member_of(child))
+		remember_member(child, EBG_WHERE_INSIDE);
+	if (!same && is_member(child) && !is_of_guard(born_in))
+		note_leaving((__u64)child, BPF_CORE_READ(born_in, kn, id), 0);
 	return 0;
 }
 
@@ -318,6 +332,23 @@ TRACEPOINT("sched_process_exec", ebg_image)(__u64 *ctx)
 		return 0;
 	count(EBG_COUNTER_CANARY + EBG_HOOK_IMAGE);
 	remember_image(bpf_get_current_task());
+	return 0;
+}
+
+/* The moved process is in its new cgroup already. */
+TRACEPOINT("cgroup_attach_task", ebg_entry)(__u64 *ctx)
+{
+	struct task_struct *task = BPF_CORE_READ((struct task_struct *)ctx[2], group_leader);
+	struct cgroup *to = (void *)ctx[0];
+
+	if (home_of((void *)ctx[2]) != to) /* a cgroup of version 1 */
+		return 0;
+	if (is_of_guard(to)) {
+		count(EBG_COUNTER_CANARY + EBG_HOOK_ENTRY);
+		note_entry((__u64)task);
+	} else if (is_member(task)) {
+		note_leaving((__u64)task, BPF_CORE_READ(to, kn, id), ctx[1]);
+	}
 	return 0;
 }
 

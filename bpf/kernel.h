@@ -17,7 +17,15 @@ struct kernfs_node {
 	__u64 id;
 } EBG_CORE;
 
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+} EBG_CORE;
+
 struct cgroup {
+	struct cgroup_subsys_state self; /* the place in the hierarchy */
 	struct kernfs_node *kn;
 } EBG_CORE;
 

@@ -34,6 +34,7 @@ class ActionModule(ActionBase):
         arguments = {key: value for key, value in self._task.args.items() if key not in INTERNAL}
         if arguments.get('state', 'present') == 'present':
             try:
+                self._check_connection(arguments)
                 arguments.update(self._policy(arguments), _shell=self._shell(arguments.get('name', 'deploy')))
             except GuardError as error:
                 result.update(failed=True, msg=str(error), **error.facts)
@@ -47,6 +48,13 @@ class ActionModule(ActionBase):
         _no_log.conceal(self._task.delegate_to or task_vars.get('inventory_hostname'), result,
                         (result.get('guard') or {}).get('clock_offset'))
         return result
+
+    def _check_connection(self, arguments):
+        """Tasks enter through the shell that starts them."""
+        by_mitogen = any(base.__module__.startswith('ansible_mitogen') for base in type(self._connection).__mro__)
+        if by_mitogen and not arguments.get('cgroup') and arguments.get('scope') != 'user':
+            raise GuardError('Mitogen starts the tasks of this play without a shell, so none of them would enter the guard. '
+                             'Run the play with `strategy: linear`.')
 
     def _policy(self, arguments):
         """The checked policy in its canonical form, as the module's `policy`; it needs no `policy_file` then."""
@@ -97,4 +105,5 @@ class ActionModule(ActionBase):
         if not clock or not result.get('guard'):
             return
         earliest, latest = clock[1] - ended, clock[0] - began
+        result['guard']['clock_between'] = [earliest, latest]
         result['guard']['clock_offset'] = 0.0 if earliest <= 0 <= latest else (earliest + latest) / 2

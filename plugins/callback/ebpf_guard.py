@@ -14,13 +14,15 @@ author:
 description:
   - When a guard of M(loopbreak.deploy.ebpf_guard) comes down on a host, prints what it denied there,
     in which task, by which command, for which reason, and which tasks ran outside it.
+  - What ran outside is known by the kernel of the host, which counts who enters the guard. A task during which nobody did
+    started nothing on the host, or went around the guard. Files that M(ansible.builtin.fetch) reads by sftp are told, too.
   - Hides the commands of tasks with C(no_log), here and in the results of the modules of this collection.
   - At the end of the run prints one table of all guards, the distinct endpoints of all hosts, and the guards
     that were brought up and never taken down. Of what was tried where no rule allows it, prints the allow rules
     that would let it pass, to be pasted into the policy.
   - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
-    expect, or when the report of a guard never came. So an error that a script swallows, a rescued task or
-    C(meta, end_host) can't hide a denial.
+    expect, when tasks ran under it and nobody entered it, or when the report of a guard never came. So an error that a
+    script swallows, a rescued task or C(meta, end_host) can't hide a denial.
   - For the playbook C(loopbreak.deploy.run) prints the command's output as it was, and ends the run with the command's
     exit status where nothing else ends it. Of several hosts, the highest exit status counts.
   - This exit happens before callbacks that are listed later see the end of the run. List this one last.
@@ -121,18 +123,21 @@ from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import launcher
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _run
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, model, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, entries, model, text
 
 OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
 OUR_TASKS = '/ansible_collections/loopbreak/deploy/roles/ebpf_guard/tasks/'
 SHELL = 'ansible_shell_executable'
-# Actions that start no process anywhere, so that nothing of theirs can escape the guard.
+# Actions that start no process on any host: nobody expects them to enter a guard.
 CONTROLLER_ONLY = frozenset((
     'add_host', 'assert', 'debug', 'fail', 'group_by', 'import_role', 'import_tasks', 'include_role',
     'include_tasks', 'include_vars', 'meta', 'pause', 'set_fact', 'set_stats', 'validate_argument_spec',
 ))
+SYNCHRONIZE = ('synchronize', 'ansible.posix.synchronize')
+RAN = ('rc', 'stdout', 'module_stdout')  # in the result of a task that failed on the host, and not before
 COLORS = {'bad': C.COLOR_ERROR, 'warn': C.COLOR_CHANGED, 'good': C.COLOR_OK, 'plain': None}
 
 
@@ -147,12 +152,22 @@ class Bracket:
     become: bool
     shell: str | None = None  # what a fact says that tasks run through; None: no fact was seen
     windows: list = field(default_factory=list)
-    outside: list = field(default_factory=list)
+    ran: list = field(default_factory=list)  # entries.Ran of each of its own tasks that start something
+    others: list = field(default_factory=list)  # (start, end) of what else may have entered
     because: str = 'no state=absent task ran after it (meta: end_host, end_play or a stopped run)'
 
     @property
     def mode(self):
         return self.guard.get('mode') or model.UNKNOWN
+
+    @property
+    def launches(self):
+        """Is it a guard that tasks enter?"""
+        return not self.args.get('cgroup') and self.args.get('scope') != 'user'
+
+    def outside(self):
+        """What ran outside, as far as that is known without the report."""
+        return entries.compare(self.ran, self.others, None, None).outside
 
 
 def _part(result, name):
@@ -172,6 +187,13 @@ def _action(task):
     for prefix in ('ansible.builtin.', 'ansible.legacy.'):
         name = name[len(prefix):] if name.startswith(prefix) else name
     return name
+
+
+def _has_run(data, outside):
+    """Did something that failed run on some host? What the launcher refused did not."""
+    signs = (*RAN, 'invocation') if outside else RAN  # a module's arguments are there also where a plugin failed before
+    items = [item for item in [data, *(data.get('results') or [])] if isinstance(item, dict)]
+    return any(key in item and item.get('rc') != launcher.REFUSED for item in items for key in signs)
 
 
 def _describe(task):
@@ -194,6 +216,17 @@ def _kept(event):
         except Exception as error:  # pylint: disable=broad-exception-caught
             return self._fault(event.__name__, error)
     return wrapper
+
+
+def _between(*guards):
+    """The least and the greatest offset of the clocks, by the calls that brought the guard up and down; the last one's
+    where a clock was set in the meantime.
+    """
+    found = [guard['clock_between'] for guard in guards if guard.get('clock_between')]
+    if not found:
+        return None
+    least, greatest = max(low for low, dummy in found), min(high for dummy, high in found)
+    return (least, greatest) if least <= greatest else tuple(found[-1])
 
 
 class CallbackModule(CallbackBase):
@@ -279,33 +312,46 @@ class CallbackModule(CallbackBase):
             data = _data(result)
             if task.no_log is True or 'censored' in data:
                 _no_log.note(task.delegate_to or host, task, start or end, end)
-            self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
+            self._note_task(_part(result, 'host'), task, data, failed, start or end, end)
         if _run.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
             self._command_ended(host, _data(result))
 
-    def _note_task(self, host, task, facts, start, end):
+    def _note_task(self, host, task, data, failed, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
         title, delegate = _describe(task), task.delegate_to or host.name
+        starts = _action(task) not in CONTROLLER_ONLY
         for bracket in self._up.get(host.name, {}).values():
-            bracket.shell = facts.get(SHELL, bracket.shell)
-            outside = self._why_outside(host, task, bracket)
-            if outside and not bracket.args.get('cgroup'):
-                bracket.outside.append((outside, title))
-            idle = bool(outside) or _action(task) in CONTROLLER_ONLY
-            bracket.windows.append(model.Window(start, end, title, idle))
+            bracket.shell = (data.get('ansible_facts') or {}).get(SHELL, bracket.shell)
+            outside = self._why_outside(host, task, bracket) if starts else None
+            bracket.windows.append(model.Window(start, end, title, bool(outside) or not starts))
+            if starts and (bracket.launches or (outside and not bracket.args.get('cgroup'))) and (
+                    not failed or _has_run(data, outside)):
+                transfers = not outside and self._transfers(host, task, data)
+                bracket.ran.append(entries.Ran(start, end, title, 'file transfer' if transfers else outside, transfers))
         if delegate != host.name:
             for bracket in self._up.get(delegate, {}).values():
                 bracket.windows.append(model.Window(start, end, title, False))
+                bracket.others.append((start, end))
+
+    def _transfers(self, host, task, data):
+        """Did it read a file by the connection itself (sftp), with no process that could enter?"""
+        fetched = any(item.get('changed') for item in data.get('results', [data]) if isinstance(item, dict))
+        return _action(task) == 'fetch' and fetched and not self._becomes(host, task)[0]
+
+    def _becomes(self, host, task):
+        """(does the task become another user, the variables that it sees)"""
+        seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
+        return boolean(seen.get('ansible_become', task.become), strict=False), seen
 
     def _why_outside(self, host, task, bracket):
         """Tell how a task went around the guard's launcher, or None when it did not."""
         action = _action(task)
-        if action in CONTROLLER_ONLY:
-            return None
         if task.delegate_to and task.delegate_to != host.name:
             return f'delegated to {task.delegate_to}'
         if bracket.args.get('scope') == 'user':
             return None
+        if action in SYNCHRONIZE:
+            return 'rsync, which ssh itself starts'
         if action != 'raw':
             # A later fact takes the launcher's place, and the variables of an include beat every fact.
             shell = task.get_include_params().get(SHELL, bracket.shell)
@@ -313,8 +359,8 @@ class CallbackModule(CallbackBase):
         if task.args.get('executable'):
             return 'raw with executable'
         # Only a change of user puts `raw` through the launcher; become to the login user is none.
-        seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
-        if not boolean(seen.get('ansible_become', task.become), strict=False):
+        becomes, seen = self._becomes(host, task)
+        if not becomes:
             return 'raw'
         login = seen.get('ansible_user', seen.get('ansible_ssh_user', task.remote_user))
         user = seen.get('ansible_become_user', task.become_user) or 'root'
@@ -351,9 +397,10 @@ class CallbackModule(CallbackBase):
         offset = guard.get('clock_offset', bracket.guard.get('clock_offset'))
         report = dict(
             data, host=host, name=name, mode=guard.get('mode') or bracket.mode, offset=offset or 0.0,
-            denied=data.get('denied') or [], observed=data.get('observed') or [],
-            tasks=bracket.windows, outside=bracket.outside,
-            launched=not bracket.args.get('cgroup') and bracket.args.get('scope') != 'user')
+            denied=data.get('denied') or [], observed=data.get('observed') or [], tasks=bracket.windows,
+            launched=bracket.launches, **entries.compare(
+                bracket.ran, bracket.others, data.get('entries') if bracket.launches else None,
+                _between(bracket.guard, guard))._asdict())
         show = self._observed or report['mode'] == 'monitor'
         self._fleet.add(report, show)
         self._tried.add(name, report['denied'])
@@ -371,7 +418,7 @@ class CallbackModule(CallbackBase):
             self._miss('REPORT LOST', host, bracket, f'no_log hides the report in {_describe(task)}')
         else:
             # The task passed, so an enforcing guard denied nothing unexpected.
-            self._fleet.note(host, name, bracket.mode, 'no_log', len(set(bracket.outside)))
+            self._fleet.note(host, name, bracket.mode, 'no_log', len(set(bracket.outside())))
             self._print([('warn', f'GUARD {name} on {host}: no_log hides the report in {_describe(task)}')])
 
     def _command_ended(self, host, data):
@@ -398,7 +445,7 @@ class CallbackModule(CallbackBase):
             asked = 'state=absent' if bracket.name == 'deploy' else f'state=absent name={bracket.name}'
             become = '-b ' if bracket.become else ''
             details.append(('remedy', f"run `ansible {host} {become}-m {OURS} -a '{asked}'`"))
-        self._fleet.miss(title, host, bracket.name, bracket.mode, details, len(set(bracket.outside)))
+        self._fleet.miss(title, host, bracket.name, bracket.mode, details, len(set(bracket.outside())))
 
     def _print(self, lines):
         for tone, those in itertools.groupby(lines, key=lambda line: line[0]):
@@ -412,7 +459,7 @@ class CallbackModule(CallbackBase):
                 if final and not self._adhoc:
                     self._miss('LEFT UP', host, bracket, bracket.because)
                 else:
-                    self._fleet.note(host, bracket.name, bracket.mode, 'up', len(set(bracket.outside)))
+                    self._fleet.note(host, bracket.name, bracket.mode, 'up', len(set(bracket.outside())))
         self._print([('plain', '')] + text.fleet_lines(self._fleet, self._max_rows) if self._fleet.guards else [])
         self._print(self._tried.lines(self._max_rows))
 
@@ -429,6 +476,7 @@ class CallbackModule(CallbackBase):
         reasons = [f'{said} {", ".join(hosts)}' for said, hosts in (
             ('accesses were denied on', self._fleet.denying_hosts()),
             ('guards were not whole on', self._fleet.broken_hosts()),
+            ('nobody entered the guards on', self._fleet.deserted_hosts()),
             ('reports are missing from', self._fleet.missing_hosts())) if hosts]
         if self._runs_command and not (self._commands.ended or stats.failures or stats.dark):
             reasons.append('the command was run on no host')  # Ansible says 0 where no host is meant

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 
 # enum ebg_limit
-ABI_VERSION = 6
+ABI_VERSION = 7
 SLICE = 64
 MAX_DENIED = 16384
 MAX_OBSERVED = 16384
@@ -32,6 +32,12 @@ ARGS = 256
 COMM = 16
 ANCESTORS = 32
 PARENTS = 8
+MAX_MEMBERS = 16384
+MAX_ENTRIES = 65536
+ENTRY_GAP = 10000000
+MAX_LEAVINGS = 256
+CGROUPS = 64
+CGROUP_PATH = 256
 
 # enum ebg_mode
 MODE_MONITOR = 0
@@ -80,14 +86,18 @@ HOOK_RENAME = 20
 HOOK_EXEC = 21
 HOOK_FORK = 22
 HOOK_IMAGE = 23
-HOOKS = 24
+HOOK_ENTRY = 24
+HOOKS = 25
 
 # enum ebg_counter
 COUNTER_LOST = 24
 COUNTER_FORGOTTEN = 25
 COUNTER_SERVICE = 26
-COUNTER_CANARY = 27
-COUNTERS = 51
+COUNTER_ENTERED = 27
+COUNTER_LEFT = 28
+COUNTER_BACK = 29
+COUNTER_CANARY = 30
+COUNTERS = 55
 
 # enum ebg_rule
 RULE_DEFAULT = 0
@@ -126,6 +136,16 @@ ANSWERING_PORT = 1
 ANSWERING_IPV4 = 2
 ANSWERING_IPV6 = 3
 ANSWERING_SLOTS = 4
+
+# enum ebg_whereabouts
+WHERE_INSIDE = 0
+WHERE_LEFT = 1
+WHERE_AWAY = 2
+
+# enum ebg_place
+PLACE_GUARD = 0
+PLACE_DESK = 1
+PLACES = 2
 
 
 class Config(ctypes.Structure):
@@ -207,6 +227,33 @@ class Image(ctypes.Structure):
         ('args_length', ctypes.c_uint32),
         ('comm', ctypes.c_char * 16),
         ('args', ctypes.c_uint8 * 256),
+    ]
+
+
+class Member(ctypes.Structure):
+    _fields_ = [
+        ('started', ctypes.c_uint64),
+        ('where', ctypes.c_uint32),
+        ('padding', ctypes.c_uint32),
+    ]
+
+
+class Entered(ctypes.Structure):
+    _fields_ = [
+        ('kept', ctypes.c_uint64),
+        ('last', ctypes.c_uint64),
+    ]
+
+
+class Leaving(ctypes.Structure):
+    _fields_ = [
+        ('time', ctypes.c_uint64),
+        ('cgroup', ctypes.c_uint64),
+        ('args_length', ctypes.c_uint32),
+        ('padding', ctypes.c_uint32),
+        ('comm', ctypes.c_char * 16),
+        ('args', ctypes.c_uint8 * 256),
+        ('path', ctypes.c_uint8 * 256),
     ]
 
 
@@ -366,6 +413,8 @@ MAPS = {
     'ebg_heard': (1, 24, 528, 16384, 1, None),
     'ebg_head': (24, 4, 5120, 0, 1, None),
     'ebg_refused': (27, 0, 0, 65536, 0, None),
+    'ebg_places': (2, 4, 8, 2, 0, None),
+    'ebg_leavings': (1, 16, 552, 256, 0, None),
     'ebg_opened': (24, 4, 96, 0, 1, None),
     'ebg_config': (2, 4, 72, 1, 0, None),
     'ebg_current': (2, 4, 4, 1, 0, None),
@@ -378,11 +427,14 @@ MAPS = {
     'ebg_recent': (6, 4, 64, 256, 0, None),
     'ebg_changes': (2, 4, 16, 256, 0, 0),
     'ebg_recent_name': (6, 4, 96, 1024, 0, None),
-    'ebg_counters': (6, 4, 8, 51, 0, None),
+    'ebg_counters': (6, 4, 8, 55, 0, None),
     'ebg_blank': (2, 4, 600, 1, 0, None),
     'ebg_denied': (1, 56, 600, 16384, 1, None),
     'ebg_observed': (1, 32, 600, 16384, 1, None),
     'ebg_questions': (27, 0, 0, 262144, 0, None),
     'ebg_answering': (2, 4, 8, 4, 0, None),
+    'ebg_members': (9, 4, 16, 16384, 0, None),
+    'ebg_entries': (2, 4, 8, 65536, 0, None),
+    'ebg_entered': (2, 4, 16, 1, 0, None),
     'ebg_scope': (8, 4, 4, 1, 0, None),
 }

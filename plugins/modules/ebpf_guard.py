@@ -267,6 +267,11 @@ guard:
     clock_offset:
       description: How many seconds the target's clock is ahead of the controller's, roughly.
       type: float
+    clock_between:
+      description: The least and the greatest number of seconds by which it can be ahead, as this call shows.
+      type: list
+      elements: float
+      sample: [-0.02, 0.31]
 denied:
   description:
     - What was denied, or in monitor mode would have been. One record for each process, endpoint and name or path.
@@ -391,8 +396,44 @@ counters:
       server by itself. These are no denials.
     - C(search_list) counts the denials of questions that the resolver library made up from the search list. They are in
       the totals, and not in C(denied).
+    - C(left) counts the processes that left for another cgroup, and from which nothing came in again.
   returned: always
   type: dict
+entries:
+  description:
+    - Who entered the guard by a move into its cgroup, as the launcher does it. What such a process starts is inside
+      without entering. What the guard itself sends in to prove itself is not counted.
+  returned: always
+  type: dict
+  contains:
+    count:
+      description: How many entered, exactly.
+      type: int
+    first:
+      description: When the first one entered whose moment was kept, as C(times) has it. Null when nobody did.
+      type: float
+    last:
+      description: The same of the last one.
+      type: float
+    times:
+      description:
+        - When they entered, in seconds since the epoch by the target's clock, rounded to milliseconds, in their order.
+        - Of entries that are less than 10 milliseconds apart, the first one's moment is there. Of more than 65,536 moments,
+          the latest ones are.
+      type: list
+      elements: float
+  sample: {count: 2, first: 1764460901.102, last: 1764460903.45, times: [1764460901.102, 1764460903.45]}
+left:
+  description:
+    - The processes that left the guard for another cgroup, and from which nothing came in again. What they did from then
+      on was not watched. Each with C(time) (UTC by the target's clock), C(pid), C(command) with secrets masked, and the
+      path of the C(cgroup) that it went to, null where it was born there.
+    - The agent, and what went into another guard, are not among them. C(counters.left) has the exact number; the details
+      of 256 are kept.
+    - A process that was in an existing cgroup before the guard is not known.
+  returned: always
+  type: list
+  elements: dict
 limits:
   description:
     - The limits of the policy, V(memory) in bytes, V(cpus) and V(pids), each with C(limit) and how far the tasks came.
@@ -426,7 +467,10 @@ repaired:
   type: list
   elements: str
 faults:
-  description: What was broken while the guard was up, so that accesses may have passed unseen. A sentence each.
+  description:
+    - What was broken while the guard was up, so that accesses may have passed unseen. A sentence each.
+    - Also the processes that left the guard, unless it was at an existing cgroup, from which others may move processes. Also
+      that the guard did not prove itself at its end.
   returned: when O(state=absent)
   type: list
   elements: str

@@ -95,6 +95,13 @@ guards:
     counters:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+    entries:
+      description: As in M(loopbreak.deploy.ebpf_guard).
+      type: dict
+    left:
+      description: As in M(loopbreak.deploy.ebpf_guard).
+      type: list
+      elements: dict
     limits:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
@@ -112,7 +119,7 @@ capabilities:
     dns: true
     payload: true
     unix: "this kernel can't deny unix sockets (Invalid argument), ..."
-    lock: "nothing tells when a process leaves the guard: this kernel ..."
+    lock: "nothing can keep a process from leaving the guard: this kernel ..."
     file: true
     exec: true
 able:

@@ -39,7 +39,7 @@ def conceal(host, report, offset):
         record['command'], record['ancestry'] = HIDDEN, []
         if record['evidence']:
             record['evidence'] = dict(record['evidence'], command=HIDDEN)
-    for process in report.get('left_running') or []:  # when it was started, nobody knows
+    for process in (report.get('left_running') or []) + (report.get('left') or []):  # when it was started, nobody knows
         process['command'] = HIDDEN
 
 

@@ -28,7 +28,10 @@ MAPS = {'ebg_config': (ctypes.c_uint32, _abi.Config), 'ebg_nets': (_abi.NetKey, 
         'ebg_images': (_abi.Run, _abi.Image), 'ebg_ancestors': (_abi.Run, _abi.Image),
         'ebg_asked': (_abi.Asked, ctypes.c_uint8), 'ebg_pending': (ctypes.c_uint32, _abi.Pending),
         'ebg_blank': (ctypes.c_uint32, _abi.Record), 'ebg_current': (ctypes.c_uint32, ctypes.c_uint32),
-        'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32), 'ebg_answering': (ctypes.c_uint32, ctypes.c_uint64)}
+        'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32), 'ebg_answering': (ctypes.c_uint32, ctypes.c_uint64),
+        'ebg_places': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_members': (ctypes.c_uint32, _abi.Member),
+        'ebg_entries': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_entered': (ctypes.c_uint32, _abi.Entered),
+        'ebg_leavings': (_abi.Run, _abi.Leaving)}
 FILE_MAPS = {'ebg_filter': (ctypes.c_uint32, _abi.Filter), 'ebg_paths': (ctypes.c_uint64, _abi.FileRule),
              'ebg_inodes': (_abi.Inode, _abi.FileRule), 'ebg_types': (_abi.Filesystem, _abi.FileRule),
              'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32)}
@@ -37,7 +40,8 @@ PRIVATE = {'ebg_addresses', 'ebg_aliases', 'ebg_opened', 'ebg_head', 'ebg_scratc
            'ebg_questions', 'ebg_recent', 'ebg_changes', 'ebg_recent_name'}
 ENTRIES = {'ebg_counters': _abi.COUNTERS, 'ebg_denied': _abi.MAX_DENIED, 'ebg_observed': _abi.MAX_OBSERVED,
            'ebg_images': _abi.MAX_IMAGES, 'ebg_ancestors': _abi.MAX_ANCESTORS, 'ebg_heard': _abi.MAX_HEARD,
-           'ebg_asked': _abi.MAX_ASKED}
+           'ebg_asked': _abi.MAX_ASKED, 'ebg_members': _abi.MAX_MEMBERS, 'ebg_entries': _abi.MAX_ENTRIES,
+           'ebg_leavings': _abi.MAX_LEAVINGS}
 BPFTOOL_NAMES = {'ebg_connect4': 'cgroup_inet4_connect', 'ebg_connect6': 'cgroup_inet6_connect',
                  'ebg_sendmsg4': 'cgroup_udp4_sendmsg', 'ebg_sendmsg6': 'cgroup_udp6_sendmsg',
                  'ebg_setsockopt': 'cgroup_setsockopt', 'ebg_egress': 'cgroup_inet_egress', 'ebg_ingress': 'cgroup_inet_ingress',

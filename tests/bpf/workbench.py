@@ -97,6 +97,8 @@ class Guard:
         directory = os.open(self.cgroup, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.kernel.update(self.object.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
+            self.kernel.update(self.object.map_fd('ebg_places'), ctypes.c_uint32(_abi.PLACE_GUARD),
+                               ctypes.c_uint64(os.fstat(directory).st_ino))
             self.links = [self.kernel.attach(self.object.program_fd(name), directory, name) for name in ON_CGROUP]
             self.links += [self.kernel.attach_hook(self.object.program_fd(name), name, self.object.tracepoint(name))
                            for name in EVERYWHERE]
@@ -155,7 +157,7 @@ class Guard:
 def counted(**kinds):
     """The counters that a guard has when these are all."""
     return {**{kind: {**dict.fromkeys(records.VERDICTS.values(), 0), **kinds.pop(kind, {})}
-               for kind in records.KINDS.values()}, 'lost': 0, 'forgotten': 0, 'name_services': 0, **kinds}
+               for kind in records.KINDS.values()}, 'lost': 0, 'forgotten': 0, 'name_services': 0, 'left': 0, **kinds}
 
 
 def indices(array):

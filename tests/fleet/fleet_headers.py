@@ -19,7 +19,7 @@ BTF = "/sys/kernel/btf/vmlinux"
 DIRECTORY = f"/usr/lib/modules/{os.uname().release}/build"
 FIELDS = {
     "task_struct": ["tgid", "comm", "start_boottime", "self_exec_id", "real_parent", "group_leader", "mm", "cgroups", "cred"],
-    "kernfs_node": ["id"], "cgroup": ["kn"], "css_set": ["dfl_cgrp"], "cred": ["uid"],
+    "kernfs_node": ["id"], "cgroup_subsys_state": ["cgroup", "parent"], "cgroup": ["self", "kn"], "css_set": ["dfl_cgrp"], "cred": ["uid"],
     "mm_struct": ["arg_start", "arg_end"], "tcp_sock": ["fastopen_req", "fastopen_connect"],
     "sock": ["sk_socket"], "socket": ["file"], "file": ["f_flags"],
 }
@@ -78,9 +78,9 @@ def _structures():
     told = subprocess.run(["bpftool", "btf", "dump", "file", BTF, "-j"], capture_output=True, check=True).stdout
     types = {kind["id"]: kind for kind in json.loads(told)["types"]}
     yield from (f"struct {name};" for name in FIELDS)
-    for kind in types.values():
-        if kind["kind"] != "STRUCT" or kind["name"] not in FIELDS:
-            continue
+    # what is inside another one comes before it
+    found = [kind for kind in types.values() if kind["kind"] == "STRUCT" and kind["name"] in FIELDS]
+    for kind in sorted(found, key=lambda kind: list(FIELDS).index(kind["name"])):
         yield f"struct {kind['name']} {{ union {{ char as_wide_as[{kind['size']}];"
         for name in FIELDS[kind["name"]]:
             byte, bit, member = _find(types, kind["members"], name)
@@ -119,6 +119,8 @@ def _declaration(types, type_id, name):
     if kind["kind"] == "PTR":
         target = _bare(types, kind["type_id"])
         return f"{'struct ' + target['name'] if target and target['kind'] == 'STRUCT' else 'void'} *{name}"
+    if kind["kind"] == "STRUCT" and kind["name"] in FIELDS:
+        return f"struct {kind['name']} {name}"
     if kind["kind"] == "STRUCT":        # kuid_t
         return f"struct {{ __u32 val; }} {name}"
     return f"__u{8 * kind['size']} {name}"

@@ -35,7 +35,7 @@ def record(**changes):
 def report(*denied, **changes):
     return dict(dict(
         host='web1', name='deploy', mode='enforce', denied=list(denied), observed=[], counters={},
-        left_running=[], tasks=WINDOWS, offset=0.0, outside=[], launched=True), **changes)
+        left_running=[], tasks=WINDOWS, offset=0.0, outside=[], unknown=0, nobody=False, launched=True), **changes)
 
 
 def used(path='/mnt/artifacts/tool', kind='file', **changes):

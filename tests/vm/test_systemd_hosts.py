@@ -59,6 +59,9 @@ for try in $(seq 100); do pgrep -f '[e]bpf_guard agent' > /dev/null || break; sl
 pgrep -af '[e]bpf_guard agent'; pgrep -ax sleep; systemctl list-units --all --plain --no-legend 'ebpf_guard*'
 find /sys/fs/cgroup /run /sys/fs/bpf -name '*ebpf_guard*'; true
 """
+# sudo opens a login session, as it does on hosts whose PAM says so for all services
+SESSIONS = "echo 'session optional pam_systemd.so' >> /etc/pam.d/sudo"
+NO_SESSIONS = "sed -i '$d' /etc/pam.d/sudo"
 LOGGED_OUT = """
 until ! loginctl show-user deploy > /dev/null 2>&1; do sleep 0.5; done
 sleep 1; ls -d /sys/fs/cgroup/user.slice/user-1000.slice
@@ -101,6 +104,12 @@ PLAYS = [
          {"name": "As if ControlPersist had expired", "ansible.builtin.meta": "reset_connection"},
          *ask("reconnected", "shell"), hosts=HOSTS[-1:]),
     play(*ask("intrude", command=INTRUDE), *as_root("disturb", DISTURB), role("stop"), *as_root("remains", REMAINS)),
+    play(*as_root("sessions", SESSIONS), role("start", ebpf_guard_join_users=["deploy", "deploypw"]),
+         *ask("root in a session", "shell", ansible_become=True),
+         *ask("another user in a session", "shell", ansible_become=True, ansible_become_user="deploypw"),
+         *ask("sudo in a task", "shell", f"sudo -n -u other sh -c {shlex.quote(KNOCK)}"),
+         {"name": "Down", "loopbreak.deploy.ebpf_guard": {"state": "absent"}, "become": True, "register": "down",
+          "ignore_errors": True}, tell("down with sessions", "down"), role("stop"), *as_root("no sessions", NO_SESSIONS)),
     play(role("start", ebpf_guard_scope="user"), *ask("raw"), *ask("sudo in raw", command=f"sudo sh -c {shlex.quote(KNOCK)}"),
          *ask("task", "shell"), {"name": "Log out", "ansible.builtin.meta": "reset_connection"},
          *as_root("others", KNOCK), *as_root("logged out", LOGGED_OUT), *ask("next login"),
@@ -153,6 +162,16 @@ def test_a_start_that_is_killed_and_a_guard_that_is_down_leave_nothing(told):
     assert told["killed"]["failed"], told["killed"]
     for mark in ("remains of half", "remains", "remains of user"):
         assert said(told[mark]) == "", told[mark]
+
+
+def test_who_is_put_into_a_session_comes_back_or_fails_the_host(told):
+    """By the launcher, which every task of Ansible goes through; what a task starts by itself does not."""
+    assert said(told["root in a session"]) == f"root {INSIDE} denied", told["root in a session"]
+    assert said(told["another user in a session"]) == f"deploypw {INSIDE} denied", told["another user in a session"]
+    assert "/session-" in said(told["sudo in a task"]), told["sudo in a task"]
+    left, down = told["down with sessions"]["left"], told["down with sessions"]
+    assert down["failed"] and [one["command"].split()[0] for one in left] == ["sudo"] and "/session-" in left[0]["cgroup"], down
+    assert down["msg"].count("left the guard at") == 1 and "pam_systemd" in down["msg"], down
 
 
 def test_it_covers_every_session_of_the_user(told):

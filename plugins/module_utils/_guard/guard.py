@@ -8,14 +8,16 @@ from __future__ import annotations
 import contextlib
 from collections import namedtuple
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, health, look, proof, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import resolver
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, loader, pinned, teach
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome
 
 # agent: the main() of the module that runs as the agent. cgroup: the path of an existing one; None for one of the guard's
@@ -44,7 +46,7 @@ def present(request, check_mode=False):
         if check_mode:
             return dict(report(place, state), changed=not same or bool(faults), repaired=[], warnings=warnings)
         if same and not faults:
-            _prove_again(place, state)
+            state = _prove_again(place, state)
             teach.teach_attached(bpf.kernel(), place.pins, addresses)
             place.write(dict(state, expires_at=starts.deadline(request)))
             return dict(report(place, state), changed=False, repaired=[], warnings=warnings)
@@ -72,15 +74,18 @@ def absent(name, check_mode=False):
             raise GuardError('%s It has been taken down, and its report is lost.' % error)
         breaches, damages = health.faults(place, state)
         past = state['breaches'] if state else []
-        last = report(place, state)
-        last.update(left_running=[], faults=past + breaches + outcome.forgotten(last['counters']), damages=damages,
-                    refused=log.refusals(place.log, state['started_at']) if state else [],
-                    changed=bool(place.remains()))
+        if state and not breaches and not check_mode:
+            state, breaches, more = _prove_at_the_end(place, state)
+            damages += more
+        last = dict(report(place, state), left_running=[], changed=bool(place.remains()),
+                    refused=log.refusals(place.log, state['started_at']) if state else [])
         if not check_mode and state is None:
             stop.sweep(place)
         elif not check_mode:
-            down = stop.take_down(place, state)
-            last.update(down, damages=damages + down.get('damages', []))
+            last.update(stop.take_down(place, state))
+        told = look.left(place, state, last)
+        last.update(faults=past + breaches + outcome.forgotten(last['counters']) + told.breaches,
+                    damages=damages + told.damages + last.get('damages', []))
         return last
 
 
@@ -113,11 +118,26 @@ def _is_as_wished(state, request):
 
 
 def _prove_again(place, state):
+    """The guard's memory with what the proof adds to it."""
     kernel = bpf.kernel()
     counters, board = (kernel.open(pinned.path(place.pins, name)) for name in ('ebg_counters', answers.BOARD))
     try:
-        answered = proof.prove(place, lambda: starts.canaries(kernel, counters), state['programs'],
-                               state['mode'] != 'monitor', state['servers'])
-        answers.turn_on(kernel, board, answered)
+        proved = proof.prove(place, lambda: kernel.totals(counters, _abi.COUNTERS), state['programs'],
+                             state['mode'] != 'monitor', state['servers'])
+        answers.turn_on(kernel, board, proved.answered)
+        return dict(state, entered=state['entered'] + proved.entered)
     finally:
         bpf.close([counters, board])
+
+
+def _prove_at_the_end(place, state):
+    """(the guard's memory, breaches, damages): whatever others did in the meantime, does it still do what it did at first?"""
+    full = limits.no_room(place.cgroup, proof.NEEDS)
+    try:
+        if full:
+            raise proof.NotTried(full)
+        return _prove_again(place, state), [], []
+    except (proof.NotTried, KernelError, OSError) as error:
+        return state, [], ['At its end the guard could not be tried out: %s' % error]
+    except GuardError as error:  # The guard did not prove itself
+        return state, ['At its end t%s' % str(error)[1:]], []

@@ -25,7 +25,7 @@ def faults(place, state):
 
 
 def _breaches(kernel, place, state):
-    cgroup = cgroups.identity(state['cgroup'])
+    cgroup = cgroups.identity(_where(place, state))
     if not cgroup:
         yield 'The cgroup %s was removed.' % state['cgroup']
     elif cgroup != state['cgroup_id']:
@@ -34,6 +34,17 @@ def _breaches(kernel, place, state):
         fault = _link_fault(kernel, place, name, cgroup, program)
         if fault:
             yield fault
+
+
+def _where(place, state):
+    """The path of the guarded cgroup, also where cgroup2 has been mounted elsewhere since."""
+    moved = cgroups.mount_point() + state['cgroup'][len(_mount_of(state)):]
+    is_same = not cgroups.identity(state['cgroup']) and cgroups.identity(moved) == state['cgroup_id']
+    return moved if is_same else state['cgroup']
+
+
+def _mount_of(state):
+    return state['cgroup'][:-len(state['cgroup_name'])]
 
 
 def _map_damages(kernel, place, state):
@@ -49,7 +60,10 @@ def _map_damages(kernel, place, state):
 
 
 def _other_damages(place, state):
-    if place.cgroup != state['cgroup']:
+    if _where(place, state) != state['cgroup']:
+        yield ('cgroup2 was mounted at %s when the guard was brought up, and it is at %s now: until it is back, no task finds '
+               "the guard's cgroup, so none runs." % (_mount_of(state), cgroups.mount_point()))
+    elif place.cgroup != state['cgroup']:
         yield 'The link %s to the guarded cgroup was removed.' % place.link
     if state['launcher'] and not os.access(place.launcher, os.X_OK):
         yield 'The launcher %s was removed.' % place.launcher

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import health
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS, RUN, Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import moves, outcome
+
+Told = namedtuple('Told', 'breaches damages')
 
 
 def names():
@@ -30,4 +33,11 @@ def inspect(name):
     with lock():
         state = place.read()
         found = report(place, state)
-        return dict(found, faults=sum(health.faults(place, state), []) + outcome.forgotten(found['counters']))
+        told = left(place, state, found)
+        return dict(found, faults=sum(health.faults(place, state), []) + outcome.forgotten(found['counters']) + told.breaches)
+
+
+def left(place, state, found):
+    """What the leavings of a report are to the guard: breaches. From an existing cgroup, whoever has it may move processes."""
+    told = moves.faults(found['left'], found['counters']['left'])
+    return Told(told, []) if state and state['launcher'] else Told([], told)

@@ -8,7 +8,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
+import time
+from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
@@ -17,42 +20,56 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import ca
 
 REFUSED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
+# What the attempts end with where the host, or the cgroup, has no room for them
+NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EROFS)
+
+NEEDS = {'memory': 32 << 20, 'pids': 4}  # room in the guard's cgroup
+
+# answered: {family: did the answers arrive}; a guard needs none. entered: [begin, end] in CLOCK_MONOTONIC, ns, of each
+# time that the proof itself entered the guard, which is no deed of a task
+Proved = namedtuple('Proved', 'answered entered')
 
 
-def prove(place, read_canaries, attached, refuses, servers):
+class NotTried(GuardError):
+    """The proof could not be made. That says nothing of the guard."""
+
+
+def prove(place, read_counters, attached, refuses, servers):
     """Raises GuardError where a program does not answer, or the launcher does not lead inside.
 
-    `read_canaries()` gives how often each counter met its canary so far. `attached`: the names of the programs that are.
-    `refuses`: the mode denies. `servers`: {family: DNS servers}, where denied questions are to be answered. Returns
-    {family: did the answers arrive}; a guard needs none.
+    `read_counters()` gives the totals of ebg_counters so far. `attached`: the names of the programs that are. `refuses`: the
+    mode denies. `servers`: {family: DNS servers}, where denied questions are to be answered.
     """
     # by number the simplest access comes first, which tells most where several fail
     rows = sorted((row for row in programs.TABLE if row.name in attached and row.attempt), key=lambda row: row.counter)
     canaries.make_files(place.run)
-    before = read_canaries()
+    before = read_counters()
     trials = {family: canaries.Trial(addresses) for family, addresses in servers.items()}
     with place.trial() as cgroup:
-        results, returned = _inside(cgroup, place.run, [*dict.fromkeys(row.attempt for row in rows), *(
+        results, returned, span = _inside(cgroup, place.run, [*dict.fromkeys(row.attempt for row in rows), *(
             attempt for trial in trials.values() for attempt in (trial.ask, trial.hear))])
-    after = read_canaries()
+    grown = [after - then for after, then in zip(read_counters(), before)]
     for row in rows:
         result = results[row.attempt]
         if result is None:  # this host has no such sockets, or calls
             continue
-        if after[row.counter] <= before[row.counter]:
+        if result in NO_ROOM:
+            raise NotTried('There is no room to try %s out (%s).' % (_part(row), os.strerror(result)))
+        if not grown[_abi.COUNTER_CANARY + row.counter]:
             raise GuardError('The guard did not prove itself: its program %s was not run for a process inside '
                              '(the attempt ended with %s).' % (_part(row), _word(result)))
         if refuses and row.denies and result not in REFUSED:
             raise GuardError('The guard did not prove itself: %s saw the canary, and the access was not denied (%s).'
                              % (_part(row), _word(result)))
     asked = sum(returned[trial.ask] or 0 for trial in trials.values())
-    if after[_abi.HOOK_QUESTION] - before[_abi.HOOK_QUESTION] < asked + (results[canaries.ask] is not None):
+    if grown[_abi.COUNTER_CANARY + _abi.HOOK_QUESTION] < asked + (results[canaries.ask] is not None):
         raise GuardError("The guard did not prove itself: its program ebg_egress did not see a question to the host's DNS "
                          'servers (%s). Something on this host leads it elsewhere before.'
                          % ', '.join(server for trial in trials.values() for server in trial.servers))
-    if place.cgroup == place.own:
-        _try_the_launcher(place)
-    return {family: results[trial.ask] == results[trial.hear] == 0 for family, trial in trials.items()}
+    spans = [span] + ([_try_the_launcher(place)] if place.cgroup == place.own else [])
+    came_in = read_counters()[_abi.COUNTER_ENTERED] - before[_abi.COUNTER_ENTERED]
+    return Proved({family: results[trial.ask] == results[trial.hear] == 0 for family, trial in trials.items()},
+                  spans if came_in >= len(spans) else [])  # what is inside already, as a task is, does not come in
 
 
 def _part(row):
@@ -62,11 +79,19 @@ def _part(row):
 
 
 def _try_the_launcher(place):
+    began = _clock()
     entered = subprocess.run([place.launcher, '-c', 'exit 0'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, check=False)
+    if entered.returncode == -signal.SIGKILL:
+        raise NotTried('Something killed the launcher, as the kernel does where a cgroup is out of memory.')
     if entered.returncode:
         raise GuardError('The guard did not prove itself: its launcher %s failed: %s'
                          % (place.launcher, entered.stdout.decode('utf-8', 'replace').strip().split('\n')[0]))
+    return [began, _clock()]
+
+
+def _clock():
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def _word(code):
@@ -74,15 +99,17 @@ def _word(code):
 
 
 def _inside(cgroup, run, attempts):
-    """What a child process inside the cgroup attempted: {attempt: errno, 0 for success, None without such sockets}, and
-    {attempt: what it returned}.
+    """What a child process inside the cgroup attempted: {attempt: errno, 0 for success, None without such sockets},
+    {attempt: what it returned}, and when it entered.
     """
     receive, send = os.pipe()
     child = os.fork()
     if not child:
         try:
+            began = _clock()
             cgroups.enter(cgroup)
-            os.write(send, json.dumps([_outcome_of(attempt, run) for attempt in attempts]).encode())
+            span = [began, _clock()]
+            os.write(send, json.dumps([[_outcome_of(attempt, run) for attempt in attempts], span]).encode())
         except Exception as error:  # anything: the parent must hear of it, and the child must end here
             os.write(send, json.dumps(str(error)).encode())
         finally:
@@ -90,11 +117,15 @@ def _inside(cgroup, run, attempts):
     os.close(send)
     with os.fdopen(receive) as answer:
         text = answer.read()
-    os.waitpid(child, 0)
-    results = json.loads(text or '"it ended without a word"')
-    if isinstance(results, str):
-        raise GuardError('The guard did not prove itself: the process that should try it out failed: %s.' % results)
-    return tuple({attempt: result[part] for attempt, result in zip(attempts, results)} for part in (0, 1))
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        raise NotTried('Something killed the process that should try it out, as the kernel does where a cgroup is out of '
+                       'memory.')
+    answer = json.loads(text or '"it ended without a word"')
+    if isinstance(answer, str):
+        raise GuardError('The guard did not prove itself: the process that should try it out failed: %s.' % answer)
+    results, span = answer
+    return *({attempt: result[part] for attempt, result in zip(attempts, results)} for part in (0, 1)), span
 
 
 def _outcome_of(attempt, run):

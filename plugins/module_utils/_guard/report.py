@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records, search_list
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import moves, records, search_list
 
 GUARD = ('name', 'mode', 'loader', 'loader_reason', 'cgroup', 'launcher', 'policy_sha256', 'started_at', 'load_ms',
          'enforced')
 
 
 def report(place, state):
-    """{guard, policy, denied, observed, counters, limits}. `state`: the guard's memory; None where none is up."""
+    """{guard, policy, denied, observed, counters, entries, left, limits}. `state`: the guard's memory; None: none is up."""
     if state is None:
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
-                'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0), 'limits': {}}
+                'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0),
+                'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}}
     guard = dict({key: state[key] for key in GUARD}, answered=_answered(place))
     return dict(_ledger(place, state), guard=guard, policy=state['policy'],
                 limits=limits.reached(place.cgroup, state['policy'].get('limits', {})))
@@ -43,13 +45,14 @@ def _answered(place):
 
 
 def _ledger(place, state):
-    """{denied, observed, counters}; of a table that is lost, none: health tells of it."""
+    """{denied, observed, counters, entries, left}; of a table that is lost, none: health tells of it."""
     kernel = bpf.kernel()
     maps = pinned.ledger(kernel, place.pins)
 
     def items(name, key, value):
         return kernel.items(maps[name], key, value) if name in maps else ()
 
+    began = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
     totals = (kernel.totals(maps['ebg_counters'], _abi.COUNTERS) if 'ebg_counters' in maps
               else [0] * _abi.COUNTERS)
     try:
@@ -63,6 +66,16 @@ def _ledger(place, state):
             resolver.search_domains())
         observed = reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
         return {'denied': denied, 'observed': [record for record in observed if not agent.went_out(place, record)],
-                'counters': dict(records.counters(totals), search_list=made_up)}
+                'counters': dict(records.counters(totals), search_list=made_up),
+                'entries': moves.entries(totals[_abi.COUNTER_ENTERED], list(_moments(kernel, maps)), state['entered'], began),
+                'left': moves.leavings(items('ebg_leavings', _abi.Run, _abi.Leaving), began)}
     finally:
         bpf.close(maps.values())
+
+
+def _moments(kernel, maps):
+    """When processes came in, as far as the kernel kept that: CLOCK_MONOTONIC, ns."""
+    if 'ebg_entered' in maps and 'ebg_entries' in maps:
+        entered, = kernel.values(maps['ebg_entered'], 1, _abi.Entered)
+        yield from (moment.value for moment in kernel.values(
+            maps['ebg_entries'], min(entered.kept, _abi.MAX_ENTRIES), ctypes.c_uint64))

@@ -193,8 +193,8 @@ def _ids(policy, *matchers):
 
 
 def attach_programs(start, undo):
-    start.links = attach.attach(start.kernel, start.place.pins, start.place.cgroup, start.loaded, start.programs,
-                                start.old, undo)
+    place = start.place
+    start.links = attach.attach(start.kernel, place.pins, place.cgroup, place.desk, start.loaded, start.programs, undo)
 
 
 def switch_over(start, undo):
@@ -210,8 +210,8 @@ def note_time(start, _undo):
 def prove(start, _undo):
     counters = start.loaded.map_fd('ebg_counters')
     start.agent.wait_until_answering()
-    start.answered = proof.prove(start.place, lambda: canaries(start.kernel, counters), start.programs,
-                                 start.policy.mode != 'monitor', start.servers)
+    start.proved = proof.prove(start.place, lambda: start.kernel.totals(counters, _abi.COUNTERS), start.programs,
+                               start.policy.mode != 'monitor', start.servers)
 
 
 def pin(start, _undo):
@@ -225,13 +225,13 @@ def remember(start, _undo):
     place, kernel = start.place, start.kernel
     start.state = dict(
         wish(start.request), name=start.request.name, loader=start.loader, loader_reason=start.loader_reason,
-        cgroup=place.cgroup, cgroup_id=cgroups.identity(place.cgroup),
+        cgroup=place.cgroup, cgroup_name=cgroups.relative(place.cgroup), cgroup_id=cgroups.identity(place.cgroup),
         launcher=None if start.request.cgroup else place.launcher,
         started_at=start.old['started_at'] if start.old else records.now(), load_ms=start.load_ms,
         enforced=start.enforced, abi=_abi.ABI_VERSION, generation=start.generation, breaches=start.breaches,
         rules=start.rules, shell=start.shell, agent=start.agent.identity(), expires_at=deadline(start.request),
         programs={name: kernel.program_info(program).id for name, program in start.programs.items()},
-        servers=start.servers,
+        servers=start.servers, entered=(start.old['entered'] if start.old else []) + start.proved.entered,
         maps={name: kernel.map_info(start.loaded.map_fd(name)).id
               for name in programs.LEDGER + programs.RULES + programs.ANSWERS})
     if start.loader == loader.BCC:
@@ -241,7 +241,7 @@ def remember(start, _undo):
 
 def hand_over(start, _undo):
     start.agent.take_over()
-    answers.turn_on(start.kernel, start.loaded.map_fd(answers.BOARD), start.answered)
+    answers.turn_on(start.kernel, start.loaded.map_fd(answers.BOARD), start.proved.answered)
 
 
 STEPS = (
@@ -277,8 +277,3 @@ def wish(request):
 def deadline(request):
     """When the guard takes itself down, in seconds since the epoch; None: never."""
     return time.time() + request.ttl if request.ttl else None
-
-
-def canaries(kernel, counters):
-    """How often each counter met its canary; `counters`: the file descriptor of ebg_counters."""
-    return kernel.totals(counters, _abi.COUNTERS)[_abi.COUNTER_CANARY:]

@@ -147,9 +147,9 @@ def _words(path):
 
 
 def _number(cgroup, name):
-    """None where the kernel does not count it: memory.peak came with Linux 5.19, pids.peak with 6.10."""
+    """None where the kernel does not count it (memory.peak came with Linux 5.19, pids.peak with 6.10), and for `max`."""
     words = _words(os.path.join(cgroup, name))
-    return int(words[0]) if words else None
+    return int(words[0]) if words and words[0].isdigit() else None
 
 
 def _flat(cgroup, name):
@@ -168,3 +168,18 @@ def _write(path, text):
 def _put(path, text):
     with open(path, 'w') as content:
         content.write(text)
+
+
+def no_room(cgroup, needs):
+    """Why a few more processes would hit the limits of a cgroup, as a sentence; None where there is room.
+
+    `needs`: {memory: bytes, pids: number}. Memory that the kernel would give back, that of files, is no obstacle.
+    """
+    flat = _flat(cgroup, 'memory.stat')
+    used = {'memory': (_number(cgroup, 'memory.current') or 0) - flat.get('active_file', 0) - flat.get('inactive_file', 0),
+            'pids': _number(cgroup, 'pids.current') or 0}
+    for key, need in needs.items():
+        limit = _number(cgroup, FILES[key])
+        if limit is not None and limit - used[key] < need:
+            return 'Its cgroup has no room for that (%s is %d).' % (FILES[key], limit)
+    return None

@@ -21,12 +21,14 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf im
 MOMENT = 0.02  # seconds; no program takes so long to run
 
 
-def attach(kernel, pins, cgroup, loaded, fds, old, undo):
-    """{program: link}. `fds`: {program: file descriptor}. `cgroup`: the path. `old`: the memory of the guard that is up."""
+def attach(kernel, pins, cgroup, desk, loaded, fds, undo):
+    """{program: link}. `fds`: {program: file descriptor}. `cgroup`, `desk`: the paths of the guarded one and the agent's."""
     links = {}
     directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
     try:
         kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
+        for slot, identity in ((_abi.PLACE_GUARD, os.fstat(directory).st_ino), (_abi.PLACE_DESK, os.stat(desk).st_ino)):
+            kernel.update(loaded.map_fd('ebg_places'), ctypes.c_uint32(slot), ctypes.c_uint64(identity))
         for name in filter(fds.__contains__, filter(programs.is_on_cgroup, programs.PROGRAMS)):
             links[name] = _attach_to_cgroup(kernel, pins, name, fds[name], directory, undo)
     finally:

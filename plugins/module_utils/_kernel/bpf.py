@@ -125,6 +125,14 @@ class Kernel:
                 yield following, value
             key = following
 
+    def values(self, fd, count, value_type):
+        """The first so many values of an array."""
+        for slot in range(count):
+            value = value_type()
+            self.library.check(self.lib.bpf_map_lookup_elem(fd, ctypes.byref(ctypes.c_uint32(slot)), ctypes.byref(value)),
+                               'read an array')
+            yield value
+
     def delete(self, fd, key):
         """Take an entry out, if it is there."""
         self.lib.bpf_map_delete_elem(fd, ctypes.byref(key))

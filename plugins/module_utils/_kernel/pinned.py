@@ -35,7 +35,7 @@ def ledger(kernel, pins):
     for name in programs.LEDGER:
         with contextlib.suppress(KernelError):
             maps[name] = kernel.open(path(pins, name))
-    for program in filter(programs.is_on_cgroup, programs.of_object(programs.GUARD)):
+    for program in programs.of_object(programs.GUARD):
         if len(maps) == len(programs.LEDGER):
             break
         with contextlib.suppress(KernelError):

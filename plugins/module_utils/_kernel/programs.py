@@ -49,6 +49,7 @@ TABLE = (
     Row('ebg_egress', GUARD, 'cgroup_skb/egress', 'payload', _abi.HOOK_PRESENTED, True, canaries.present_name),
     Row('ebg_fork', GUARD, 'tp_btf/sched_process_fork', None, _abi.HOOK_FORK, False, canaries.execute),
     Row('ebg_image', GUARD, 'tp_btf/sched_process_exec', None, _abi.HOOK_IMAGE, False, canaries.execute),
+    Row('ebg_entry', GUARD, 'tp_btf/cgroup_attach_task', None, _abi.HOOK_ENTRY, False, canaries.enter),
     Row('ebg_unix_stream', UNIX, 'fmod_ret/security_unix_stream_connect', 'unix', _abi.HOOK_UNIX, True, canaries.connect_unix),
     Row('ebg_unix_send', UNIX, 'fmod_ret/security_unix_may_send', 'unix', _abi.HOOK_UNIX_SEND, True, canaries.send_unix),
     Row('ebg_way_open', UNIX, 'fmod_ret/security_file_open', 'lock', _abi.HOOK_WAY_OPEN, True, canaries.write_way_out),
@@ -69,7 +70,8 @@ IDENTIFY = 'ebg_identify'  # an iterator, which is attached to nothing: tells wh
 
 # Maps that go on when the rules are exchanged
 LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_images', 'ebg_ancestors', 'ebg_heard', 'ebg_asked',
-          'ebg_pending', 'ebg_opened', 'ebg_head', 'ebg_refused')
+          'ebg_pending', 'ebg_opened', 'ebg_head', 'ebg_refused', 'ebg_members', 'ebg_entries', 'ebg_entered',
+          'ebg_leavings')
 CURRENT = 'ebg_current'  # says which rules record; kept as well, but no record is lost with it
 RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names', 'ebg_text')  # new ones with each exchange
 # What the agent answers denied questions by. New ones with each exchange, as the agent is: the earlier one reads its own.

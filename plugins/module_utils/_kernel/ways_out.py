@@ -34,7 +34,7 @@ LACKING = (errno.EINVAL, errno.ESRCH, errno.ENOENT)  # no such attach type, no s
 ASKED = ('a name service daemon (nss-resolve, nscd) can look denied names up, and then their addresses and the names that '
          'connections present are denied')
 UNSUPPORTED = ("this kernel can't deny unix sockets (%s), which needs BPF programs on its security hooks, or Linux 6.7; " + ASKED)
-CAN_NOT_LOCK = 'nothing tells when a process leaves the guard: %s'
+CAN_NOT_LOCK = 'nothing can keep a process from leaving the guard: %s'
 NOT_NEEDED = 'nothing needs it: the policy does not say lock: true'
 HOOKS = Candidate(programs.UNIX, programs.of_object(programs.UNIX))
 # what the kernel tells of a socket's address by itself: it needs less of a kernel that is new enough

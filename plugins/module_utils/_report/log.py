@@ -21,7 +21,8 @@ def append(path, name, report):
              for record in report['denied']]
     lines += [dict(record, event='observed', guard=name) for record in report['observed']]
     lines.append({'event': 'down', 'guard': name, 'loader': report['guard']['loader'], 'counters': report['counters'],
-                  'limits': report['limits'], 'left_running': report['left_running']})
+                  'limits': report['limits'], 'entries': report['entries']['count'], 'left': report['left'],
+                  'left_running': report['left_running']})
     _append(path, lines)
 
 

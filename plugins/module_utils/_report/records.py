@@ -39,11 +39,11 @@ def describe(rule):
 
 
 def counters(totals):
-    """The sums of ebg_counters, as {kind: {verdict: n}, 'lost': n, 'forgotten': n, 'name_services': n}."""
+    """The sums of ebg_counters, as {kind: {verdict: n}}, and numbers: lost, forgotten, name_services, left."""
     sums = {name: {verdict: totals[kind * _abi.VERDICTS + slot] for slot, verdict in VERDICTS.items()}
             for kind, name in KINDS.items()}
     return dict(sums, lost=totals[_abi.COUNTER_LOST], forgotten=totals[_abi.COUNTER_FORGOTTEN],
-                name_services=totals[_abi.COUNTER_SERVICE])
+                name_services=totals[_abi.COUNTER_SERVICE], left=totals[_abi.COUNTER_LEFT] - totals[_abi.COUNTER_BACK])
 
 
 def _rule_of(rules, number, none):

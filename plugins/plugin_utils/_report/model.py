@@ -8,7 +8,8 @@
 
 A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused and faults as the
 module returned them, tasks (a list of Window), launched (the launcher started what runs inside), offset (target clock
-minus controller clock, seconds), outside (pairs of how and task). Knows nothing of Ansible.
+minus controller clock, seconds), outside (pairs of how and task), unknown and nobody, as entries.Missed has them. Knows
+nothing of Ansible.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import re
 NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
 SLACK = 0.2  # seconds within which the two clocks can't be told apart
 UNKNOWN = 'unknown'
-SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', outcome.WOULD_DENY, outcome.EXPECTED)  # of a guard, the worst first
+NOBODY = 'nobody entered'
+SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', NOBODY, outcome.WOULD_DENY, outcome.EXPECTED)  # of a guard, the worst first
 TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-(\d+\.\d+)?[^/\s]*/')  # with the controller's time
 BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
 PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
@@ -201,6 +203,7 @@ class Fleet:
         sums['faulty'] += len(report.get('faults') or [])
         sums['seen'] += len({endpoint(record) for record in report['observed']})
         sums['outside'] += len(set(report['outside']))
+        sums[NOBODY] += report['nobody']
         rows = [(record, word(record, report['mode'])) for record in report['denied']]
         for record, verdict in rows + [(record, 'seen') for record in report['observed'] if show_observed]:
             key = endpoint(record), record.get('rule') or '-', verdict
@@ -226,6 +229,9 @@ class Fleet:
 
     def broken_hosts(self):
         return sorted({host for (host, dummy, mode), sums in self.guards.items() if outcome.is_broken(sums['faulty'], mode)})
+
+    def deserted_hosts(self):
+        return sorted({host for (host, dummy, mode), sums in self.guards.items() if sums[NOBODY] and mode == 'enforce'})
 
     def missing_hosts(self):
         return sorted({host for dummy, host, dummy in self.missing})

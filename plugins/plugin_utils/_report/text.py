@@ -12,11 +12,17 @@ import itertools
 import textwrap
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.entries import DID_NOT_ENTER
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
-    FILES, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, lineage, merge, short_path, spoken, task_of, totals, word)
+    FILES, NOBODY, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, lineage, merge, short_path, spoken, task_of,
+    totals, word)
 
 WIDTH = 80
 ANCESTORS = 8  # that a row shows
+DESERTED = ('Something starts the tasks without the shell that Ansible is told to use: a strategy such as that of Mitogen, '
+            'or a connection plugin of another kind. Run the play with `strategy: linear` over ssh.')
+WENT_AROUND = ('What did not enter started nothing on this host, or went around the launcher: a connection or an action plugin '
+               'that needs no shell there.')
 ROOM = WIDTH - 13  # for the text of a detail, behind its label
 
 
@@ -147,7 +153,8 @@ def headline(report):
     if denied > sums[outcome.EXPECTED]:
         tone = 'bad'
     else:
-        doubts = (report.get('counters') or {}).get('lost') or report.get('faults') or limit_lines(report)
+        doubts = ((report.get('counters') or {}).get('lost') or report.get('faults') or limit_lines(report)
+                  or report['nobody'])
         tone = 'warn' if parts or doubts else 'good'
     text = ', '.join(parts) or ('clean, nothing denied' if tone == 'good' else 'nothing denied')
     return tone, f'GUARD {report["name"]} on {report["host"]} [{report["mode"]}]: {text}'
@@ -169,6 +176,7 @@ def block(report, show_observed, max_rows):
         *limit_lines(report),
         *section('outside the guard (not watched, not stopped):', outside_line,
                  list(dict.fromkeys(report['outside'])), max_rows),
+        *outside_notes(report),
         *section("refused at the door (somebody else's process was to be brought in):", refused_line,
                  report.get('refused') or [], max_rows),
         *section('left running (moved out when the guard came down):',
@@ -186,6 +194,19 @@ def section(title, line, items, max_rows):
 def outside_line(outside):
     how, task = outside
     return detail(how if len(how) <= 8 else how + ':', task)
+
+
+def outside_notes(report):
+    """What a task that did not enter means, and what nobody knows."""
+    lines = []
+    if report['nobody']:
+        lines.append(('bad', '  nobody entered the guard: its tasks ran outside'))
+        lines += [('plain', '    ' + part) for part in textwrap.wrap(DESERTED, WIDTH - 4)]
+    elif any(how == DID_NOT_ENTER for how, _task in report['outside']):
+        lines += [('plain', '    ' + part) for part in textwrap.wrap(WENT_AROUND, WIDTH - 4)]
+    if report['unknown']:
+        lines.append(('warn', f'  whether {amount(report["unknown"], "earlier task")} entered is not known'))
+    return lines
 
 
 def refused_line(one):
@@ -249,7 +270,7 @@ def fleet_lines(fleet, max_rows):
 
 
 def guard_lines(fleet):
-    tones = {outcome.DENIED: 'bad', outcome.DRILL: 'bad', 'clean': 'good'}
+    tones = {outcome.DENIED: 'bad', outcome.DRILL: 'bad', NOBODY: 'bad', 'clean': 'good'}
     outcomes = {key: fleet.outcome(key) for key in sorted(fleet.guards)}
     rows = [[*key, sums[outcome.DENIED] + sums[outcome.DRILL], sums[outcome.EXPECTED], sums[outcome.WOULD_DENY],
              sums['seen'], sums['outside'], outcomes[key]] for key, sums in sorted(fleet.guards.items())]

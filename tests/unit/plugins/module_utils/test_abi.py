@@ -28,7 +28,8 @@ def test_nothing_hides_between_fields(structure):
 def test_the_counters_have_a_slot_each():
     totals = {kind * _abi.VERDICTS + verdict for kind in range(_abi.KINDS) for verdict in range(_abi.VERDICTS)}
     canaries = {_abi.COUNTER_CANARY + hook for hook in range(_abi.HOOKS)}
-    single = {_abi.COUNTER_LOST, _abi.COUNTER_FORGOTTEN, _abi.COUNTER_SERVICE}
+    single = {_abi.COUNTER_LOST, _abi.COUNTER_FORGOTTEN, _abi.COUNTER_SERVICE, _abi.COUNTER_ENTERED, _abi.COUNTER_LEFT,
+              _abi.COUNTER_BACK}
     assert totals | single | canaries == set(range(_abi.COUNTERS))
     assert len(totals) + len(single) + len(canaries) == _abi.COUNTERS
 

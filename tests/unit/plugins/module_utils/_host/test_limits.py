@@ -141,3 +141,16 @@ def test_what_the_kernel_counted_is_told(top):
         'memory': {'limit': 2 ** 30, 'peak': 4096, 'oom_kills': 2}, 'cpus': {'limit': 1.5, 'throttled': 7},
         'pids': {'limit': 9, 'peak': 8, 'refused': 3}}
     assert limits.reached(guard.own, {}) == {}
+
+
+@pytest.mark.parametrize('files, full', [
+    ({}, None), ({'pids.current': '9', 'pids.max': 'max'}, None), ({'pids.current': '9', 'pids.max': '14'}, None),
+    ({'pids.current': '9', 'pids.max': '12'}, 'pids.max is 12'),
+    ({'memory.current': '900', 'memory.max': '1000', 'memory.stat': 'anon 100\nactive_file 300\ninactive_file 500'}, None),
+    ({'memory.current': '900', 'memory.max': '1000', 'memory.stat': 'anon 900\nactive_file 0\ninactive_file 0'}, 'memory.max is 1000'),
+])
+def test_whether_there_is_room(tmp_path, files, full):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    said = limits.no_room(str(tmp_path), {'memory': 500, 'pids': 4})
+    assert said is None if full is None else full in said

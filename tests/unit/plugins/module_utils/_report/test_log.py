@@ -15,7 +15,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import lo
 
 def report(**lists):
     return dict({'guard': {'loader': 'bcc'}, 'denied': [], 'observed': [], 'counters': {'lost': 0}, 'limits': {},
-                 'left_running': []}, **lists)
+                 'entries': {'count': 0}, 'left': [], 'left_running': []}, **lists)
 
 
 def test_the_event_log(tmp_path):

@@ -126,6 +126,7 @@ def test_counters():
     assert told.pop('lost') == totals[_abi.COUNTER_LOST]
     assert told.pop('forgotten') == totals[_abi.COUNTER_FORGOTTEN]
     assert told.pop('name_services') == totals[_abi.COUNTER_SERVICE]
+    assert told.pop('left') == totals[_abi.COUNTER_LEFT] - totals[_abi.COUNTER_BACK]
     assert list(told) == ['connect', 'send', 'dns', 'tls', 'http', 'unix', 'file', 'exec']
     assert [list(verdicts.items()) for verdicts in told.values()] == [
         [('allowed', first), ('denied', first + 1), ('would_deny', first + 2)] for first in range(100, 124, 3)]
