@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The controller's half of M(loopbreak.deploy.ebpf_guard).
 
-Reads and checks the policy before the target is touched, sends the BPF object along, compares the clocks, and hides
-the commands of tasks with no_log.
+Reads and checks the policy before the target is touched, sends the BPF object along, compares the clocks, finds the task
+of each record, and hides the commands of tasks with no_log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file, _told
 
 LAUNCHERS = '/run/ebpf_guard/'
 INTERNAL = ('_objects', '_shell', '_remote_user')
@@ -44,8 +44,10 @@ class ActionModule(ActionBase):
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
                                            task_vars=task_vars))
         self._compare_clocks(result, began, time.time())
-        _no_log.conceal(self._task.delegate_to or task_vars.get('inventory_hostname'), result,
-                        (result.get('guard') or {}).get('clock_offset'))
+        host = self._task.delegate_to or task_vars.get('inventory_hostname')
+        _told.add_tasks(host, result)
+        _no_log.conceal(host, result, (result.get('guard') or {}).get('clock_offset'))
+        _told.judge(result, self._task)
         return result
 
     def _policy(self, arguments):

@@ -121,7 +121,8 @@ from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _run
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _run, _seen, _told
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, model, text
 
 OURS = 'loopbreak.deploy.ebpf_guard'
@@ -176,7 +177,7 @@ def _action(task):
 
 def _describe(task):
     """Name a task with its role and the place where it is written; a task of our own needs neither."""
-    path, name = task.get_path() or '', model.clean(task.get_name())
+    path, name = task.get_path() or '', words.clean(task.get_name())
     name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
     if OUR_TASKS in path or _run.PLAYBOOK in path:
         return name
@@ -208,7 +209,7 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         super().__init__()
         self._fail, self._observed, self._max_rows, self._stdout = True, False, 20, None
-        self._up = {}  # host -> {guard's name: Bracket}
+        self._up = _seen.tasks  # host -> {guard's name: Bracket}
         self._starts = {}  # (host, task's uuid) -> controller time
         self._faults = []
         self._fleet = model.Fleet()
@@ -279,6 +280,8 @@ class CallbackModule(CallbackBase):
             data = _data(result)
             if task.no_log is True or 'censored' in data:
                 _no_log.note(task.delegate_to or host, task, start or end, end)
+            _told.note(task.delegate_to or host, _describe(task), _part(result, 'task_fields').get('args'),
+                       data.get('results') or [])
             self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
         if _run.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
             self._command_ended(host, _data(result))
@@ -340,6 +343,7 @@ class CallbackModule(CallbackBase):
                 up[name].because = f'state=absent failed in {_describe(task)}'
             if not up:
                 del self._up[host]
+                _seen.arguments.pop(host, None)
 
     def _came_down(self, host, name, guard, data):
         bracket = self._up[host].pop(name, None)

@@ -444,14 +444,9 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import age
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report.records import endpoint
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import verdict
 
 NAME = r'[a-z0-9][a-z0-9_-]{0,30}\Z'
-
-
-SHOWN = 10  # things that a rule denied, in one message
-KINDS = {'tls': 'TLS to', 'http': 'HTTP to', 'file': 'access to', 'exec': 'execution of'}
 
 
 def check_options(params):
@@ -529,53 +524,10 @@ def take_down(module):
         result['diff'] = {'before': before, 'after': ''}
     if damages:
         module.warn(' '.join(damages))
-    if module.params['fail_on_denied'] and not module.check_mode:
-        message = verdict(result)
-        if message:
-            raise GuardError(message, **result)
+    result['verdict'] = None if module.check_mode else verdict.of(result)
+    if module.params['fail_on_denied'] and result['verdict']:
+        raise GuardError(result['verdict'], **result)
     return result
-
-
-def sentences_by_rule(denied):
-    """One sentence a rule: what it denied and how often, and why."""
-    rules = {}
-    for record in denied:
-        rule = ", by rule '%s'" % record['rule'] if record['rule'] else ''
-        counts = rules.setdefault((rule, (record['reason'] or 'no reason is known').rstrip('.')), {})
-        what = subject(record)
-        counts[what] = counts.get(what, 0) + record['count']
-    for (rule, reason), counts in rules.items():
-        shown = ['%s, %s' % (what, 'once' if count == 1 else '%d times' % count)
-                 for what, count in list(counts.items())[:SHOWN]]
-        if len(counts) > SHOWN:
-            shown.append('and %d more' % (len(counts) - SHOWN))
-        sentence = '%s%s: %s.' % ('; '.join(shown), rule, reason)
-        yield sentence[0].upper() + sentence[1:]
-
-
-def subject(record):
-    """What an access was about, in words."""
-    if record['kind'] == 'dns' and record['name']:
-        return 'a DNS question for %s' % record['name']
-    return '%s %s' % (KINDS.get(record['kind'], 'a connection to'), record['name'] or endpoint(record))
-
-
-def verdict(result):
-    """Why the host has to fail, in one message; None where it has not."""
-    if result['guard'] is None:
-        return None
-    sentences, mode = [], result['guard']['mode']
-    denied = outcome.must_fail(result['denied'], mode)
-    if denied:
-        sentences.append('The guard denied what the policy does not expect.')
-        sentences += sentences_by_rule(denied)
-    elif outcome.totals(result['denied'], result['counters'], mode)[outcome.DENIED]:
-        sentences.append('%d denials did not fit into the records, so nobody can tell whether they were expected.'
-                         % outcome.unrecorded(result['denied'], result['counters'], mode)[0])
-    if outcome.is_broken(result['faults'], mode):
-        sentences.append('The guard was not whole all the time, so accesses may have passed unseen: %s'
-                         % ' '.join(result['faults']))
-    return ' '.join(sentences) or None
 
 
 def main():

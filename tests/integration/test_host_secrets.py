@@ -15,7 +15,8 @@ from command_lines import MASK, SECRET, ordinary, with_secrets
 from controller import FILES
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model, text
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import text
 
 PROGRAM = "/usr/local/bin/knock"
 LOG = "/var/log/ebpf_guard/deploy.jsonl"
@@ -60,7 +61,7 @@ def test_no_secret_is_shown_and_every_other_line_is(controller, fleet, program):
         assert len(commands) == 2 * len(secret) + len(plain) + 4, where
         assert [line for line in whole if line not in commands] == [], where
         assert sum(MASK in command for command in commands) == len(secret) + 3, where
-    shown = [f"    command  {text.clip(model.spoken(line), text.ROOM)}\n" for line in whole]
+    shown = [f"    command  {text.clip(words.spoken(line), text.ROOM)}\n" for line in whole]
     run.said(*shown)
     left = {process["command"] for process in result["left_running"]}
     assert whole[0] in left and sum(MASK in command for command in left) == 3
