@@ -60,6 +60,23 @@ options:
         key: max_rows
     env:
       - name: EBPF_GUARD_MAX_ROWS
+  output:
+    description:
+      - Where the lines of this callback go.
+      - V(auto) is standard output, and standard error where a program reads standard output. That is so with a stdout
+        callback whose name tells of JSON, JUnit, XML, CSV or SARIF, such as P(ansible.posix.json#callback), and with
+        C(oneline) or C(ansible -o).
+      - V(stdout) and V(stderr) are one of the two in any case.
+      - Anything else is a file, by a path from the working directory. The lines are appended to it without colors. The one
+        that tells why the run ends is also on standard error. Where the file can't be written, all are, with a warning.
+      - On standard error this callback also puts what the command of C(loopbreak.deploy.run) wrote to its standard output.
+    type: str
+    default: auto
+    ini:
+      - section: callback_ebpf_guard
+        key: output
+    env:
+      - name: EBPF_GUARD_OUTPUT
   command_stdout:
     description:
       - A file that gets what the command of C(loopbreak.deploy.run) wrote to its standard output, byte for byte,
@@ -109,20 +126,18 @@ EXAMPLES = r'''
 
 import atexit
 import functools
-import itertools
 import os
 import sys
 import time
 from dataclasses import dataclass, field
 
-from ansible import constants as C
 from ansible import context
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _run, _seen, _told
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _output, _run, _seen, _told
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, model, text
 
 OURS = 'loopbreak.deploy.ebpf_guard'
@@ -134,7 +149,6 @@ CONTROLLER_ONLY = frozenset((
     'add_host', 'assert', 'debug', 'fail', 'group_by', 'import_role', 'import_tasks', 'include_role',
     'include_tasks', 'include_vars', 'meta', 'pause', 'set_fact', 'set_stats', 'validate_argument_spec',
 ))
-COLORS = {'bad': C.COLOR_ERROR, 'warn': C.COLOR_CHANGED, 'good': C.COLOR_OK, 'plain': None}
 
 
 @dataclass
@@ -215,6 +229,7 @@ class CallbackModule(CallbackBase):
         self._fleet = model.Fleet()
         self._tried = allow.Tried()
         self._commands = _run.Commands()
+        self._output = _output.Output(self._display)
         self._runs_command = False
         self._play = None
         self._adhoc = False
@@ -233,6 +248,7 @@ class CallbackModule(CallbackBase):
         self._fail, self._observed = self.get_option('fail'), self.get_option('observed')
         self._max_rows = max(0, self.get_option('max_rows'))
         self._stdout = self.get_option('command_stdout')
+        self._output = _output.Output(self._display, self.get_option('output'))
 
     @_kept
     def v2_playbook_on_start(self, playbook):
@@ -388,12 +404,8 @@ class CallbackModule(CallbackBase):
             with open(self._stdout, 'ab') as output:
                 output.write(to_bytes(data['stdout'], errors='surrogate_then_replace'))
         else:
-            self._pass_on(data['stdout'])
-        self._pass_on(data['stderr'], stderr=True)
-
-    def _pass_on(self, output, stderr=False):
-        if output:
-            self._display.display(output if output.endswith('\n') else output + '\n', stderr=stderr, newline=False)
+            self._output.of_command(data['stdout'])
+        self._output.of_command(data['stderr'], stderr=True)
 
     def _miss(self, title, host, bracket, because):
         details = [('up since', bracket.brought_by)] if bracket.brought_by else []
@@ -405,8 +417,7 @@ class CallbackModule(CallbackBase):
         self._fleet.miss(title, host, bracket.name, bracket.mode, details, len(set(bracket.outside)))
 
     def _print(self, lines):
-        for tone, those in itertools.groupby(lines, key=lambda line: line[0]):
-            self._display.display('\n'.join(line for dummy, line in those), color=COLORS[tone])
+        self._output.lines(lines)
 
     @_kept
     def _end(self, final):
@@ -447,6 +458,5 @@ class CallbackModule(CallbackBase):
             self._exit(status, f'that of the command on {", ".join(hosts)}')
 
     def _exit(self, status, because):
-        self._print([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
-        sys.stdout.flush()
+        self._output.last([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
         raise SystemExit(status)
