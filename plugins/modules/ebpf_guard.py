@@ -440,8 +440,8 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, report, start
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, resolver, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import verdict
@@ -480,9 +480,10 @@ def guarded_cgroup(params):
 
 
 def request_of(params):
-    if params['policy'] is None:
+    given = json.loads(params['_secret_policy']) if params['_secret_policy'] else params['policy']
+    if given is None:
         raise GuardError('A guard needs a policy: give policy_file or policy.')
-    policy = check(params['policy'])
+    policy = check(given)
     if params['mode']:
         policy = policy.with_mode(params['mode'])
     existing = guarded_cgroup(params)
@@ -493,20 +494,21 @@ def request_of(params):
     return guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
                          uids=set() if existing else joining_uids(params['join_users'], connecting),
                          shell=params['_shell'], loader=params['loader'],
-                         objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing)
+                         objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing,
+                         secret=bool(params['_secret_policy']))
 
 
 def bring_up(module):
     request = request_of(module.params)
     result = guard.present(request, module.check_mode)
-    before, after = result.pop('before', result['policy']), request.policy.as_mapping()
+    before, after = result.pop('before', result['policy']), report.shown(start.wish(request))
     del result['policy']
     if module._diff:
         result['diff'] = {'before': readable(before), 'after': readable(after),
                           'before_header': "guard '%s', policy" % request.name,
                           'after_header': "guard '%s', policy" % request.name}
     for warning in result.pop('warnings'):
-        module.warn(warning)
+        module.warn(without_names(warning, request.policy) if request.secret else warning)
     for sentence in result['repaired']:
         module.warn('Mended: ' + sentence)
     return result
@@ -514,6 +516,13 @@ def bring_up(module):
 
 def readable(policy):
     return json.dumps(policy, indent=2, sort_keys=True) + '\n' if policy else ''
+
+
+def without_names(warning, policy):
+    """Of a policy that came from a vault, the rules' ids tell enough."""
+    for name in sorted(resolver.exact_names(policy), key=len, reverse=True):
+        warning = warning.replace(name, '********')
+    return warning
 
 
 def take_down(module):
@@ -547,6 +556,7 @@ def main():
             'ttl': {'type': 'int', 'default': 21600},
             # what the action plugin sends along
             '_objects': {'type': 'dict', 'no_log': True},
+            '_secret_policy': {'type': 'str', 'no_log': True},  # as JSON: one that came from a vault is in no log
             '_shell': {'type': 'str'},
             '_remote_user': {'type': 'str'},
         },
@@ -560,7 +570,7 @@ def main():
         result = bring_up(module) if module.params['state'] == 'present' else take_down(module)
     except (GuardError, OSError) as error:
         module.fail_json(msg=str(error), clock=[began, time.time()], **getattr(error, 'facts', {}))
-    for internal in ('_objects', '_shell', '_remote_user'):
+    for internal in ('_objects', '_secret_policy', '_shell', '_remote_user'):
         module.params.pop(internal)
     module.exit_json(clock=[began, time.time()], **result)
 
