@@ -116,7 +116,7 @@ EXAMPLES = r'''
 #     why      github.com runs on the database that this play deploys
 #     task     mysql : Fetch the schema (roles/mysql/tasks/main.yml:20)
 #     command  schema-tool --proxy http://proxy:3128 migrate
-#     evidence no command line names it
+#     evidence no command line names it that a person wrote
 #     ancestry sh deploy.sh
 #              python3
 #     owner    db-team   runbook https://wiki.example/no-github-in-deploys

@@ -113,6 +113,10 @@ options:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
     type: dict
+  _secret_policy:
+    description:
+      - The policy as JSON, in place of O(policy), where it came from a vault. Sent by the action plugin, as O(_objects).
+    type: str
   _shell:
     description:
       - The shell that the launcher leads to. Sent by the action plugin, as O(_objects).
@@ -302,8 +306,11 @@ denied:
       type: str
     class:
       description:
-        - V(direct) when a command line names what was reached, that of the process or of one of those above it inside the
-          guard. V(hidden) when none does, so that a tool decided by itself.
+        - V(direct) when a person of the deployment wrote down what was reached, in a command line or in the arguments of the
+          task. V(hidden) when nobody did, so that a tool decided by itself.
+        - Which command lines a person wrote is told in
+          U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/policy.md).
+        - The arguments of tasks are known where the callback of this collection is enabled.
         - A host is named by its whole name, or by its address where no name was asked for or presented. A path by itself,
           or by a directory on the way to it from where the rule begins.
       type: str
@@ -359,7 +366,9 @@ denied:
       elements: dict
     evidence:
       description:
-        - The process whose command line names what was reached, the nearest one, with C(pid) and C(command).
+        - The process whose command line names what was reached, the nearest one that a person wrote, with C(pid) and
+          C(command).
+        - C(task) where only the arguments of the task name it. C(pid) and C(command) are null then.
         - Null when RV(denied[].class=hidden).
       type: dict
       sample: [{pid: 4713, command: make all}, {pid: 4711, command: /bin/sh ./deploy.sh}]
@@ -371,6 +380,12 @@ denied:
     mode:
       description: The mode at that time.
       type: str
+    task:
+      description:
+        - The task that started the process, its role, and where it is written.
+        - Null where none is known. Tasks are known where the callback of this collection is enabled.
+      type: str
+      sample: "mysql : Install the tool (roles/mysql/tasks/main.yml:12)"
 observed:
   description:
     - What was allowed and recorded. One record for each endpoint and name, or path, with the first process that was
@@ -420,6 +435,17 @@ refused:
   returned: when O(state=absent)
   type: list
   elements: dict
+verdict:
+  description:
+    - Why the host has to fail, in four lines at most. It names what was reached, the task, the command, and the rule. This is
+      the message with O(fail_on_denied=true).
+    - Null where the host has not to fail, in check mode, and where the task has C(no_log).
+  returned: when O(state=absent)
+  type: str
+  sample: |-
+    Guard 'deploy' denied what the policy does not expect:
+    github.com (DNS question), 2 times, in the task 'Install the tool': curl -fsS https://github.com/install.sh
+    Rule 'github' (db-team): github.com runs on the database that this play deploys.
 repaired:
   description: What was broken and has been mended, a sentence each.
   returned: when O(state=present)

@@ -27,12 +27,16 @@ BEFORE, BEHIND = r'(?:(?<![\w./~-])|(?<=://)|^-[A-Za-z])', r'(?:/+\.?|/+[*?$[{]\
 
 # Programs that start what people wrote for them: the rest of their line, a recipe, a session, a unit
 PASSES_ON = frozenset("""
-    sudo su doas runuser setpriv env nice ionice chrt taskset numactl timeout time nohup setsid stdbuf unbuffer script flock
-    xargs parallel find watch strace ltrace chroot unshare nsenter fakeroot capsh prlimit busybox run-parts start-stop-daemon
-    make gmake bmake remake ninja just rake fab invoke inv ansible-playbook
+    sudo su doas run0 runuser ksu dzdo pbrun pmrun pfexec sesu machinectl setpriv env nice ionice chrt taskset numactl timeout
+    time nohup setsid stdbuf unbuffer script flock xargs parallel find watch strace ltrace chroot unshare nsenter fakeroot
+    capsh prlimit busybox run-parts start-stop-daemon
+    ip make gmake bmake remake ninja just rake fab invoke inv ansible-playbook
     sshd sshd-session dropbear login screen tmux systemd init cron crond atd anacron supervisord tini dumb-init docker-init
     conmon containerd-shim containerd-shim-runc-v2 runc crun
 """.split())
+# Tools that do so where they are told to, as `npm run deploy` and `bundle exec ./deploy`
+RUNNERS = frozenset('npm pnpm yarn bun deno composer poetry pipenv uv pdm hatch bundle'.split())
+RUN = ('run', 'run-script', 'exec')
 # Interpreters: the option that a text to run stands behind, the one that a module does, others with a value of their own
 INTERPRETERS = [tuple(map(re.compile, row)) for row in (
     (r'(ba|da|a|k|mk|pdk|z|fi)?sh\Z', r'[-+][A-Za-z]*[cs]\Z|--command\Z', r'(?!)', r'[-+][oO]\Z|--rcfile\Z|--init-file\Z'),
@@ -44,7 +48,8 @@ INTERPRETERS = [tuple(map(re.compile, row)) for row in (
 # Where scripts came with a tool: directories of the system, of packages in /opt, and of package managers anywhere
 INSTALLED = re.compile(
     r'/usr/(?!src/)|/(bin|sbin|lib\w*|snap|nix|gnu)/|/opt/(.*/)?(bin|sbin|lib\w*|share)/'
-    r'|(.*/)?(site-packages|dist-packages|node_modules|gems|linuxbrew|\.(cache|cargo|rustup|npm|nvm|gem|rbenv|pyenv|local))/')
+    r'|(.*/)?(site-packages|dist-packages|node_modules|gems|vendor|linuxbrew|\.?venv'
+    r'|\.(cache|cargo|rustup|npm|nvm|yarn|gem|rbenv|pyenv|tox|nox|local))/|.*\.(phar|pyz|pex)\Z')
 
 
 def naming(record, rule_paths, commands, presented=True):
@@ -83,8 +88,13 @@ def _passes_on(arguments):
     for names, text, module, valued in INTERPRETERS:
         if names.match(program):
             script = _script(arguments[1:], text, module, valued)
-            return script is None or _program(script) in PASSES_ON or not _is_installed(script, arguments[0])
-    return program in PASSES_ON
+            return not script or not _is_installed(script[0], arguments[0]) or _is_runner(script)
+    return _is_runner(arguments)
+
+
+def _is_runner(words):
+    program, told = _program(words[0]), next((word for word in words[1:] if not word.startswith('-')), None)
+    return program in PASSES_ON or program in RUNNERS and told in RUN
 
 
 def _program(path):
@@ -92,18 +102,18 @@ def _program(path):
 
 
 def _script(arguments, text, module, valued):
-    """The file that an interpreter runs; None for a text, and for what it reads from its standard input."""
+    """The file that an interpreter runs, and its arguments; () for a text, and for what comes from standard input."""
     rest = iter(arguments)
     for argument in rest:
         if text.match(argument) or argument == '-':
-            return None
+            return ()
         if module.match(argument):
-            return 'site-packages/' + next(rest, '')
+            return ('site-packages/' + next(rest, ''), *rest)
         if valued.match(argument):
             next(rest, None)
         elif not argument.startswith(('-', '+')):
-            return argument
-    return None
+            return (argument, *rest)
+    return ()
 
 
 def _is_installed(script, interpreter):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from sandbox import DENIED, MOVE, OURS, SWALLOWED, UP, Sandbox, down, play
+from sandbox import MOVE, OURS, SWALLOWED, UP, Sandbox, play
 
 # A stdout callback that prints one document at the end, as those for programs do
 PRINTER = """
@@ -46,6 +46,7 @@ WHERE = [('my_json', None, True), ('plain', None, False), ('my_json', 'stdout', 
          ('plain', 'stderr', True)]
 
 
+@pytest.mark.shape('a stdout callback that writes JSON', "standard output is what it wrote, and the guards' report is on standard error")
 @pytest.mark.parametrize('callback, option, apart', WHERE)
 def test_stdout_or_stderr(sandbox, callback, option, apart):
     stdout, stderr = run(sandbox, callback, **({'EBPF_GUARD_OUTPUT': option} if option else {}))

@@ -37,7 +37,8 @@ def test_endpoint_task_and_command():
 
 
 def test_each_rule_is_told_with_its_owner():
-    assert lines(record(), record(rule='b', owner=None, reason=None, name='b'), record(**records.BY_DEFAULT, rule=None, name='c'))[3] == (
+    by_default = record(rule=None, reason=records.BY_DEFAULT['reason'], name='c')
+    assert lines(record(), record(rule='b', owner=None, reason=None, name='b'), by_default)[3] == (
         'and 1 more: see the report of the guard, or denied. %s Rule \'b\': no reason is known. '
         'No rule allows it, and the policy says default: deny.' % RULE)
 
