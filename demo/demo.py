@@ -161,8 +161,9 @@ def lines_with(output: str, word: str) -> list[str]:
 
 
 def failure(output: str) -> list[str]:
-    """How the message of the first failed task begins."""
-    return textwrap.wrap("".join(lines_with(output, "[ERROR]: ")[:1]), 76, max_lines=3)
+    """The message of the first failed task."""
+    message = output.partition("[ERROR]: ")[2].partition("\nOrigin: ")[0]
+    return [part for line in message.splitlines() for part in textwrap.wrap(line, 76)]
 
 
 def recap(output: str) -> list[str]:

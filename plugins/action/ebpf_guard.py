@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The controller's half of M(loopbreak.deploy.ebpf_guard).
 
-Reads and checks the policy before the target is touched, sends the BPF object along, compares the clocks, and hides
-the commands of tasks with no_log.
+Reads and checks the policy before the target is touched, sends the BPF object along, compares the clocks, finds the task
+of each record, and hides the commands of tasks with no_log.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -17,10 +18,10 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file, _told, _vault
 
 LAUNCHERS = '/run/ebpf_guard/'
-INTERNAL = ('_objects', '_shell', '_remote_user')
+INTERNAL = ('_objects', '_secret_policy', '_shell', '_remote_user')
 
 
 class ActionModule(ActionBase):
@@ -35,7 +36,7 @@ class ActionModule(ActionBase):
         if arguments.get('state', 'present') == 'present':
             try:
                 self._check_connection(arguments)
-                arguments.update(self._policy(arguments), _shell=self._shell(arguments.get('name', 'deploy')))
+                arguments.update(self._policy(arguments, task_vars), _shell=self._shell(arguments.get('name', 'deploy')))
             except GuardError as error:
                 result.update(failed=True, msg=str(error), **error.facts)
                 return result
@@ -45,8 +46,10 @@ class ActionModule(ActionBase):
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
                                            task_vars=task_vars))
         self._compare_clocks(result, began, time.time())
-        _no_log.conceal(self._task.delegate_to or task_vars.get('inventory_hostname'), result,
-                        (result.get('guard') or {}).get('clock_offset'))
+        host = self._task.delegate_to or task_vars.get('inventory_hostname')
+        _told.add_tasks(host, result)
+        _no_log.conceal(host, result, (result.get('guard') or {}).get('clock_offset'))
+        _told.judge(result, self._task)
         return result
 
     def _check_connection(self, arguments):
@@ -56,17 +59,23 @@ class ActionModule(ActionBase):
             raise GuardError('Mitogen starts the tasks of this play without a shell, so none of them would enter the guard. '
                              'Run the play with `strategy: linear`.')
 
-    def _policy(self, arguments):
-        """The checked policy in its canonical form, as the module's `policy`; it needs no `policy_file` then."""
+    def _policy(self, arguments, task_vars):
+        """The checked policy in its canonical form, as the module's `policy`; it needs no `policy_file` then.
+
+        One that came from a vault goes another way, by which it is in no log and no output.
+        """
         given, path = arguments.get('policy'), arguments.get('policy_file')
         if bool(given) == bool(path):
             raise GuardError('A guard needs a policy: give either policy_file or policy.')
         if path:
             path, text = self._read(path)
             mapping, lines = _policy_file.parse(text, path)
-            policy = check(mapping, path, lines)
+            policy, is_secret = check(mapping, path, lines), _vault.is_encrypted(path)
         else:
-            policy = check(given)
+            policy = check(_vault.decrypted(given))
+            is_secret = _vault.Search(task_vars).finds([given, self._task.get_ds()])
+        if is_secret:
+            return {'policy': None, 'policy_file': None, '_secret_policy': json.dumps(policy.as_mapping())}
         return {'policy': policy.as_mapping(), 'policy_file': None}
 
     def _read(self, path):

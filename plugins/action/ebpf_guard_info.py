@@ -11,7 +11,7 @@ from __future__ import annotations
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _told
 
 
 class ActionModule(ActionBase):
@@ -26,6 +26,8 @@ class ActionModule(ActionBase):
             arguments['_objects'] = objects.packed('auto')
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments,
                                            task_vars=task_vars, wrap_async=self._task.async_val))
+        host = self._task.delegate_to or (task_vars or {}).get('inventory_hostname')
         for guard in result.get('guards') or []:
-            _no_log.conceal(self._task.delegate_to or (task_vars or {}).get('inventory_hostname'), guard, None)
+            _told.add_tasks(host, guard)
+            _no_log.conceal(host, guard, None)
         return result

@@ -62,6 +62,23 @@ options:
         key: max_rows
     env:
       - name: EBPF_GUARD_MAX_ROWS
+  output:
+    description:
+      - Where the lines of this callback go.
+      - V(auto) is standard output, and standard error where a program reads standard output. That is so with a stdout
+        callback whose name tells of JSON, JUnit, XML, CSV or SARIF, such as P(ansible.posix.json#callback), and with
+        C(oneline) or C(ansible -o).
+      - V(stdout) and V(stderr) are one of the two in any case.
+      - Anything else is a file, by a path from the working directory. The lines are appended to it without colors. The one
+        that tells why the run ends is also on standard error. Where the file can't be written, all are, with a warning.
+      - On standard error this callback also puts what the command of C(loopbreak.deploy.run) wrote to its standard output.
+    type: str
+    default: auto
+    ini:
+      - section: callback_ebpf_guard
+        key: output
+    env:
+      - name: EBPF_GUARD_OUTPUT
   command_stdout:
     description:
       - A file that gets what the command of C(loopbreak.deploy.run) wrote to its standard output, byte for byte,
@@ -101,7 +118,7 @@ EXAMPLES = r'''
 #     why      github.com runs on the database that this play deploys
 #     task     mysql : Fetch the schema (roles/mysql/tasks/main.yml:20)
 #     command  schema-tool --proxy http://proxy:3128 migrate
-#     evidence no command line names it
+#     evidence no command line names it that a person wrote
 #     ancestry sh deploy.sh
 #              python3
 #     owner    db-team   runbook https://wiki.example/no-github-in-deploys
@@ -111,20 +128,19 @@ EXAMPLES = r'''
 
 import atexit
 import functools
-import itertools
 import os
 import sys
 import time
 from dataclasses import dataclass, field
 
-from ansible import constants as C
 from ansible import context
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import launcher
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _run
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _output, _run, _seen, _told
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, entries, model, text
 
 OURS = 'loopbreak.deploy.ebpf_guard'
@@ -138,7 +154,6 @@ CONTROLLER_ONLY = frozenset((
 ))
 SYNCHRONIZE = ('synchronize', 'ansible.posix.synchronize')
 RAN = ('rc', 'stdout', 'module_stdout')  # in the result of a task that failed on the host, and not before
-COLORS = {'bad': C.COLOR_ERROR, 'warn': C.COLOR_CHANGED, 'good': C.COLOR_OK, 'plain': None}
 
 
 @dataclass
@@ -198,7 +213,7 @@ def _has_run(data, outside):
 
 def _describe(task):
     """Name a task with its role and the place where it is written; a task of our own needs neither."""
-    path, name = task.get_path() or '', model.clean(task.get_name())
+    path, name = task.get_path() or '', words.clean(task.get_name())
     name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
     if OUR_TASKS in path or _run.PLAYBOOK in path:
         return name
@@ -241,12 +256,13 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         super().__init__()
         self._fail, self._observed, self._max_rows, self._stdout = True, False, 20, None
-        self._up = {}  # host -> {guard's name: Bracket}
+        self._up = _seen.tasks  # host -> {guard's name: Bracket}
         self._starts = {}  # (host, task's uuid) -> controller time
         self._faults = []
         self._fleet = model.Fleet()
         self._tried = allow.Tried()
         self._commands = _run.Commands()
+        self._output = _output.Output(self._display)
         self._runs_command = False
         self._play = None
         self._adhoc = False
@@ -265,6 +281,7 @@ class CallbackModule(CallbackBase):
         self._fail, self._observed = self.get_option('fail'), self.get_option('observed')
         self._max_rows = max(0, self.get_option('max_rows'))
         self._stdout = self.get_option('command_stdout')
+        self._output = _output.Output(self._display, self.get_option('output'))
 
     @_kept
     def v2_playbook_on_start(self, playbook):
@@ -312,6 +329,8 @@ class CallbackModule(CallbackBase):
             data = _data(result)
             if task.no_log is True or 'censored' in data:
                 _no_log.note(task.delegate_to or host, task, start or end, end)
+            _told.note(task.delegate_to or host, _describe(task), _part(result, 'task_fields').get('args'),
+                       data.get('results') or [])
             self._note_task(_part(result, 'host'), task, data, failed, start or end, end)
         if _run.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
             self._command_ended(host, _data(result))
@@ -386,6 +405,7 @@ class CallbackModule(CallbackBase):
                 up[name].because = f'state=absent failed in {_describe(task)}'
             if not up:
                 del self._up[host]
+                _seen.arguments.pop(host, None)
 
     def _came_down(self, host, name, guard, data):
         bracket = self._up[host].pop(name, None)
@@ -431,12 +451,8 @@ class CallbackModule(CallbackBase):
             with open(self._stdout, 'ab') as output:
                 output.write(to_bytes(data['stdout'], errors='surrogate_then_replace'))
         else:
-            self._pass_on(data['stdout'])
-        self._pass_on(data['stderr'], stderr=True)
-
-    def _pass_on(self, output, stderr=False):
-        if output:
-            self._display.display(output if output.endswith('\n') else output + '\n', stderr=stderr, newline=False)
+            self._output.of_command(data['stdout'])
+        self._output.of_command(data['stderr'], stderr=True)
 
     def _miss(self, title, host, bracket, because):
         details = [('up since', bracket.brought_by)] if bracket.brought_by else []
@@ -448,8 +464,7 @@ class CallbackModule(CallbackBase):
         self._fleet.miss(title, host, bracket.name, bracket.mode, details, len(set(bracket.outside())))
 
     def _print(self, lines):
-        for tone, those in itertools.groupby(lines, key=lambda line: line[0]):
-            self._display.display('\n'.join(line for dummy, line in those), color=COLORS[tone])
+        self._output.lines(lines)
 
     @_kept
     def _end(self, final):
@@ -491,6 +506,5 @@ class CallbackModule(CallbackBase):
             self._exit(status, f'that of the command on {", ".join(hosts)}')
 
     def _exit(self, status, because):
-        self._print([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
-        sys.stdout.flush()
+        self._output.last([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
         raise SystemExit(status)

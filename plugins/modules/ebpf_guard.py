@@ -113,6 +113,10 @@ options:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
     type: dict
+  _secret_policy:
+    description:
+      - The policy as JSON, in place of O(policy), where it came from a vault. Sent by the action plugin, as O(_objects).
+    type: str
   _shell:
     description:
       - The shell that the launcher leads to. Sent by the action plugin, as O(_objects).
@@ -307,8 +311,11 @@ denied:
       type: str
     class:
       description:
-        - V(direct) when a command line names what was reached, that of the process or of one of those above it inside the
-          guard. V(hidden) when none does, so that a tool decided by itself.
+        - V(direct) when a person of the deployment wrote down what was reached, in a command line or in the arguments of the
+          task. V(hidden) when nobody did, so that a tool decided by itself.
+        - Which command lines a person wrote is told in
+          U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/policy.md).
+        - The arguments of tasks are known where the callback of this collection is enabled.
         - A host is named by its whole name, or by its address where no name was asked for or presented. A path by itself,
           or by a directory on the way to it from where the rule begins.
       type: str
@@ -364,7 +371,9 @@ denied:
       elements: dict
     evidence:
       description:
-        - The process whose command line names what was reached, the nearest one, with C(pid) and C(command).
+        - The process whose command line names what was reached, the nearest one that a person wrote, with C(pid) and
+          C(command).
+        - C(task) where only the arguments of the task name it. C(pid) and C(command) are null then.
         - Null when RV(denied[].class=hidden).
       type: dict
       sample: [{pid: 4713, command: make all}, {pid: 4711, command: /bin/sh ./deploy.sh}]
@@ -376,6 +385,12 @@ denied:
     mode:
       description: The mode at that time.
       type: str
+    task:
+      description:
+        - The task that started the process, its role, and where it is written.
+        - Null where none is known. Tasks are known where the callback of this collection is enabled.
+      type: str
+      sample: "mysql : Install the tool (roles/mysql/tasks/main.yml:12)"
 observed:
   description:
     - What was allowed and recorded. One record for each endpoint and name, or path, with the first process that was
@@ -461,6 +476,17 @@ refused:
   returned: when O(state=absent)
   type: list
   elements: dict
+verdict:
+  description:
+    - Why the host has to fail, in four lines at most. It names what was reached, the task, the command, and the rule. This is
+      the message with O(fail_on_denied=true).
+    - Null where the host has not to fail, in check mode, and where the task has C(no_log).
+  returned: when O(state=absent)
+  type: str
+  sample: |-
+    Guard 'deploy' denied what the policy does not expect:
+    github.com (DNS question), 2 times, in the task 'Install the tool': curl -fsS https://github.com/install.sh
+    Rule 'github' (db-team): github.com runs on the database that this play deploys.
 repaired:
   description: What was broken and has been mended, a sentence each.
   returned: when O(state=present)
@@ -484,18 +510,13 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, report, start
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, resolver, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report.records import endpoint
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import verdict
 
 NAME = r'[a-z0-9][a-z0-9_-]{0,30}\Z'
-
-
-SHOWN = 10  # things that a rule denied, in one message
-KINDS = {'tls': 'TLS to', 'http': 'HTTP to', 'file': 'access to', 'exec': 'execution of'}
 
 
 def check_options(params):
@@ -529,9 +550,10 @@ def guarded_cgroup(params):
 
 
 def request_of(params):
-    if params['policy'] is None:
+    given = json.loads(params['_secret_policy']) if params['_secret_policy'] else params['policy']
+    if given is None:
         raise GuardError('A guard needs a policy: give policy_file or policy.')
-    policy = check(params['policy'])
+    policy = check(given)
     if params['mode']:
         policy = policy.with_mode(params['mode'])
     existing = guarded_cgroup(params)
@@ -542,20 +564,21 @@ def request_of(params):
     return guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
                          uids=set() if existing else joining_uids(params['join_users'], connecting),
                          shell=params['_shell'], loader=params['loader'],
-                         objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing)
+                         objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing,
+                         secret=bool(params['_secret_policy']))
 
 
 def bring_up(module):
     request = request_of(module.params)
     result = guard.present(request, module.check_mode)
-    before, after = result.pop('before', result['policy']), request.policy.as_mapping()
+    before, after = result.pop('before', result['policy']), report.shown(start.wish(request))
     del result['policy']
     if module._diff:
         result['diff'] = {'before': readable(before), 'after': readable(after),
                           'before_header': "guard '%s', policy" % request.name,
                           'after_header': "guard '%s', policy" % request.name}
     for warning in result.pop('warnings'):
-        module.warn(warning)
+        module.warn(without_names(warning, request.policy) if request.secret else warning)
     for sentence in result['repaired']:
         module.warn('Mended: ' + sentence)
     return result
@@ -563,6 +586,13 @@ def bring_up(module):
 
 def readable(policy):
     return json.dumps(policy, indent=2, sort_keys=True) + '\n' if policy else ''
+
+
+def without_names(warning, policy):
+    """Of a policy that came from a vault, the rules' ids tell enough."""
+    for name in sorted(resolver.exact_names(policy), key=len, reverse=True):
+        warning = warning.replace(name, '********')
+    return warning
 
 
 def take_down(module):
@@ -573,53 +603,10 @@ def take_down(module):
         result['diff'] = {'before': before, 'after': ''}
     if damages:
         module.warn(' '.join(damages))
-    if module.params['fail_on_denied'] and not module.check_mode:
-        message = verdict(result)
-        if message:
-            raise GuardError(message, **result)
+    result['verdict'] = None if module.check_mode else verdict.of(result)
+    if module.params['fail_on_denied'] and result['verdict']:
+        raise GuardError(result['verdict'], **result)
     return result
-
-
-def sentences_by_rule(denied):
-    """One sentence a rule: what it denied and how often, and why."""
-    rules = {}
-    for record in denied:
-        rule = ", by rule '%s'" % record['rule'] if record['rule'] else ''
-        counts = rules.setdefault((rule, (record['reason'] or 'no reason is known').rstrip('.')), {})
-        what = subject(record)
-        counts[what] = counts.get(what, 0) + record['count']
-    for (rule, reason), counts in rules.items():
-        shown = ['%s, %s' % (what, 'once' if count == 1 else '%d times' % count)
-                 for what, count in list(counts.items())[:SHOWN]]
-        if len(counts) > SHOWN:
-            shown.append('and %d more' % (len(counts) - SHOWN))
-        sentence = '%s%s: %s.' % ('; '.join(shown), rule, reason)
-        yield sentence[0].upper() + sentence[1:]
-
-
-def subject(record):
-    """What an access was about, in words."""
-    if record['kind'] == 'dns' and record['name']:
-        return 'a DNS question for %s' % record['name']
-    return '%s %s' % (KINDS.get(record['kind'], 'a connection to'), record['name'] or endpoint(record))
-
-
-def verdict(result):
-    """Why the host has to fail, in one message; None where it has not."""
-    if result['guard'] is None:
-        return None
-    sentences, mode = [], result['guard']['mode']
-    denied = outcome.must_fail(result['denied'], mode)
-    if denied:
-        sentences.append('The guard denied what the policy does not expect.')
-        sentences += sentences_by_rule(denied)
-    elif outcome.totals(result['denied'], result['counters'], mode)[outcome.DENIED]:
-        sentences.append('%d denials did not fit into the records, so nobody can tell whether they were expected.'
-                         % outcome.unrecorded(result['denied'], result['counters'], mode)[0])
-    if outcome.is_broken(result['faults'], mode):
-        sentences.append('The guard was not whole all the time, so accesses may have passed unseen: %s'
-                         % ' '.join(result['faults']))
-    return ' '.join(sentences) or None
 
 
 def main():
@@ -639,6 +626,7 @@ def main():
             'ttl': {'type': 'int', 'default': 21600},
             # what the action plugin sends along
             '_objects': {'type': 'dict', 'no_log': True},
+            '_secret_policy': {'type': 'str', 'no_log': True},  # as JSON: one that came from a vault is in no log
             '_shell': {'type': 'str'},
             '_remote_user': {'type': 'str'},
         },
@@ -652,7 +640,7 @@ def main():
         result = bring_up(module) if module.params['state'] == 'present' else take_down(module)
     except (GuardError, OSError) as error:
         module.fail_json(msg=str(error), clock=[began, time.time()], **getattr(error, 'facts', {}))
-    for internal in ('_objects', '_shell', '_remote_user'):
+    for internal in ('_objects', '_secret_policy', '_shell', '_remote_user'):
         module.params.pop(internal)
     module.exit_json(clock=[began, time.time()], **result)
 

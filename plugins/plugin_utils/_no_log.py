@@ -37,7 +37,7 @@ def conceal(host, report, offset):
     hidden += [record for record in records if pids.intersection(_lineage(record))]
     for record in hidden:
         record['command'], record['ancestry'] = HIDDEN, []
-        if record['evidence']:
+        if record['evidence'] and record['evidence']['command']:
             record['evidence'] = dict(record['evidence'], command=HIDDEN)
     for process in (report.get('left_running') or []) + (report.get('left') or []):  # when it was started, nobody knows
         process['command'] = HIDDEN

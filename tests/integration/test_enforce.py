@@ -56,7 +56,8 @@ def test_every_way_to_send_is_denied_and_counted(controller, fleet, family):
 def test_a_swallowed_error_still_fails_the_host(controller):
     run = controller.guarded([{"name": "Swallow", "ansible.builtin.shell":
                                "curl -s http://192.0.2.10/ || true", "changed_when": False}])
-    run.ended(2).said("failed=1", "curl -s http://192.0.2.10/", "Swallow (", "once, by rule 'github'")
+    run.ended(2).said("failed=1", "curl -s http://192.0.2.10/", "Swallow (",
+                      r"expect:\n192.0.2.10:80/tcp, once, in the task 'Swallow': curl -s http://192.0.2.10/\nRule 'github' (db-team)")
 
 
 def test_expected_denials_are_told_and_fail_nothing(controller):

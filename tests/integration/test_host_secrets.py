@@ -15,7 +15,8 @@ from command_lines import MASK, SECRET, ordinary, with_secrets
 from controller import FILES
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model, text
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import text
 
 PROGRAM = "/usr/local/bin/knock"
 LOG = "/var/log/ebpf_guard/deploy.jsonl"
@@ -36,9 +37,14 @@ def knock(how, lines, **more):
                                                                "executable": "/usr/bin/python3"}, **more}
 
 
+def guarded(controller, tasks, **settings):
+    """A play whose last task prints what state=absent has returned."""
+    return controller.guarded(tasks, variables={"ebpf_guard_fail_on_denied": False}, after=[
+        {"name": "Tell", "ansible.builtin.debug": {"msg": "REPORT {{ ebpf_guard_report | to_json }}"}}], **settings)
+
+
 def result_of(run):
-    """What the failing state=absent task has printed."""
-    return json.loads(re.search(r"FAILED! => (\{.*\})$", run.output, re.M).group(1))
+    return run.values("REPORT")[0]
 
 
 def end(fleet, processes):
@@ -48,8 +54,8 @@ def end(fleet, processes):
 
 def test_no_secret_is_shown_and_every_other_line_is(controller, fleet, program):
     secret, plain = [arguments for arguments, _secrets in with_secrets()], ordinary()
-    run = controller.guarded([program, knock("itself", secret + plain), knock("below", secret), knock("stay", secret[:3] + plain[:1])],
-                             **ROWS).ended(2)
+    run = guarded(controller, [program, knock("itself", secret + plain), knock("below", secret), knock("stay", secret[:3] + plain[:1])],
+                  **ROWS).ended(2)
     result, log = result_of(run), fleet.exec("web1", "cat", LOG).stdout
     *_earlier, logged = re.split(r'^\{.*"event": "down".*\n(?=.)', log, flags=re.M)   # of this guard alone
     end(fleet, result["left_running"])
@@ -60,21 +66,21 @@ def test_no_secret_is_shown_and_every_other_line_is(controller, fleet, program):
         assert len(commands) == 2 * len(secret) + len(plain) + 4, where
         assert [line for line in whole if line not in commands] == [], where
         assert sum(MASK in command for command in commands) == len(secret) + 3, where
-    shown = [f"    command  {text.clip(model.spoken(line), text.ROOM)}\n" for line in whole]
+    shown = [f"    command  {text.clip(words.spoken(line), text.ROOM)}\n" for line in whole]
     run.said(*shown)
     left = {process["command"] for process in result["left_running"]}
     assert whole[0] in left and sum(MASK in command for command in left) == 3
 
 
 def test_the_class_of_a_record_is_told_by_who_names_the_endpoint(controller, program):
-    run = controller.guarded([program, knock("itself", [["curl", "-u", f"a:{SECRET}", "http://192.0.2.10/"], ["./update"]])],
-                             **ROWS).ended(2)
+    run = guarded(controller, [program, knock("itself", [["curl", "-u", f"a:{SECRET}", "http://192.0.2.10/"], ["./update"]])],
+                  **ROWS).ended(2)
     records = {record["command"].split()[0]: record for record in result_of(run)["denied"]}
     assert (records["./update"]["class"], records["./update"]["evidence"]) == ("hidden", None)
     assert records["curl"]["class"] == "direct"
     assert records["curl"]["evidence"] == {"pid": records["curl"]["pid"], "command": f"curl -u a:{MASK} http://192.0.2.10/"}
     run.said("1x  direct connect  (rule github)", "    evidence its command line names it\n",
-             "1x  hidden connect  (rule github)", "    evidence no command line names it\n")
+             "1x  hidden connect  (rule github)", "    evidence no command line names it that a person wrote\n")
 
 
 def test_a_task_with_no_log_shows_no_command(controller, fleet, program):
@@ -83,8 +89,8 @@ def test_a_task_with_no_log_shows_no_command(controller, fleet, program):
     look = [{"name": "Look", "loopbreak.deploy.ebpf_guard_info": {}, "become": True, "register": "seen"},
             {"name": "Tell", "ansible.builtin.debug": {"msg": "SEEN {{ seen.guards[0].denied | to_json }}"}}]
     # a task in between: what is as close to one with no_log as clocks can tell is hidden, too
-    run = controller.guarded([program, knock("itself", [quiet], no_log=True), *look, knock("itself", [loud]), look[0],
-                              knock("stay", [quiet], no_log=True)], **ROWS).ended(2)
+    run = guarded(controller, [program, knock("itself", [quiet], no_log=True), *look, knock("itself", [loud]), look[0],
+                               knock("stay", [quiet], no_log=True)], **ROWS).ended(2)
     result = result_of(run)
     end(fleet, result["left_running"])
     assert "quiet words" not in run.output, run
@@ -99,6 +105,6 @@ def test_a_task_with_no_log_shows_no_command(controller, fleet, program):
 
 
 def test_without_the_callback_nobody_knows_of_no_log(controller, program):
-    run = controller.guarded([program, knock("itself", [["quiet", "words"]], no_log=True)],
-                             ANSIBLE_CALLBACKS_ENABLED="ansible.builtin.tree").ended(2)
+    run = guarded(controller, [program, knock("itself", [["quiet", "words"]], no_log=True)],
+                  ANSIBLE_CALLBACKS_ENABLED="ansible.builtin.tree").ended(0)
     assert [record["command"] for record in result_of(run)["denied"]] == ["quiet words"]

@@ -103,7 +103,8 @@ class Sandbox:
             '[all:vars]\nansible_connection=local\n'
             'ansible_python_interpreter="{{ ansible_playbook_python }}"\n')
 
-    def run(self, program, *arguments, **settings):
+    def run(self, program, *arguments, apart=False, **settings):
+        """(exit status, output); `apart`: what is on standard error is `stderr`."""
         env = {name: value for name, value in os.environ.items() if name in ('PATH', 'TMPDIR', 'USER')}
         env.update(
             HOME=str(self.path), LC_ALL='C.UTF-8', ANSIBLE_NOCOLOR='1', ANSIBLE_LOCALHOST_WARNING='false',
@@ -113,7 +114,8 @@ class Sandbox:
         env.update(settings)
         done = subprocess.run(
             [str(BIN / program), '-i', 'inventory.ini', *arguments], cwd=self.path, env=env, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE if apart else subprocess.STDOUT, timeout=120, check=False)
+        self.stderr = done.stderr
         assert not re.search('Failed to load callback|Failure using method|Callback dispatch', done.stdout)
         assert 'DEPRECATION' not in done.stdout, done.stdout
         return done.returncode, done.stdout

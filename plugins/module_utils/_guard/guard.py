@@ -13,7 +13,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, health, look, proof, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place, lock
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report, shown
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, loader, pinned, teach
@@ -21,14 +21,14 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf im
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome
 
 # agent: the main() of the module that runs as the agent. cgroup: the path of an existing one; None for one of the guard's
-# own, which tasks enter
-Request = namedtuple('Request', 'name policy observe ttl uids shell loader objects agent cgroup', defaults=(None,))
+# own, which tasks enter. secret: nobody is shown the policy
+Request = namedtuple('Request', 'name policy observe ttl uids shell loader objects agent cgroup secret', defaults=(None, False))
 
 
 def present(request, check_mode=False):
     """Bring the guard up with exactly this policy.
 
-    Returns the report, `before` (the policy until now), `changed`, `repaired` (what was broken, as sentences) and
+    Returns the report, `before` (the policy until now, as it may be shown), `changed`, `repaired` (what was broken, as sentences) and
     `warnings`.
     """
     place = Place(request.name)
@@ -48,11 +48,11 @@ def present(request, check_mode=False):
         if same and not faults:
             state = _prove_again(place, state)
             teach.teach_attached(bpf.kernel(), place.pins, addresses)
-            place.write(dict(state, expires_at=starts.deadline(request)))
+            place.write(dict(state, expires_at=starts.deadline(request), secret=request.secret or state.get('secret')))
             return dict(report(place, state), changed=False, repaired=[], warnings=warnings)
         if state is None:
             stop.sweep(place)
-        before, past = (state['policy'], state['breaches']) if state else (None, [])
+        before, past = (shown(state), state['breaches']) if state else (None, [])
         state, more = starts.Start(place, request, addresses, past + breaches, state).run()
         return dict(report(place, state), before=before, changed=True, repaired=faults, warnings=warnings + more)
 

@@ -21,14 +21,23 @@ GUARD = ('name', 'mode', 'loader', 'loader_reason', 'cgroup', 'launcher', 'polic
 
 
 def report(place, state):
-    """{guard, policy, denied, observed, counters, entries, left, limits}. `state`: the guard's memory; None: none is up."""
+    """{guard, policy (as it may be shown), denied, observed, counters, entries, left, limits}. `state`: the guard's memory;
+    None where none is up.
+    """
     if state is None:
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
                 'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0),
                 'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}}
     guard = dict({key: state[key] for key in GUARD}, answered=_answered(place))
-    return dict(_ledger(place, state), guard=guard, policy=state['policy'],
+    return dict(_ledger(place, state), guard=guard, policy=shown(state),
                 limits=limits.reached(place.cgroup, state['policy'].get('limits', {})))
+
+
+def shown(state):
+    """The policy, or what may be shown of one that came from a vault. `state`: a guard's memory, or what a user wishes."""
+    if state.get('secret'):
+        return {'policy': '(hidden: the policy came from a vault)', 'policy_sha256': state['policy_sha256']}
+    return state['policy']
 
 
 def _answered(place):

@@ -271,7 +271,7 @@ def wish(request):
     """The part of a guard's memory that a user asked for."""
     return {'policy': request.policy.as_mapping(), 'policy_sha256': request.policy.sha256(),
             'mode': request.policy.mode, 'observe': request.observe or request.policy.mode == 'monitor',
-            'uids': sorted(request.uids)}
+            'uids': sorted(request.uids), 'secret': request.secret}
 
 
 def deadline(request):

@@ -1,15 +1,18 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. Which kind of dependency an access shows: does a command line of the deployment name what it went to? Pure.
+"""PRIVATE. Which kind of dependency an access shows: did a person of the deployment write down what it went to? Pure.
 
 A host is named by its whole name, as one of the words of a command line or a part of one: `github.com` by
 `git@github.com:a/b` and `--from=https://github.com/x`, and neither by `www.github.com` nor by `/src/github.com/x`, which
 is a directory. A path is named by itself, or by a directory on the way to it from where the rule begins.
+
+A command line counts where a person wrote it: the outermost one, and what `_written` follows from there.
 """
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 
@@ -22,22 +25,109 @@ WORD = re.compile(r'[^\s\'"=:;,|&()<>]+')
 # Before a path, and behind one: not in the middle of another, but `-C/mnt/x`, `file:///mnt/x`, `/mnt/x/`, `/mnt/x/*.tar`.
 BEFORE, BEHIND = r'(?:(?<![\w./~-])|(?<=://)|^-[A-Za-z])', r'(?:/+\.?|/+[*?$[{]\S*)?(?![\w./-])'
 
+# Programs that start what people wrote for them: the rest of their line, a recipe, a session, a unit
+PASSES_ON = frozenset("""
+    sudo su doas run0 runuser ksu dzdo pbrun pmrun pfexec sesu machinectl setpriv env nice ionice chrt taskset numactl timeout
+    time nohup setsid stdbuf unbuffer script flock xargs parallel find watch strace ltrace chroot unshare nsenter fakeroot
+    capsh prlimit busybox run-parts start-stop-daemon
+    ip make gmake bmake remake ninja just rake fab invoke inv ansible-playbook
+    sshd sshd-session dropbear login screen tmux systemd init cron crond atd anacron supervisord tini dumb-init docker-init
+    conmon containerd-shim containerd-shim-runc-v2 runc crun
+""".split())
+# Tools that do so where they are told to, as `npm run deploy` and `bundle exec ./deploy`
+RUNNERS = frozenset('npm pnpm yarn bun deno composer poetry pipenv uv pdm hatch bundle'.split())
+RUN = ('run', 'run-script', 'exec')
+# Interpreters: the option that a text to run stands behind, the one that a module does, others with a value of their own
+INTERPRETERS = [tuple(map(re.compile, row)) for row in (
+    (r'(ba|da|a|k|mk|pdk|z|fi)?sh\Z', r'[-+][A-Za-z]*[cs]\Z|--command\Z', r'(?!)', r'[-+][oO]\Z|--rcfile\Z|--init-file\Z'),
+    (r'(python|pypy|platform-python)[\d.]*\Z', r'-[A-Za-z]*c\Z', r'-[A-Za-z]*m\Z', r'-[WX]\Z'),
+    (r'(perl|ruby|lua)[\d.]*\Z', r'-[A-Za-z]*[eE]\Z', r'(?!)', r'-[IrC]\Z'),
+    (r'(node|nodejs|bun|deno)\Z', r'-[ep]+\Z|--eval\Z|--print\Z|eval\Z', r'(?!)', r'-r\Z|--require\Z|--import\Z|--loader\Z'),
+    (r'php[\d.]*\Z', r'-r\Z', r'(?!)', r'-[dc]\Z'),
+    (r'(tclsh[\d.]*|expect|Rscript|pwsh)\Z', r'-[ce]\Z|-Command\Z', r'(?!)', r'(?!)'))]
+# Where scripts came with a tool: directories of the system, of packages in /opt, and of package managers anywhere
+INSTALLED = re.compile(
+    r'/usr/(?!src/)|/(bin|sbin|lib\w*|snap|nix|gnu)/|/opt/(.*/)?(bin|sbin|lib\w*|share)/'
+    r'|(.*/)?(site-packages|dist-packages|node_modules|gems|vendor|linuxbrew|\.?venv'
+    r'|\.(cache|cargo|rustup|npm|nvm|yarn|gem|rbenv|pyenv|tox|nox|local))/|.*\.(phar|pyz|pex)\Z')
+
 
 def naming(record, rule_paths, commands, presented=True):
-    """The index of the first of the commands, each a tuple of arguments, that names what the record is about, or None.
+    """The index of the first of the commands, each a tuple of arguments, that a person wrote and that names what the record
+    is about, or None.
 
     The first is the process's own. `rule_paths`: those of the rule, where it has any. `presented`: whether the record has
     the name that was asked for or presented, and not the names of its address.
     """
+    names_it = _namer(record, rule_paths, presented)
+    return next((index for index, (arguments, written) in enumerate(zip(commands, _written(commands)))
+                 if written and names_it(arguments, index == 0)), None)
+
+
+def is_named_by(record, words, presented=True):
+    """Do words that a person wrote, such as the arguments of a task, name what the record is about?"""
+    return bool(words) and _namer(record, (), presented)(words, False)
+
+
+def _written(commands):
+    """Of each command, whether a person wrote it. The outermost one is a task's, or what a person typed or scheduled.
+
+    Below a tool nothing is: what git, npm or apt start was put together by them, whatever is in it.
+    """
+    found, written = [], True
+    for arguments in reversed(commands):
+        found.append(written)
+        written = written and _passes_on(arguments)
+    return found[::-1]
+
+
+@functools.lru_cache(maxsize=4096)
+def _passes_on(arguments):
+    """Does a command start what people wrote: the rest of its line, a script or a recipe of theirs? Else it is a tool."""
+    program = _program(arguments[0])
+    for names, text, module, valued in INTERPRETERS:
+        if names.match(program):
+            script = _script(arguments[1:], text, module, valued)
+            return not script or not _is_installed(script[0], arguments[0]) or _is_runner(script)
+    return _is_runner(arguments)
+
+
+def _is_runner(words):
+    program, told = _program(words[0]), next((word for word in words[1:] if not word.startswith('-')), None)
+    return program in PASSES_ON or program in RUNNERS and told in RUN
+
+
+def _program(path):
+    return path.rpartition('/')[2].lstrip('-').partition(':')[0]
+
+
+def _script(arguments, text, module, valued):
+    """The file that an interpreter runs, and its arguments; () for a text, and for what comes from standard input."""
+    rest = iter(arguments)
+    for argument in rest:
+        if text.match(argument) or argument == '-':
+            return ()
+        if module.match(argument):
+            return ('site-packages/' + next(rest, ''), *rest)
+        if valued.match(argument):
+            next(rest, None)
+        elif not argument.startswith(('-', '+')):
+            return (argument, *rest)
+    return ()
+
+
+def _is_installed(script, interpreter):
+    """A virtual environment has its tools beside its interpreter."""
+    here = script.rpartition('/')[0]
+    return bool(INSTALLED.match(script)) or here.startswith('/') and here == interpreter.rpartition('/')[0]
+
+
+def _namer(record, rule_paths, presented):
     if record['path']:
-        return _first(commands, _path_namer(record, rule_paths))
+        return _path_namer(record, rule_paths)
     names = set((record['name'] or '').split(', ')) - {''}
     address = None if names and presented and record['kind'] in PRESENTED else record['address']
-    return _first(commands, lambda arguments, _own: any(_names_host(argument, names, address) for argument in arguments))
-
-
-def _first(commands, names_it):
-    return next((index for index, arguments in enumerate(commands) if names_it(arguments, index == 0)), None)
+    return lambda arguments, _own: any(_names_host(argument, names, address) for argument in arguments)
 
 
 def _names_host(argument, names, address):

@@ -17,7 +17,7 @@ import re
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import PolicyError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.records import BY_DEFAULT
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import asked_name, clean
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import asked_name, clean
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import WIDTH
 
 # To YAML it is what it looks like, without quotes: a name with a dot, an address, a port, an id with a hyphen

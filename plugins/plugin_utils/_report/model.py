@@ -15,24 +15,20 @@ nothing of Ansible.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from datetime import datetime, timezone
 from typing import NamedTuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records as recorded
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import (
+    TASK_DIRECTORY, UNKNOWN, address, endpoint, known_name, spoken)
 
 NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
 SLACK = 0.2  # seconds within which the two clocks can't be told apart
-UNKNOWN = 'unknown'
 NOBODY = 'nobody entered'
 SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', NOBODY, outcome.WOULD_DENY, outcome.EXPECTED)  # of a guard, the worst first
-TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-(\d+\.\d+)?[^/\s]*/')  # with the controller's time
 BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
-PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
 PATH_ROOM = 40  # for a path among other things in a line
-FILES = {'unix': '', 'file': '', 'exec': ' (executed)'}  # what has a path in it, by kind
 
 
 class Window(NamedTuple):
@@ -86,53 +82,12 @@ def task_of(record, stamp, report):
     return task_at(moment if None in (moment, entered) else min(moment, entered), report['tasks'])
 
 
-def clean(text):
-    """One printable line: what a process on the target called itself must not steer this terminal."""
-    text = ' '.join(str(text).split())
-    return text if text.isprintable() else ''.join(char if char.isprintable() else '?' for char in text)
-
-
-def address(record):
-    if record.get('address'):
-        return recorded.endpoint(record)
-    return clean(record.get('path') or record.get('name') or UNKNOWN)
-
-
-def asked_name(record):
-    """The name that a DNS question, a ClientHello or a request had in it; '' where there was none, or no such message.
-
-    A message without one, or that could not be read, is recorded with the names of its address, as any connection is.
-    """
-    name, reason = record.get('name') or '', record.get('reason') or ''
-    unread = ', ' in name or reason == recorded.UNREADABLE['reason'] or reason.endswith((recorded.SHARED, recorded.NAMELESS))
-    return clean(name) if record.get('kind') in PRESENTED and not unread else ''
-
-
-def known_name(record):
-    """Return the names that led to the record's address, where endpoint() does not show them already."""
-    return '' if asked_name(record) else clean(record.get('address') and record.get('name') or '')
-
-
 def short_path(path):
     """A long path without its front, from one of its slashes on if it can be: the end says more."""
     if len(path) <= PATH_ROOM:
         return path
     end = path[1 - PATH_ROOM:]
     return '…' + end[max(0, end.find('/')):]
-
-
-def endpoint(record, path=str):
-    """What an access was about: the path; the name, where it said one; else the address. `path` may shorten paths."""
-    if record.get('kind') in FILES:
-        return path(clean(record.get('path') or recorded.NO_PATH)) + FILES[record['kind']]
-    sort, name, port = PRESENTED.get(record.get('kind')), asked_name(record), record.get('port')
-    if not sort:
-        return address(record)
-    if not name:
-        return f'{address(record)} ({sort})'
-    if record['kind'] == 'dns' or not port:  # which resolver was asked, and how, is not the news
-        return f'{name} ({sort})'
-    return f'{name}:{port}/{record.get("protocol")} ({sort})'
 
 
 def word(record, mode):
@@ -181,11 +136,6 @@ def merge(records):
     for row in merged.values():  # resolver libraries try each address by a UDP connect: that is not the news
         row['endpoints'].sort(key=lambda where: not where.endswith('/tcp'))
     return sorted(merged.values(), key=lambda row: (bool(row.get('expected')), row['first_seen']))
-
-
-def spoken(command):
-    """Drop the directory that Ansible made for the task: it says nothing, and takes the room."""
-    return TASK_DIRECTORY.sub('', command) if 'ansible-tmp-' in command else command
 
 
 class Fleet:

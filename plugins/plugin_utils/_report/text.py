@@ -12,10 +12,11 @@ import itertools
 import textwrap
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import (
+    FILES, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, spoken)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.entries import DID_NOT_ENTER
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
-    FILES, NOBODY, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, lineage, merge, short_path, spoken, task_of,
-    totals, word)
+    NOBODY, lineage, merge, short_path, task_of, totals, word)
 
 WIDTH = 80
 ANCESTORS = 8  # that a row shows
@@ -68,7 +69,9 @@ def evidence(row):
     """What makes the access a direct or a hidden one."""
     naming = row.get('evidence')
     if not naming:
-        return 'no command line names it'
+        return 'no command line names it that a person wrote'
+    if naming.get('task'):
+        return 'the arguments of its task name it'
     if naming['pid'] == row.get('pid'):
         return 'its command line names it'
     return 'named by ' + clean(spoken(naming['command']))

@@ -37,7 +37,7 @@ def test_a_line_that_names_the_host(line):
 @pytest.mark.parametrize('line', [
     './deploy.sh', 'curl https://www.github.com/x', 'curl https://notgithub.com/', 'curl https://github.com.example/',
     'tar -xf github.com.tar.gz', 'make -C /root/go/src/github.com/a/b', 'ls github-com', 'curl https://github.community/',
-    'tool github', 'curl http://192.0.2.101/', 'curl http://192.0.2.1/', 'nc 1192.0.2.10 80', 'tool my_github.com', ''])
+    'tool github', 'curl http://192.0.2.101/', 'curl http://192.0.2.1/', 'nc 1192.0.2.10 80', 'tool my_github.com', "''"])
 def test_a_line_that_does_not(line):
     assert not named(network(), line)
 
@@ -99,6 +99,66 @@ FILES = [
 @pytest.mark.parametrize('record, paths, line, expected', [row[1:] for row in FILES], ids=[row[0] for row in FILES])
 def test_files(record, paths, line, expected):
     assert named(record, line, paths) == expected
+
+
+MODULE = '/usr/bin/python3 /root/.ansible/tmp/ansible-tmp-1.5-7-8/AnsiballZ_command.py'
+ENTERED = ["/bin/sh -c '/usr/bin/python3 && sleep 0'", '/usr/bin/python3']  # a task with pipelining: the module comes by stdin
+URL = 'https://github.com/a/b'
+# what, the commands from the outermost on, the place of the one that is the evidence
+WRITTEN = [
+    ('the command of a task', [*ENTERED, f'curl {URL}'], 2),
+    ('without pipelining', ["/bin/sh -c '/usr/bin/python3 /root/x.py && sleep 0'", MODULE, f'curl {URL}'], 2),
+    ('asynchronous', ['/usr/bin/python3 /root/.ansible/tmp/ansible-tmp-1.5-7-8/async_wrapper.py j1 100', MODULE, f'curl {URL}'], 2),
+    ('in the home of a service', ['/usr/bin/python3 /var/lib/ci/.ansible/tmp/ansible-tmp-1.5-7-8/AnsiballZ_command.py', f'curl {URL}'], 1),
+    ('a line for the shell', [*ENTERED, f"/bin/sh -c 'sleep 1; curl {URL}'", f'curl {URL}'], 3),
+    ('a script', [*ENTERED, 'sh ./deploy.sh', f'curl {URL}'], 3),
+    ('a script, by its whole path', [*ENTERED, '/bin/bash -eu -o pipefail /srv/app/deploy.sh fast', f'curl {URL}'], 3),
+    ('a script in Python', [*ENTERED, '/usr/bin/python3 -u deploy.py', f'curl {URL}'], 3),
+    ('of an application in /opt', ['/opt/app/venv/bin/python3 /opt/app/manage.py migrate', f'curl {URL}'], 1),
+    ('a source tree', ['sh /usr/src/app/deploy.sh', f'curl {URL}'], 1),
+    ('perl', ['perl -w deploy.pl', f'curl {URL}'], 1), ('a text for perl', [f"perl -e 'system q(curl {URL})'", f'curl {URL}'], 1),
+    ('a recipe', [*ENTERED, 'make -C /srv/app all', "/bin/sh -c './fetch'", 'sh ./fetch', f'curl {URL}'], 5),
+    ('a recipe in Ruby', ['ruby /usr/bin/rake deploy', f'curl {URL}'], 1),
+    ('through other programs', ['sudo -u app env A=1 nice timeout 10 sh', 'sudo -u app', 'timeout 10 sh', 'sh', f'curl {URL}'], 4),
+    ('a login', ['sshd: root@notty', '-bash', f'curl {URL}'], 2), ('a unit', [f'/usr/bin/tool --from {URL}'], 0),
+    ('a tool, and what it starts', [*ENTERED, f'git clone {URL}', f'git-remote-https origin {URL}'], 2),
+    ('a tool, and its helper alone', [*ENTERED, 'git submodule update', '/bin/sh /usr/lib/git-core/git-submodule update',
+                                      f'git clone --no-checkout {URL}', f'git-remote-https origin {URL}'], None),
+    ('a script of a tool', ['sh deploy.sh', '/bin/sh /usr/local/bin/update', f'curl {URL}'], None),
+    ('a script of a package in /opt', ['sh deploy.sh', 'sh /opt/vendor/tool/bin/update', f'curl {URL}'], None),
+    ('pip', ['python3 -m pip install -r requirements.txt', f'git clone --quiet {URL}'], None),
+    ('pip of Fedora', ['/usr/bin/python3 -s /usr/bin/pip3 install -r requirements.txt', f'git clone --quiet {URL}'], None),
+    ('pip of a virtual environment', ['/srv/v/bin/python3 /srv/v/bin/pip install x', f'git clone {URL}'], None),
+    ('pip is told', [f'python3 -m pip install git+{URL}', f'git clone --quiet {URL}'], 0),
+    ('npm', ['npm install', f"sh -c 'node install.js {URL}'", f'node install.js {URL}'], None),
+    ('npm, by its file', ['node /root/.nvm/versions/node/v18/bin/npm install', f"sh -c 'curl {URL}'", f'curl {URL}'], None),
+    ('a script of package.json', ['node /usr/bin/npm --silent run deploy', f"sh -c 'curl {URL}'", f'curl {URL}'], 2),
+    ('a tool that is told to run something', ['sh x.sh', '/bin/sh /usr/local/bin/schema-tool run', f'curl {URL}'], None),
+    ('through a bundle', ['bundle exec ./deploy.rb', 'ruby ./deploy.rb', f'curl {URL}'], 2),
+    ('a tool in one file', ['php composer.phar install', f'git clone {URL}'], None),
+    ('a package script', ['node node_modules/x/install.js', f'curl {URL}'], None),
+    ('apt', ['sh deploy.sh', 'apt-get update', '/usr/lib/apt/methods/http'], None),
+    ('a hook of a tool', ['apt-get install x', f'sh /srv/hook {URL}', f'curl {URL}'], None),
+]
+
+
+@pytest.mark.parametrize('lines, expected', [row[1:] for row in WRITTEN], ids=[row[0] for row in WRITTEN])
+def test_a_command_counts_where_a_person_wrote_it(lines, expected):
+    commands = [tuple(shlex.split(line)) for line in reversed(lines)]
+    found = classes.naming(network(), (), commands)
+    assert (found if found is None else len(lines) - 1 - found) == expected
+
+
+def test_a_file_that_a_tool_uses():
+    lines = [('tar', '-xf', '/mnt/artifacts/a/tool'), ('dpkg', '-i', 'x.deb'), ('sh', 'deploy.sh')]
+    assert classes.naming(file(), RULE, lines) is None
+    assert classes.naming(file(), RULE, [lines[0], lines[2]]) == 0
+
+
+def test_words_of_a_task_count():
+    assert classes.is_named_by(network(), ('GET', 'https://github.com/a'))
+    assert not classes.is_named_by(network(), ('https://www.github.com/',)) and not classes.is_named_by(network(), ())
+    assert classes.is_named_by(file(), ('/mnt/artifacts/a',)) and not classes.is_named_by(file(kind='exec'), ('tool',))
 
 
 def test_the_nearest_that_names_it_is_the_evidence():

@@ -9,8 +9,7 @@ import pytest
 from reports import RECORD, report
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome, records
-from ansible_collections.loopbreak.deploy.plugins.modules import ebpf_guard
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome, records, verdict
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model, text
 
 DENIED, DRILL, WOULD_DENY, EXPECTED = outcome.DENIED, outcome.DRILL, outcome.WOULD_DENY, outcome.EXPECTED
@@ -50,7 +49,7 @@ def test_a_guard_that_had_to_forget_an_address_fails_its_host(mode, fails):
     assert outcome.forgotten(counters) == []
     faults = outcome.forgotten(dict(counters, forgotten=3))
     assert len(faults) == 1 and 'no room for 3 addresses' in faults[0]
-    assert bool(ebpf_guard.verdict({'guard': {'mode': mode}, 'denied': [], 'counters': counters, 'faults': faults})) == fails
+    assert bool(verdict.of({'guard': {'name': 'deploy', 'mode': mode}, 'denied': [], 'counters': counters, 'faults': faults})) == fails
 
 
 @pytest.mark.parametrize('mode, denied, counted, sums', [case[1:] for case in CASES], ids=[case[0] for case in CASES])
@@ -60,7 +59,7 @@ def test_the_module_and_the_callback_agree(mode, denied, counted, sums, kind):
     for key, number in counted.items():
         (counters[kind] if key in counters[kind] else counters)[key] = number
     assert {sort: number for sort, number in outcome.totals(denied, counters, mode).items() if number} == sums
-    failed = ebpf_guard.verdict({'guard': {'mode': mode}, 'denied': denied, 'counters': counters, 'faults': []})
+    failed = verdict.of({'guard': {'name': 'deploy', 'mode': mode}, 'denied': denied, 'counters': counters, 'faults': []})
     told, fleet = report(*denied, mode=mode, counters=counters), model.Fleet()
     fleet.add(told, False)
     assert bool(failed) == bool(fleet.denying_hosts()) == (DENIED in sums)

@@ -17,7 +17,7 @@ from records import EXEC, FILE, GITHUB, MIRROR, NAMES, RULES, denial, endpoint_o
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import asked_name
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import asked_name
 
 
 def moment(record, key='entered'):

@@ -219,7 +219,9 @@ CLASSES = [
     ('a parent, whole', BY_A_PARENT, 'direct connect', [
         '    evidence named by /bin/sh -c ./update https://github.com/x',
         '             https://github.com/x https://github.com/x https://github.com/x']),
-    ('none', HIDDEN, 'hidden connect', ['    evidence no command line names it']),
+    ('none', HIDDEN, 'hidden connect', ['    evidence no command line names it that a person wrote']),
+    ('the arguments of the task', {'class': 'direct', 'evidence': {'pid': None, 'command': None, 'task': 'Fetch'}}, 'direct connect',
+     ['    evidence the arguments of its task name it']),
     ('not known', {}, 'connect', [])]
 
 

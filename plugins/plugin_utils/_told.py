@@ -1,0 +1,68 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: used by this collection only, may change without notice.
+
+"""What only the controller can tell of a record: its task, and whether the arguments of the task name what was reached."""
+
+from __future__ import annotations
+
+import sys
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import classes, verdict, words
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _seen
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model
+
+WORDS, ROOM = 200, 2000  # of one task that are kept, and characters of each
+
+
+def note(host, task, arguments, items):
+    """The callback saw that a task ran, with these arguments; `items`: the results of its loop."""
+    known = _seen.arguments.setdefault(host, {}).setdefault(task, [])
+    given = [arguments]
+    for item in items:
+        if isinstance(item, dict):
+            given += [(item.get('invocation') or {}).get('module_args'), item.get(item.get('ansible_loop_var', 'item'))]
+    known += list(_strings(given))[:WORDS - len(known)]
+
+
+def _strings(given):
+    if isinstance(given, dict):
+        given = given.values()
+    if isinstance(given, str):
+        yield sys.intern(given[:ROOM])  # hosts have most of them in common
+    elif hasattr(given, '__iter__'):
+        for part in given:
+            yield from _strings(part)
+
+
+def add_tasks(host, report):
+    """Give each record its task. Where a module reached what the arguments of the task name, nobody hid anything."""
+    guard = report.get('guard')
+    seen = guard and _seen.tasks.get(host, {}).get(guard['name'])
+    about = seen and {'tasks': seen.windows, 'offset': guard.get('clock_offset') or 0.0,
+                      'launched': guard['launcher'] is not None}
+    for record in (report.get('denied') or []) + (report.get('observed') or []):
+        task = model.task_of(record, record['first_seen'], about) if about else words.UNKNOWN
+        record['task'] = None if task == words.UNKNOWN else task
+        arguments = _seen.arguments.get(host, {}).get(record['task'])
+        if record['class'] == classes.HIDDEN and arguments \
+                and classes.is_named_by(record, arguments, bool(words.asked_name(record))):
+            record['class'], record['evidence'] = classes.DIRECT, {'pid': None, 'command': None, 'task': task}
+
+
+def judge(result, task):
+    """Say again why the host has to fail, now with the tasks, and with no command that no_log hides.
+
+    With no_log of its own, the result is for nobody to see: then it has no verdict, with which the role fails the host in a
+    task of its own, and the failure of this task is all there is.
+    """
+    before = result.get('verdict')
+    if not before:
+        return
+    after = verdict.of(result, '%s.denied' % task.register if task.register else 'denied', commands=not task.no_log)
+    if result.get('failed') and result['msg'] == before:
+        result['msg'] = after
+        result.pop('exception', None)  # where Ansible keeps the first message, and prints it whatever no_log says
+    result['verdict'] = None if task.no_log else after
