@@ -6,8 +6,8 @@
 
 """The reports of a run's guards, sorted for people: rows, tasks, hosts and endpoints. Each format is made of this.
 
-A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused and faults as the
-module returned them, tasks (a list of Window), launched (the launcher started what runs inside), offset (target clock
+A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused, faults, ended, earlier
+and shared_with as the module returned them, tasks (a list of Window), launched (the launcher started what runs inside), offset (target clock
 minus controller clock, seconds), outside (pairs of how and task). Knows nothing of Ansible.
 """
 
@@ -25,7 +25,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import re
 NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
 SLACK = 0.2  # seconds within which the two clocks can't be told apart
 UNKNOWN = 'unknown'
-SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', outcome.WOULD_DENY, outcome.EXPECTED)  # of a guard, the worst first
+SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', outcome.WOULD_DENY, outcome.EXPECTED, outcome.EARLIER)  # of a guard, the worst first
 TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-(\d+\.\d+)?[^/\s]*/')  # with the controller's time
 BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
 PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
@@ -138,13 +138,15 @@ def word(record, mode):
     mode = record.get('mode') or mode
     notes = ['drill'] if mode == 'drill' else []
     notes += ['expected'] if record.get('expected') else []
+    notes += ['earlier'] if record.get('earlier') else []
     base = 'WOULD DENY' if mode == 'monitor' else 'DENIED'
     return f'{base} ({", ".join(notes)})' if notes else base
 
 
 def totals(report):
     """Count accesses by outcome."""
-    return outcome.totals(report['denied'], report.get('counters') or {}, report['mode'])
+    earlier_fails = (report.get('earlier') or {}).get('fails', False)
+    return outcome.totals(report['denied'], report.get('counters') or {}, report['mode'], earlier_fails)
 
 
 def commands(record):
@@ -164,7 +166,7 @@ def merge(records):
     for record in records:
         where = endpoint(record)
         key = (known_name(record) or where, *lineage(record),
-               *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode')))
+               *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode', 'earlier')))
         first = record.get('first_seen') or ''
         last = record.get('last_seen') or first
         row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last, last=record,
