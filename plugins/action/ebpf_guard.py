@@ -17,10 +17,10 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file, _this_run
 
 LAUNCHERS = '/run/ebpf_guard/'
-INTERNAL = ('_objects', '_shell', '_remote_user')
+INTERNAL = ('_objects', '_shell', '_remote_user', '_run')
 
 
 class ActionModule(ActionBase):
@@ -32,7 +32,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         arguments = {key: value for key, value in self._task.args.items() if key not in INTERNAL}
-        if arguments.get('state', 'present') == 'present':
+        host = self._task.delegate_to or task_vars.get('inventory_hostname')
+        starts = arguments.get('state', 'present') == 'present'
+        run = _this_run.of(host, arguments.get('name', 'deploy'), starts)
+        if starts:
             try:
                 arguments.update(self._policy(arguments), _shell=self._shell(arguments.get('name', 'deploy')))
             except GuardError as error:
@@ -40,13 +43,22 @@ class ActionModule(ActionBase):
                 return result
             arguments.update(_objects=objects.packed(arguments.get('loader', 'auto')),
                              _remote_user=self._play_context.remote_user)
-        began = time.time()
-        result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
-                                           task_vars=task_vars))
+        began, called = self._call(dict(arguments, _run=run), task_vars)
+        result.update(called)
         self._compare_clocks(result, began, time.time())
-        _no_log.conceal(self._task.delegate_to or task_vars.get('inventory_hostname'), result,
-                        (result.get('guard') or {}).get('clock_offset'))
+        _no_log.conceal(host, result, (result.get('guard') or {}).get('clock_offset'))
         return result
+
+    def _call(self, arguments, task_vars):
+        """(when the module was called, its result). Where it asks whether other runs are over, it is called again."""
+        for _attempt in range(2):
+            began = time.time()
+            result = self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
+                                          task_vars=task_vars)
+            if not result.get('ask_controller'):
+                break
+            arguments['_run'] = _this_run.answered(arguments['_run'], result['ask_controller'])
+        return began, result
 
     def _policy(self, arguments):
         """The checked policy in its canonical form, as the module's `policy`; it needs no `policy_file` then."""

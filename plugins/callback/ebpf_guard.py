@@ -120,8 +120,9 @@ from ansible import context
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
+from ansible.template import Templar
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _run
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _gone, _no_log, _reboot, _run
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, model, text
 
 OURS = 'loopbreak.deploy.ebpf_guard'
@@ -149,6 +150,7 @@ class Bracket:
     windows: list = field(default_factory=list)
     outside: list = field(default_factory=list)
     because: str = 'no state=absent task ran after it (meta: end_host, end_play or a stopped run)'
+    gone: dict | None = None  # what a task was told that came after the guard's end
 
     @property
     def mode(self):
@@ -214,6 +216,7 @@ class CallbackModule(CallbackBase):
         self._fleet = model.Fleet()
         self._tried = allow.Tried()
         self._commands = _run.Commands()
+        self._refusal = _reboot.Refusal()
         self._runs_command = False
         self._play = None
         self._adhoc = False
@@ -248,6 +251,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host, task):
         if self._up:
             self._starts[host.name, task._uuid] = time.time()
+        self._refusal.expect(task, self._ends_by_reboot(host, task))
 
     @_kept
     def v2_runner_on_ok(self, result):
@@ -277,11 +281,30 @@ class CallbackModule(CallbackBase):
                 self._guarded(task.delegate_to or host, task, _data(result), failed)
         elif self._up:
             data = _data(result)
+            if failed:
+                self._note_gone(task.delegate_to or host, data)
             if task.no_log is True or 'censored' in data:
                 _no_log.note(task.delegate_to or host, task, start or end, end)
             self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
         if _run.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
             self._command_ended(host, _data(result))
+
+    def _ends_by_reboot(self, host, task):
+        """The name of a guard that this task would end by a reboot; None where there is none."""
+        if not self._up or task.action not in _reboot.ACTIONS or task.check_mode is True:
+            return None
+        target = task.delegate_to or host.name
+        if '{{' in target:
+            seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
+            target = Templar(loader=None, variables=seen).template(target)
+        return next(iter(self._up.get(target, ())), None)
+
+    def _note_gone(self, host, data):
+        """Remember what the task tells of a guard that has ended under it."""
+        gone = _gone.seen(data) if host in self._up else None
+        for bracket in self._up[host].values() if gone else ():
+            if gone['name'] in (bracket.name, None):
+                bracket.gone = gone
 
     def _note_task(self, host, task, facts, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
@@ -344,7 +367,7 @@ class CallbackModule(CallbackBase):
     def _came_down(self, host, name, guard, data):
         bracket = self._up[host].pop(name, None)
         if guard is None:
-            if bracket:  # its ttl ran out, or somebody else took it down
+            if bracket:  # somebody else took it down
                 self._miss('REPORT LOST', host, bracket, 'it was already gone when state=absent ran')
             return
         bracket = bracket or Bracket(name, guard, {}, '', False)
@@ -393,6 +416,9 @@ class CallbackModule(CallbackBase):
 
     def _miss(self, title, host, bracket, because):
         details = [('up since', bracket.brought_by)] if bracket.brought_by else []
+        if bracket.gone:
+            title = 'GONE'
+            details += _gone.details(bracket.gone)
         details.append(('because', because))
         if title == 'LEFT UP':
             asked = 'state=absent' if bracket.name == 'deploy' else f'state=absent name={bracket.name}'

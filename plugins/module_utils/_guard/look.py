@@ -21,7 +21,18 @@ def names():
     for directory in (RUN, os.path.join(BPFFS, 'ebpf_guard')):
         with contextlib.suppress(OSError):
             found.update(entry for entry in os.listdir(directory) if os.path.isdir(os.path.join(directory, entry)))
-    return sorted(found)
+    return sorted(name for name in found if not Place(name).is_buried or Place(name).remains())
+
+
+def ended():
+    """Those that are no more, and whose last report waits for state=absent: {name, by, at} each."""
+    found = []
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(RUN)):
+            last = Place(name).read_last()
+            if last:
+                found.append(dict(last['ended'], name=name))
+    return found
 
 
 def inspect(name):
