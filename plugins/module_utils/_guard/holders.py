@@ -77,7 +77,7 @@ def refuse(place, one, run):
     if one['id'] == run['id']:
         return GuardError(
             "%s is the same machine as %s, which holds guard '%s' in this run. Give each of them a guard of its own (name; in "
-            "the role ebpf_guard_name: 'deploy-{{ inventory_hostname }}', say), or share one: share: true (ebpf_guard_share)."
+            'the role ebpf_guard_name, with the name of the host in it), or share one: share: true (ebpf_guard_share).'
             % (run['host'], one['host'], place.name))
     return GuardError(
         "Guard '%s' is held by another run: %s, for %s, since %s. Nothing was changed. Give this run a guard of its own (name; "

@@ -77,20 +77,21 @@ prepares() {
   done
 }
 
-# The task's result and, for a person, the same sentence. Who becomes another user waits for a mark first.
+# For a person the sentence, and then the task's result: with a terminal Ansible reads both, and warns of what is behind the
+# result. Who becomes another user waits for a mark.
 refuse() {
   answer=$1 sentence=$2
   shift 2
   if prepares "$@"; then
     exec %(shell)s "$@"
   fi
+  printf '%%s\n' "$sentence" >&2
   case ${2-} in
     *BECOME-SUCCESS-*)
       mark=${2#*BECOME-SUCCESS-}
       printf '%%s\n' "BECOME-SUCCESS-${mark%%%%[!a-z]*}" ;;
   esac
   printf '%%s\n' "$answer"
-  printf '%%s\n' "$sentence" >&2
   exit %(refused)d
 }
 '''
