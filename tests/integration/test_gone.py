@@ -44,7 +44,8 @@ def test_the_task_that_meets_it_fails(controller, fleet, how, user, pipelining):
 
 def test_a_guard_that_is_gone_and_never_asked_for_is_told(controller, fleet):
     """The play ends before state=absent. What stays is no guard and no damage; the next start removes it."""
-    run = controller.guarded([ends("its ttl"), {**MEETS, "ignore_errors": True}, {"name": "End", "ansible.builtin.meta": "end_host"}])
+    run = controller.guarded([ends("its ttl"), {**MEETS, "ignore_errors": True},
+                              {"name": "End", "ansible.builtin.meta": "end_host"}])
     run.ended(2).said("GUARD GONE: deploy on web1 [enforce]", "ended by its ttl at 2", f"report   {LAST} on the host")
     assert "LEFT UP" not in run.output, run
     found = controller.call("ebpf_guard_info")
@@ -68,7 +69,7 @@ def test_a_guard_of_which_nothing_is_left_is_told(controller):
 def test_a_reboot_is_refused(controller, callback):
     """The command would do nothing: this host is one of many on a machine."""
     command = "/nonexistent/shutdown -r now" if not callback else "/nonexistent/turn-off"
-    run = controller.guarded([{"name": "Restart", "ansible.builtin.reboot": {"reboot_command": command, "reboot_timeout": 200}}],
-                             **({} if callback else {"ANSIBLE_CALLBACKS_ENABLED": "no.such.callback"}))
+    restart = {"name": "Restart", "ansible.builtin.reboot": {"reboot_command": command, "reboot_timeout": 200}}
+    run = controller.guarded([restart], **({} if callback else {"ANSIBLE_CALLBACKS_ENABLED": "no.such.callback"}))
     run.ended(2).said("Guard 'deploy' does not survive a reboot, so the host was not rebooted")
     assert run.seconds < 100 and "/nonexistent/turn-off" not in run.output, run

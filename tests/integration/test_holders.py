@@ -20,7 +20,8 @@ def another(controller, plays, name, *arguments):
         {"name": "Tell", "ansible.builtin.debug": {"msg": "OTHER {{ [other.rc, other.stdout] | to_json }}"}}]
 
 
-@pytest.mark.shape("a run is killed, and another one comes", "it takes the guard over, says so, and is not blamed for what was before")
+@pytest.mark.shape("a run is killed, and another one comes",
+                   "it takes the guard over, says so, and is not blamed for what was before")
 def test_a_guard_of_a_killed_run_is_taken_over(controller, fleet):
     fleet.exec("web1", "rm", "-f", "/tmp/denied", "/tmp/go-on")
     killed = controller.start([guarded_play(controller, [*reach("tcp", "192.0.2.10"), {
@@ -52,7 +53,8 @@ def test_what_was_before_counts_where_it_is_asked_for_and_fresh_starts_anew(cont
     controller.call("ebpf_guard", state="absent", fail_on_denied=False)
 
 
-@pytest.mark.shape("two runs on one host with one guard", "the second is refused with who holds it, or shares it where it says so")
+@pytest.mark.shape("two runs on one host with one guard",
+                   "the second is refused with who holds it, or shares it where it says so")
 def test_two_runs_at_once(controller, fleet):
     other = [guarded_play(controller, where())]
     shared = [guarded_play(controller, [*where(), *reach("tcp", "192.0.2.10")], variables={"ebpf_guard_share": True})]
@@ -69,7 +71,8 @@ def test_two_runs_at_once(controller, fleet):
     run.ended(2).said("GUARD deploy on web1 [enforce]: 1 access denied")  # its guard, so it is told as well
 
 
-@pytest.mark.shape("several names of the inventory are one machine", "each of them that has no guard of its own is refused by name")
+@pytest.mark.shape("several names of the inventory are one machine",
+                   "each of them that has no guard of its own is refused by name")
 def test_two_names_of_one_machine(controller, fleet):
     inventory = yaml.safe_load(fleet.inventory.read_text())
     hosts = inventory["fleet"]["hosts"]
@@ -78,8 +81,8 @@ def test_two_names_of_one_machine(controller, fleet):
     run = controller.guarded(where(), "-i", str(both), hosts="db1:db2")
     run.ended(2).said("is the same machine as db", "which holds guard 'deploy' in this run")
     assert len(run.values("WHERE")) == 1, run
-    run = controller.guarded([{**reach("tcp", "192.0.2.10")[0], "when": "inventory_hostname == 'db2'"}, *where()], "-i", str(both),
-                             hosts="db1:db2", variables={"ebpf_guard_share": True})
+    tries = {**reach("tcp", "192.0.2.10")[0], "when": "inventory_hostname == 'db2'"}
+    run = controller.guarded([tries, *where()], "-i", str(both), hosts="db1:db2", variables={"ebpf_guard_share": True})
     run.ended(2).said("shared with others: what is denied may be of any of them")
     assert len(run.values("WHERE")) == 2, run
     own = {"ebpf_guard_name": "deploy-{{ inventory_hostname }}"}

@@ -47,7 +47,8 @@ prepares() {
       made="\"\` echo ${base%%/}/$name \`\""
       case $name in
         */*) return 1 ;;
-        ansible-tmp-*) plain "$base" && plain "$name" && [ "$asked" = "$start$base \`\"&& mkdir $made && echo $name=$made )" ] ;;
+        ansible-tmp-*)
+          plain "$base" && plain "$name" && [ "$asked" = "$start$base \`\"&& mkdir $made && echo $name=$made )" ] ;;
         *) return 1 ;;
       esac
       return ;;
@@ -161,6 +162,7 @@ refuse %(gone)s "$@"
 AS_IS = '''RES_OPTIONS="${RES_OPTIONS:+$RES_OPTIONS }ndots:1"
 export RES_OPTIONS
 '''
+
 
 def script(place, relative, shell, as_is=False):
     """`as_is`: names with a dot are asked for as they are, before the resolver library tries its search list."""

@@ -25,7 +25,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import re
 NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
 SLACK = 0.2  # seconds within which the two clocks can't be told apart
 UNKNOWN = 'unknown'
-SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', outcome.WOULD_DENY, outcome.EXPECTED, outcome.EARLIER)  # of a guard, the worst first
+# of a guard, the worst first
+SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', outcome.WOULD_DENY, outcome.EXPECTED, outcome.EARLIER)
 TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-(\d+\.\d+)?[^/\s]*/')  # with the controller's time
 BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
 PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
