@@ -18,10 +18,10 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file, _told, _vault
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file, _this_run, _told, _vault
 
 LAUNCHERS = '/run/ebpf_guard/'
-INTERNAL = ('_objects', '_secret_policy', '_shell', '_remote_user')
+INTERNAL = ('_objects', '_secret_policy', '_shell', '_remote_user', '_run')
 
 
 class ActionModule(ActionBase):
@@ -33,7 +33,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         arguments = {key: value for key, value in self._task.args.items() if key not in INTERNAL}
-        if arguments.get('state', 'present') == 'present':
+        host = self._task.delegate_to or task_vars.get('inventory_hostname')
+        starts = arguments.get('state', 'present') == 'present'
+        run = _this_run.of(host, arguments.get('name', 'deploy'), starts)
+        if starts:
             try:
                 self._check_connection(arguments)
                 arguments.update(self._policy(arguments, task_vars), _shell=self._shell(arguments.get('name', 'deploy')))
@@ -42,15 +45,24 @@ class ActionModule(ActionBase):
                 return result
             arguments.update(_objects=objects.packed(arguments.get('loader', 'auto')),
                              _remote_user=self._play_context.remote_user)
-        began = time.time()
-        result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
-                                           task_vars=task_vars))
+        began, called = self._call(dict(arguments, _run=run), task_vars)
+        result.update(called)
         self._compare_clocks(result, began, time.time())
-        host = self._task.delegate_to or task_vars.get('inventory_hostname')
         _told.add_tasks(host, result)
         _no_log.conceal(host, result, (result.get('guard') or {}).get('clock_offset'))
         _told.judge(result, self._task)
         return result
+
+    def _call(self, arguments, task_vars):
+        """(when the module was called, its result). Where it asks whether other runs are over, it is called again."""
+        for _attempt in range(2):
+            began = time.time()
+            result = self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
+                                          task_vars=task_vars)
+            if not result.get('ask_controller'):
+                break
+            arguments['_run'] = _this_run.answered(arguments['_run'], result['ask_controller'])
+        return began, result
 
     def _check_connection(self, arguments):
         """Tasks enter through the shell that starts them."""

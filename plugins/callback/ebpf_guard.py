@@ -137,10 +137,11 @@ from ansible import context
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
+from ansible.template import Templar
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import launcher
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _output, _run, _seen, _told
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _gone, _no_log, _output, _reboot, _run, _seen, _told
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, entries, model, text
 
 OURS = 'loopbreak.deploy.ebpf_guard'
@@ -170,6 +171,7 @@ class Bracket:
     ran: list = field(default_factory=list)  # entries.Ran of each of its own tasks that start something
     others: list = field(default_factory=list)  # (start, end) of what else may have entered
     because: str = 'no state=absent task ran after it (meta: end_host, end_play or a stopped run)'
+    gone: dict | None = None  # what a task was told that came after the guard's end
 
     @property
     def mode(self):
@@ -263,6 +265,7 @@ class CallbackModule(CallbackBase):
         self._tried = allow.Tried()
         self._commands = _run.Commands()
         self._output = _output.Output(self._display)
+        self._refusal = _reboot.Refusal()
         self._runs_command = False
         self._play = None
         self._adhoc = False
@@ -298,6 +301,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host, task):
         if self._up:
             self._starts[host.name, task._uuid] = time.time()
+        self._refusal.expect(task, self._ends_by_reboot(host, task))
 
     @_kept
     def v2_runner_on_ok(self, result):
@@ -327,6 +331,8 @@ class CallbackModule(CallbackBase):
                 self._guarded(task.delegate_to or host, task, _data(result), failed)
         elif self._up:
             data = _data(result)
+            if failed:
+                self._note_gone(task.delegate_to or host, data)
             if task.no_log is True or 'censored' in data:
                 _no_log.note(task.delegate_to or host, task, start or end, end)
             _told.note(task.delegate_to or host, _describe(task), _part(result, 'task_fields').get('args'),
@@ -334,6 +340,23 @@ class CallbackModule(CallbackBase):
             self._note_task(_part(result, 'host'), task, data, failed, start or end, end)
         if _run.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
             self._command_ended(host, _data(result))
+
+    def _ends_by_reboot(self, host, task):
+        """The name of a guard that this task would end by a reboot; None where there is none."""
+        if not self._up or task.action not in _reboot.ACTIONS or task.check_mode is True:
+            return None
+        target = task.delegate_to or host.name
+        if '{{' in target:
+            seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
+            target = Templar(loader=None, variables=seen).template(target)
+        return next(iter(self._up.get(target, ())), None)
+
+    def _note_gone(self, host, data):
+        """Remember what the task tells of a guard that has ended under it."""
+        gone = _gone.seen(data) if host in self._up else None
+        for bracket in self._up[host].values() if gone else ():
+            if gone['name'] in (bracket.name, None):
+                bracket.gone = gone
 
     def _note_task(self, host, task, data, failed, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
@@ -410,7 +433,7 @@ class CallbackModule(CallbackBase):
     def _came_down(self, host, name, guard, data):
         bracket = self._up[host].pop(name, None)
         if guard is None:
-            if bracket:  # its ttl ran out, or somebody else took it down
+            if bracket:  # somebody else took it down
                 self._miss('REPORT LOST', host, bracket, 'it was already gone when state=absent ran')
             return
         bracket = bracket or Bracket(name, guard, {}, '', False)
@@ -456,6 +479,9 @@ class CallbackModule(CallbackBase):
 
     def _miss(self, title, host, bracket, because):
         details = [('up since', bracket.brought_by)] if bracket.brought_by else []
+        if bracket.gone:
+            title = 'GONE'
+            details += _gone.details(bracket.gone)
         details.append(('because', because))
         if title == 'LEFT UP':
             asked = 'state=absent' if bracket.name == 'deploy' else f'state=absent name={bracket.name}'

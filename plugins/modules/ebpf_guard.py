@@ -33,6 +33,9 @@ options:
         one with no moment in between in which nothing is enforced, and counts go on. What is broken is mended. The same
         policy is no change, and its names are looked up again.
       - V(absent) means that the guard is down. Its report is returned, and processes that still run go on outside.
+      - Of a guard that had ended before, V(absent) returns the last report, with RV(ended).
+      - A guard that stands from an earlier run is taken over by V(present), with a warning. One that another run holds is
+        refused, unless O(share=true).
     type: str
     choices: [present, absent]
     default: present
@@ -103,12 +106,34 @@ options:
       - With O(state=absent), fail when a guard in enforce mode denied anything that is not expected, or was not whole.
     type: bool
     default: true
+  fail_on_earlier:
+    description:
+      - With O(state=absent), let what was denied before this run took the guard over count as well. By default
+        RV(denied[].earlier) fails nothing.
+    type: bool
+    default: false
   ttl:
     description:
       - The seconds after which a forgotten guard takes itself down. V(0) means never.
-      - Its report is then in C(/var/log/ebpf_guard) on the host, and tasks that would still enter are refused.
+      - Its report is then in C(/var/log/ebpf_guard) on the host, and the next O(state=absent) returns it. A task that would
+        still enter fails and tells so.
     type: int
     default: 21600
+  share:
+    description:
+      - Hold the guard together with another run that has it, or with another name of the same machine in this run. The policy
+        and the mode must be the same. O(state=absent) then leaves the guard up for the others, and the last one takes it down.
+      - What is denied is told to everybody who holds the guard at that time.
+      - By default O(state=present) is refused where another run holds the guard and may still be at work.
+    type: bool
+    default: false
+  fresh:
+    description:
+      - Do not take over a guard that stands from an earlier run. It is taken down first, and its report is in
+        RV(collected).
+      - A guard that another run holds is never taken from it.
+    type: bool
+    default: false
   _objects:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
@@ -125,6 +150,10 @@ options:
     description:
       - The connecting user. Sent by the action plugin, as O(_objects).
     type: str
+  _run:
+    description:
+      - The run that asks. Sent by the action plugin, as O(_objects).
+    type: dict
 attributes:
   check_mode:
     support: full
@@ -391,6 +420,9 @@ denied:
         - Null where none is known. Tasks are known where the callback of this collection is enabled.
       type: str
       sample: "mysql : Install the tool (roles/mysql/tasks/main.yml:12)"
+    earlier:
+      description: Is V(true) where it was last seen before this run took the guard over, or joined.
+      type: bool
 observed:
   description:
     - What was allowed and recorded. One record for each endpoint and name, or path, with the first process that was
@@ -412,6 +444,7 @@ counters:
     - C(search_list) counts the denials of questions that the resolver library made up from the search list. They are in
       the totals, and not in C(denied).
     - C(left) counts the processes that left for another cgroup, and from which nothing came in again.
+    - Of a guard that this run took over, or joined, they count from then on.
   returned: always
   type: dict
 entries:
@@ -500,6 +533,26 @@ faults:
   returned: when O(state=absent)
   type: list
   elements: str
+ended:
+  description: By whom or what the guard was ended before this call, C(by), and when, C(at). Then nothing was guarded any more.
+  returned: when O(state=absent) and the guard had ended before
+  type: dict
+  sample: {by: its ttl, at: "2026-11-22T21:51:18.123456Z"}
+earlier:
+  description:
+    - Of a guard that this run took over, or joined. Since when it is up, C(since), by whom, C(by), and when this run came,
+      C(until).
+  returned: when the guard stood before this run
+  type: dict
+shared_with:
+  description: The others that hold the guard, each with C(host), C(user), C(controller), C(playbook) and C(since).
+  returned: when O(share=true) and others hold the guard
+  type: list
+  elements: dict
+collected:
+  description: The last report of the guard that stood before.
+  returned: when O(fresh=true) and there was one
+  type: dict
 """
 
 import json
@@ -565,7 +618,8 @@ def request_of(params):
                          uids=set() if existing else joining_uids(params['join_users'], connecting),
                          shell=params['_shell'], loader=params['loader'],
                          objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing,
-                         secret=bool(params['_secret_policy']))
+                         secret=bool(params['_secret_policy']), run=params['_run'], share=params['share'],
+                         fresh=params['fresh'])
 
 
 def bring_up(module):
@@ -596,9 +650,11 @@ def without_names(warning, policy):
 
 
 def take_down(module):
-    result = guard.absent(module.params['name'], module.check_mode)
+    result = guard.absent(module.params['name'], module.check_mode, module.params['_run'])
     damages = result.pop('damages')
     before = readable(result.pop('policy'))
+    if result.get('earlier'):
+        result['earlier']['fails'] = module.params['fail_on_earlier']
     if module._diff:
         result['diff'] = {'before': before, 'after': ''}
     if damages:
@@ -623,12 +679,16 @@ def main():
             'loader': {'type': 'str', 'choices': ['auto', 'libbpf', 'bcc'], 'default': 'auto'},
             'observe': {'type': 'bool', 'default': False},
             'fail_on_denied': {'type': 'bool', 'default': True},
+            'fail_on_earlier': {'type': 'bool', 'default': False},
             'ttl': {'type': 'int', 'default': 21600},
+            'share': {'type': 'bool', 'default': False},
+            'fresh': {'type': 'bool', 'default': False},
             # what the action plugin sends along
             '_objects': {'type': 'dict', 'no_log': True},
             '_secret_policy': {'type': 'str', 'no_log': True},  # as JSON: one that came from a vault is in no log
             '_shell': {'type': 'str'},
             '_remote_user': {'type': 'str'},
+            '_run': {'type': 'dict'},
         },
         supports_check_mode=True,
     )
@@ -640,7 +700,7 @@ def main():
         result = bring_up(module) if module.params['state'] == 'present' else take_down(module)
     except (GuardError, OSError) as error:
         module.fail_json(msg=str(error), clock=[began, time.time()], **getattr(error, 'facts', {}))
-    for internal in ('_objects', '_secret_policy', '_shell', '_remote_user'):
+    for internal in ('_objects', '_secret_policy', '_shell', '_remote_user', '_run'):
         module.params.pop(internal)
     module.exit_json(clock=[began, time.time()], **result)
 

@@ -105,6 +105,21 @@ guards:
     limits:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+ended:
+  description: The guards that ended before their run took them down, and whose report the next C(state=absent) returns.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The guard's name.
+      type: str
+    by:
+      description: By whom or what it was ended.
+      type: str
+    at:
+      description: When, in UTC by the target's clock.
+      type: str
 capabilities:
   description:
     - What a guard could enforce here. V(connect), V(send), V(dns), V(payload), V(unix), V(lock), V(file) and V(exec), as
@@ -219,7 +234,8 @@ def main():
         # a host that was asked what it has may have no cgroup2, and so no guards
         found = look.names() if not result or result['host']['cgroup2'] else []
         guards = [inspect(name) for name in found if module.params['name'] in (None, name)]
-        module.exit_json(changed=False, guards=guards, **result)
+        ended = [one for one in look.ended() if module.params['name'] in (None, one['name'])]
+        module.exit_json(changed=False, guards=guards, ended=ended, **result)
     except (GuardError, OSError) as error:
         module.fail_json(msg=str(error), **getattr(error, 'facts', {}))
 

@@ -28,8 +28,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check imp
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
 
 SHOWN = 100  # processes that users tried to bring in; who tries more can't fill the log
-GLANCE = 60  # seconds between two looks whether the guard is still there, if nothing happens
-OFTEN = 1  # the same where much happens: to read the memory of a guard with many rules takes a while
+GLANCE = 60  # seconds between two looks whether the kernel's tables of names have room
+OFTEN = 1  # the same, whether the guard is still there and its memory has changed
 
 
 def main(name):
@@ -75,25 +75,37 @@ def _serve(place, opened):
     refusals = _refusals(place)
     knocking.register(refusals, select.POLLIN)
     threading.Thread(target=_look_up, args=(place,), daemon=True).start()  # a slow resolver keeps nobody at a door
-    intruders, swept, looked = set(), time.monotonic(), 0
-    while True:
+    intruders, swept, looked, seen, state = set(), time.monotonic(), 0, None, place.read()
+    while state:
         if time.monotonic() - looked > OFTEN:
-            state, looked = place.read(), time.monotonic()
-            if state is None:
+            now, looked = _identity(place.state), time.monotonic()
+            if now is None:
+                stop.bury(place, state)
                 return
+            if now != seen:
+                state, seen = place.read() or state, now
         if time.monotonic() - swept > GLANCE:
             swept = time.monotonic()
             with contextlib.suppress(GuardError, OSError):  # the guard is going down, or is being mended
                 teach.make_room(bpf.kernel(), place.pins)
-        left = state['expires_at'] - time.time() if state['expires_at'] else GLANCE
+        left = state['expires_at'] - time.time() if state['expires_at'] else OFTEN
         if left <= 0:
             stop.expire(place)
             return
-        for door, _event in knocking.poll(min(left, GLANCE) * 1000 + 1):
+        for door, _event in knocking.poll(min(left, OFTEN) * 1000 + 1):
             if door in opened:
                 _answer(place, door, opened[door], intruders)
             else:
                 refusals.read()
+
+
+def _identity(path):
+    """Tells whether a file is still the same; None where it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _refusals(place):

@@ -10,7 +10,8 @@ from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, health, look, proof, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
+    agent, answers, health, holders, look, proof, stop, tombstone)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report, shown
@@ -18,49 +19,60 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgro
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, loader, pinned, teach
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import earlier, records
 
 # agent: the main() of the module that runs as the agent. cgroup: the path of an existing one; None for one of the guard's
-# own, which tasks enter. secret: nobody is shown the policy
-Request = namedtuple('Request', 'name policy observe ttl uids shell loader objects agent cgroup secret', defaults=(None, False))
+# own, which tasks enter. secret: nobody is shown the policy. run: who asks, as holders.py has it. share, fresh: as the
+# module's options
+Request = namedtuple('Request', 'name policy observe ttl uids shell loader objects agent cgroup secret run share fresh',
+                     defaults=(None, False, None, False, False))
 
 
 def present(request, check_mode=False):
     """Bring the guard up with exactly this policy.
 
-    Returns the report, `before` (the policy until now, as it may be shown), `changed`, `repaired` (what was broken, as sentences) and
-    `warnings`.
+    Returns the report, `before` (the policy until now, as it may be shown), `changed`, `repaired` (what was broken, as
+    sentences) and `warnings`. Of a guard that stood from an earlier run `earlier`, or where it was taken down first
+    `collected`.
     """
     place = Place(request.name)
     loader.check(request.loader)
     with lock():
-        state = place.read()
+        state, more = _settle(place, place.read(), request, check_mode)
+        warnings = more.pop('warnings')
         _check_cgroup(place, state, request.cgroup or place.own)
         if state and request.cgroup:
             _leave(place)
+        if state and request.share:
+            request = request._replace(uids=request.uids | set(state['uids']))
         breaches, damages = health.faults(place, state)
         faults = breaches + damages
         same = state is not None and _is_as_wished(state, request)
-        found, warnings = resolver.resolve(request.policy)
+        found, unknown = resolver.resolve(request.policy)
+        warnings += unknown
         addresses = {**resolver.known_here(request.policy), **{name: some for name, some in found.items() if some}}
         if check_mode:
-            return dict(report(place, state), changed=not same or bool(faults), repaired=[], warnings=warnings)
+            return dict(_report(place, state, request.run), changed=not same or bool(faults), repaired=[], warnings=warnings,
+                        **more)
         if same and not faults:
             state = _prove_again(place, state)
             teach.teach_attached(bpf.kernel(), place.pins, addresses)
             place.write(dict(state, expires_at=starts.deadline(request), secret=request.secret or state.get('secret')))
-            return dict(report(place, state), changed=False, repaired=[], warnings=warnings)
+            return dict(_report(place, state, request.run), changed=False, repaired=[], warnings=warnings, **more)
         if state is None:
+            agent.stop_lost(place)
             stop.sweep(place)
         before, past = (shown(state), state['breaches']) if state else (None, [])
-        state, more = starts.Start(place, request, addresses, past + breaches, state).run()
-        return dict(report(place, state), before=before, changed=True, repaired=faults, warnings=warnings + more)
+        state, others = starts.Start(place, request, addresses, past + breaches, state).run()
+        return dict(_report(place, state, request.run), before=before, changed=True, repaired=faults,
+                    warnings=warnings + others, **more)
 
 
-def absent(name, check_mode=False):
-    """Take the guard down.
+def absent(name, check_mode=False, run=None):
+    """Take the guard down; `run`: who asks, as holders.py has it. One that others share stays up for them.
 
-    Returns the report, `left_running`, who was `refused` at the doors, and what was broken: `faults`, `damages`.
+    Returns the report, `left_running`, who was `refused` at the doors, and what was broken: `faults`, `damages`. Where the
+    guard had ended before, `ended`; where it stays up, `shared_with`.
     """
     place = Place(name)
     with lock():
@@ -72,21 +84,105 @@ def absent(name, check_mode=False):
             agent.stop_lost(place)
             stop.sweep(place)
             raise GuardError('%s It has been taken down, and its report is lost.' % error)
-        breaches, damages = health.faults(place, state)
-        past = state['breaches'] if state else []
-        if state and not breaches and not check_mode:
-            state, breaches, more = _prove_at_the_end(place, state)
-            damages += more
-        last = dict(report(place, state), left_running=[], changed=bool(place.remains()),
-                    refused=log.refusals(place.log, state['started_at']) if state else [])
-        if not check_mode and state is None:
-            stop.sweep(place)
-        elif not check_mode:
-            last.update(stop.take_down(place, state))
-        told = look.left(place, state, last)
-        last.update(faults=past + breaches + outcome.forgotten(last['counters']) + told.breaches,
-                    damages=damages + told.damages + last.get('damages', []))
-        return last
+        if place.is_buried:
+            return _dig_up(place, check_mode, run)
+        if state is None:
+            last = dict(stop.so_far(place, None), changed=bool(place.remains()))
+            if not check_mode:
+                agent.stop_lost(place)
+                stop.sweep(place)
+            return last
+        holders.ask(state, run)
+        staying = [one for one in holders.others(state, run) if not holders.is_over(one, run)]
+        mine = holders.mine(state, run)
+        if staying and not mine and run and run['tried']:  # as from an `always`: its own start was refused, or failed
+            return dict(stop.so_far(place, None), damages=[], changed=False)
+        if mine and staying:
+            last = stop.so_far(place, state)
+            if not check_mode:
+                place.write(dict(state, holders=staying))
+            return _told_apart(dict(last, changed=True, shared_with=list(map(_who, staying))), mine)
+        if check_mode:
+            return _told_apart(dict(stop.so_far(place, state), changed=True), mine)
+        is_awaited = not mine and any(not run or one['id'] != run['id'] for one in staying)
+        ended = tombstone.end('state=absent' + (' of ' + holders.told(run) if run else '')) if is_awaited else None
+        state, untried = _prove_at_the_end(place, state)
+        last = stop.take_down(place, state, ended)
+        return _told_apart(dict(last, changed=True, damages=last['damages'] + untried), mine)
+
+
+def _dig_up(place, check_mode, run):
+    """The report of a guard that had ended. It waits for each run that held the guard."""
+    last = place.read_last() or stop.so_far(place, None)
+    mine = holders.mine(last, run)
+    waiting = [one for one in holders.others(last, run) if mine and not holders.is_over(one, run)]
+    if waiting and not check_mode:
+        place.write_last(dict(last, holders=waiting))
+    elif not check_mode:
+        stop.sweep(place)
+    last.pop('holders', None)
+    return _told_apart(dict(last, changed=True), mine)
+
+
+def _report(place, state, run):
+    return _told_apart(report(place, state), holders.mine(state, run))
+
+
+def _told_apart(found, mine):
+    """The report as the run has to see it that took the guard over, or joined."""
+    if not mine or mine['before'] is None:
+        return found
+    return dict(earlier.told_apart(found, mine['since'], mine['before']), earlier=mine['earlier'])
+
+
+def _who(one):
+    return {key: one[key] for key in ('host', 'user', 'controller', 'playbook', 'since')}
+
+
+def _settle(place, state, request, check_mode):
+    """Who holds the guard from now on: (its memory, what to tell). Raises GuardError where another run holds it."""
+    run, tell = request.run, {'warnings': []}
+    if state is None:
+        last = place.read_last()
+        if last:
+            tell['warnings'].append("Guard '%s' had been ended by %s at %s. Its report is in %s on the host."
+                                    % (place.name, last['ended']['by'], last['ended']['at'], place.log))
+        return None, tell
+    if run is None or holders.mine(state, run):
+        return state, tell
+    holders.ask(state, run)
+    so_far = report(place, state)
+    in_use = holders.is_in_use(place, so_far['entries']['last'])
+    living = [one for one in holders.of(state) if holders.is_needed(one, run, in_use)]
+    if living and (not request.share or request.fresh):
+        raise holders.refuse(place, living[0], run)
+    before = _story(state)
+    stood = ("Guard '%s' stands from an earlier run: up since %s, by %s, with %d accesses denied."
+             % (place.name, before['since'], before['by'], sum(record['count'] for record in so_far['denied'])))
+    if living:
+        if not _has_policy(state, request):
+            raise GuardError("Guard '%s' can't be shared: its policy, or its mode, is another than this run asks for. It is "
+                             'held by %s, for %s. Nothing was changed.'
+                             % (place.name, holders.told(living[0]), living[0]['host']))
+        tell['shared_with'] = list(map(_who, living))
+    elif request.fresh:
+        tell['warnings'].append(stood + ' It was taken down. Its report is in collected and in the event log.')
+        if not check_mode:
+            last = stop.take_down(place, state)
+            tell['collected'] = {key: last[key] for key in last if key not in ('policy', 'damages')}
+        return None, tell
+    elif not run['playbook']:  # one call of somebody at work: no tasks follow it whose report could be told apart
+        return dict(state, holders=[holders.holder(run, before['until'])]), tell
+    else:
+        tell['warnings'].append(stood + ' This run takes it over, and its report tells apart what was before.')
+    joined = holders.holder(run, before['until'], earlier.base(so_far), before)
+    return dict(state, holders=living + [joined]), tell
+
+
+def _story(state):
+    """What a run that takes a guard over, or joins, has to know: since when and by whom it is up, until now."""
+    last = (holders.of(state) or [None])[-1]
+    return {'since': state['started_at'], 'by': holders.told(last) if last else 'an unknown run', 'until': records.now()}
 
 
 def _check_cgroup(place, state, wanted):
@@ -112,9 +208,13 @@ def _leave(place):
 
 def _is_as_wished(state, request):
     """Is it what the user asks for? A guard that is gets left alone."""
-    wish = starts.wish(request)
-    return (all(state[key] == wish[key] for key in ('policy_sha256', 'mode', 'observe', 'uids'))
+    return (_has_policy(state, request) and state['uids'] == starts.wish(request)['uids']
             and request.loader in (loader.AUTO, state['loader']))
+
+
+def _has_policy(state, request):
+    wish = starts.wish(request)
+    return all(state[key] == wish[key] for key in ('policy_sha256', 'mode', 'observe'))
 
 
 def _prove_again(place, state):
@@ -131,13 +231,19 @@ def _prove_again(place, state):
 
 
 def _prove_at_the_end(place, state):
-    """(the guard's memory, breaches, damages): whatever others did in the meantime, does it still do what it did at first?"""
+    """Whatever others did in the meantime, does it still do what it did at first? A guard that is known to be broken is
+    not asked.
+
+    Returns the guard's memory with what was found out, and why it could not be tried out, in a list.
+    """
+    if health.faults(place, state)[0]:
+        return state, []
     full = limits.no_room(place.cgroup, proof.NEEDS)
     try:
         if full:
             raise proof.NotTried(full)
-        return _prove_again(place, state), [], []
+        return _prove_again(place, state), []
     except (proof.NotTried, KernelError, OSError) as error:
-        return state, [], ['At its end the guard could not be tried out: %s' % error]
+        return state, ['At its end the guard could not be tried out: %s' % error]
     except GuardError as error:  # The guard did not prove itself
-        return state, ['At its end t%s' % str(error)[1:]], []
+        return dict(state, breaches=state['breaches'] + ['At its end t%s' % str(error)[1:]]), []

@@ -5,15 +5,99 @@
 
 It needs nothing but a POSIX shell's own words. Root writes itself into the cgroup. Anyone else asks the agent, through
 a FIFO that only this user may write to, and waits until it sees itself inside. Who does not get inside does not run.
+
+Who is refused gets an answer that Ansible takes for the result of the task's module. So the task fails, with a sentence.
+Without one, Ansible would call the host unreachable, and `always` would not run.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _said
 
 REFUSED = 97  # the exit status of a task that was not run
 
-TEMPLATE = r'''#!/bin/sh
+REFUSE = r'''
+# Only letters of which no shell makes anything but a word.
+plain() {
+  case $1 in
+    '' | *[!A-Za-z0-9_./:=,+@%%-]*) return 1 ;;
+  esac
+}
+
+# Ansible's own preparations find the home directory, or make, hand over and remove a temporary directory. They may pass,
+# so that Ansible comes as far as the task. Each is compared as a whole: nothing else is in it.
+prepares() {
+  [ $# -eq 2 ] && [ "$1" = -c ] || return 1
+  end=' && sleep 0' start='( umask 77 && mkdir -p "` echo ' name='`" && echo ' silent=' > /dev/null 2>&1'
+  case $2 in
+    *"$end") ;;
+    *) return 1 ;;
+  esac
+  set -f
+  asked=${2%%"$end"}
+  case $asked in
+    "$start"*)
+      base=${asked#"$start"}
+      base=${base%%%%' `"'*}
+      name=${asked##*"$name"}
+      name=${name%%%%=*}
+      made="\"\` echo ${base%%/}/$name \`\""
+      case $name in
+        */*) return 1 ;;
+        ansible-tmp-*)
+          plain "$base" && plain "$name" && [ "$asked" = "$start$base \`\"&& mkdir $made && echo $name=$made )" ] ;;
+        *) return 1 ;;
+      esac
+      return ;;
+    'echo ~') return ;;
+    'echo ~'*)
+      plain "${asked#'echo ~'}"
+      return ;;
+    'rm -f -r '*"$silent") asked=${asked%%"$silent"} ;;
+    'chmod '* | 'chown '* | 'chgrp '* | 'setfacl -m '*) ;;
+    *) return 1 ;;
+  esac
+  # shellcheck disable=SC2086 # it is to become words
+  set -- $asked
+  case $1 in
+    rm | setfacl) shift ;;
+  esac
+  shift
+  plain "$1" && [ $# -gt 1 ] || return 1
+  shift
+  for word; do
+    plain "$word" || return 1
+    case $word in
+      */..* | [!/]*) return 1 ;;
+      */ansible-tmp-*) ;;
+      *) return 1 ;;
+    esac
+  done
+}
+
+# For a person the sentence, and then the task's result: with a terminal Ansible reads both, and warns of what is behind the
+# result. Who becomes another user waits for a mark.
+refuse() {
+  answer=$1 sentence=$2
+  shift 2
+  if prepares "$@"; then
+    exec %(shell)s "$@"
+  fi
+  printf '%%s\n' "$sentence" >&2
+  case ${2-} in
+    *BECOME-SUCCESS-*)
+      mark=${2#*BECOME-SUCCESS-}
+      printf '%%s\n' "BECOME-SUCCESS-${mark%%%%[!a-z]*}" ;;
+  esac
+  printf '%%s\n' "$answer"
+  exit %(refused)d
+}
+'''
+
+ENTER = r'''#!/bin/sh
 # Runs its arguments as %(shell)s would, inside the guard '%(name)s', or not at all.
 inside() {
   while IFS= read -r line; do
@@ -23,17 +107,28 @@ inside() {
   done < /proc/self/cgroup
   return 1
 }
-
-# Without pipelining Ansible shows only what comes on stdout here, with pipelining both.
-refuse() {
-  for out in 1 2; do
-    echo "ebpf_guard: this task was not run, because it could not enter the guard '%(name)s': $1" >&$out
-  done
-  exit %(refused)d
+%(refuse)s
+# What the module ansible.builtin.reboot sends, also as another user.
+reboots() {
+  end=' && sleep 0' mark=' ; '
+  case ${2-} in
+    'echo BECOME-SUCCESS-'*"$mark"*) asked=${2#*"$mark"} ;;
+    *"$end") asked=${2%%"$end"} ;;
+    *) return 1 ;;
+  esac
+  program=${asked%%%% *}
+  case ${program##*/}${asked#"$program"} in
+    'shutdown -r '* | reboot | 'reboot '* | 'systemctl reboot' | 'systemctl reboot '*) return 0 ;;
+  esac
+  return 1
 }
 
+if reboots "$@"; then
+  echo %(reboot)s >&2
+  exit %(refused)d
+fi
 if ! inside; then
-  [ -e %(procs)s ] || refuse "the guard is not up on this host (there is no %(procs)s)."
+  [ -e %(procs)s ] || refuse %(no_cgroup)s "$@"
   if [ -w %(procs)s ]; then
     { echo $$ > %(procs)s; } 2> /dev/null
   else
@@ -41,18 +136,25 @@ if ! inside; then
     for candidate in %(doors)s/*; do
       [ -w "$candidate" ] && door=$candidate
     done
-    [ -n "$door" ] || refuse "this user may not join it (see join_users), and is not root."
+    [ -n "$door" ] || refuse %(no_door)s "$@"
     echo $$ 1<> "$door"
     tries=0
     until inside; do
       tries=$((tries + 1))
       [ $tries -lt 1000 ] || sleep 0.05
-      [ $tries -lt 1200 ] || refuse "the guard's agent, which lets this user in, does not answer."
+      [ $tries -lt 1200 ] || refuse %(no_agent)s "$@"
     done
   fi
-  inside || refuse "the kernel did not let it in."
+  inside || refuse %(not_let_in)s "$@"
 fi
 %(names)sexec %(shell)s "$@"
+'''
+
+# What stays in the launcher's place when the guard ends while tasks may still come.
+TOMBSTONE = r'''#!/bin/sh
+# The guard '%(name)s' is no more. Nothing runs here.
+%(refuse)s
+refuse %(gone)s "$@"
 '''
 
 # A denied question ends a search of the C library. So where the host has it try the search list first, a name with a
@@ -64,6 +166,30 @@ export RES_OPTIONS
 
 def script(place, relative, shell, as_is=False):
     """`as_is`: names with a dot are asked for as they are, before the resolver library tries its search list."""
-    return TEMPLATE % {'name': place.name, 'relative': relative, 'procs': shlex.quote(place.cgroup + '/cgroup.procs'),
-                       'doors': shlex.quote(place.doors), 'shell': shlex.quote(shell), 'refused': REFUSED,
-                       'names': AS_IS if as_is else ''}
+    procs = place.cgroup + '/cgroup.procs'
+
+    def because(why):
+        return _answer("ebpf_guard: this task was not run, because it could not enter the guard '%s': %s" % (place.name, why))
+
+    return ENTER % {
+        'name': place.name, 'relative': relative, 'procs': shlex.quote(procs), 'doors': shlex.quote(place.doors),
+        'shell': shlex.quote(shell), 'refused': REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
+        'reboot': shlex.quote('ebpf_guard: ' + _said.REBOOT % place.name),
+        'no_cgroup': because('the guard is not up on this host (there is no %s).' % procs),
+        'no_door': because('this user may not join it (see join_users), and is not root.'),
+        'no_agent': because("the guard's agent, which lets this user in, does not answer."),
+        'not_let_in': because('the kernel did not let it in.')}
+
+
+def tombstone(name, shell, sentence, gone):
+    """`sentence`: what became of the guard. `gone`: the same for the callback."""
+    return TOMBSTONE % {'name': name, 'refuse': _refuse(shell), 'gone': _answer(sentence, **{_said.GONE: gone})}
+
+
+def _refuse(shell):
+    return REFUSE % {'shell': shlex.quote(shell), 'refused': REFUSED}
+
+
+def _answer(sentence, **more):
+    """Two words of the script: what Ansible reads, and what a person does."""
+    return '%s %s' % (shlex.quote(json.dumps(dict(more, failed=True, msg=sentence))), shlex.quote(sentence))

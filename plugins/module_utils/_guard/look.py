@@ -24,7 +24,18 @@ def names():
     for directory in (RUN, os.path.join(BPFFS, 'ebpf_guard')):
         with contextlib.suppress(OSError):
             found.update(entry for entry in os.listdir(directory) if os.path.isdir(os.path.join(directory, entry)))
-    return sorted(found)
+    return sorted(name for name in found if not Place(name).is_buried or Place(name).remains())
+
+
+def ended():
+    """Those that are no more, and whose last report waits for state=absent: {name, by, at} each."""
+    found = []
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(RUN)):
+            last = Place(name).read_last()
+            if last:
+                found.append(dict(last['ended'], name=name))
+    return found
 
 
 def inspect(name):
@@ -33,11 +44,11 @@ def inspect(name):
     with lock():
         state = place.read()
         found = report(place, state)
-        told = left(place, state, found)
+        told = left(state, found)
         return dict(found, faults=sum(health.faults(place, state), []) + outcome.forgotten(found['counters']) + told.breaches)
 
 
-def left(place, state, found):
+def left(state, found):
     """What the leavings of a report are to the guard: breaches. From an existing cgroup, whoever has it may move processes."""
     told = moves.faults(found['left'], found['counters']['left'])
     return Told(told, []) if state and state['launcher'] else Told([], told)

@@ -37,6 +37,7 @@ class Place:
         self.launcher = os.path.join(self.run, 'launcher')
         self.doors = os.path.join(self.run, 'join')
         self.state = os.path.join(self.run, 'state.json')
+        self.last = os.path.join(self.run, 'last.json')
         self.compiled = os.path.join(self.run, 'compiled.json')
         self.log = os.path.join(LOG, name + '.jsonl')
 
@@ -47,9 +48,15 @@ class Place:
         except OSError:
             return self.own
 
+    @property
+    def is_buried(self):
+        """Has the guard ended, and is its last report waiting for the run that used it (tombstone.py)?"""
+        return os.path.exists(self.last) and not os.path.exists(self.state)
+
     def remains(self):
-        """What of the guard exists on this host."""
-        return [path for path in (self.own, self.desk, self.pins, self.run) if os.path.exists(path)]
+        """What of the guard exists on this host. A tombstone is no part of it."""
+        paths = (self.own, self.desk, self.pins) if self.is_buried else (self.own, self.desk, self.pins, self.run)
+        return [path for path in paths if os.path.exists(path)]
 
     def read(self):
         """The guard's memory; None where no guard was ever brought up completely."""
@@ -68,6 +75,17 @@ class Place:
 
     def write(self, state):
         _replace(self.state, json.dumps(state), 0o600)
+
+    def read_last(self):
+        """The last report of a guard that is buried here; None where none is."""
+        try:
+            with open(self.last) as content:
+                return json.load(content) if self.is_buried else None
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def write_last(self, report):
+        _replace(self.last, json.dumps(report), 0o600)
 
     def write_launcher(self, script):
         _replace(self.launcher, script, 0o755)
@@ -136,7 +154,17 @@ class Place:
         """End what the pins hold in the kernel."""
         _remove_tree(self.pins)
 
-    def remove_run(self):
+    def remove_run(self, buries=False):
+        """`buries`: the launcher and the last report stay."""
+        if buries:
+            stays = {os.path.basename(path) for path in (self.launcher, self.last)}
+            for entry in sorted(set(os.listdir(self.run)) - stays):
+                path = os.path.join(self.run, entry)
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    os.unlink(path)
+            return
         _remove_tree(self.run)
         if os.path.isdir(RUN) and not os.listdir(RUN):
             command.run('umount', '-l', RUN)  # it was mounted for the launcher: else it went with its last guard

@@ -17,7 +17,7 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import answers, doors, launcher, proof, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import answers, doors, holders, launcher, proof, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent as agents
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
@@ -222,12 +222,14 @@ def pin(start, _undo):
 
 def remember(start, _undo):
     """The guard is complete from here on: only then it has a memory."""
-    place, kernel = start.place, start.kernel
+    place, kernel, run = start.place, start.kernel, start.request.run
+    began = start.old['started_at'] if start.old else records.now()
     start.state = dict(
         wish(start.request), name=start.request.name, loader=start.loader, loader_reason=start.loader_reason,
         cgroup=place.cgroup, cgroup_name=cgroups.relative(place.cgroup), cgroup_id=cgroups.identity(place.cgroup),
         launcher=None if start.request.cgroup else place.launcher,
-        started_at=start.old['started_at'] if start.old else records.now(), load_ms=start.load_ms,
+        started_at=began, load_ms=start.load_ms,
+        holders=holders.of(start.old) if start.old else [holders.holder(run, began)] if run else [],
         enforced=start.enforced, abi=_abi.ABI_VERSION, generation=start.generation, breaches=start.breaches,
         rules=start.rules, shell=start.shell, agent=start.agent.identity(), expires_at=deadline(start.request),
         programs={name: kernel.program_info(program).id for name, program in start.programs.items()},

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-DENIED, DRILL, WOULD_DENY, EXPECTED = 'denied', 'drill', 'would deny', 'expected'
+DENIED, DRILL, WOULD_DENY, EXPECTED, EARLIER = 'denied', 'drill', 'would deny', 'expected', 'earlier'
 
 
-def of_record(record, mode):
-    """What one denial means; only DENIED fails a host. `mode`: the guard's, for a record that does not tell its own."""
+def of_record(record, mode, earlier_fails=False):
+    """What one denial means; only DENIED fails a host. `mode`: the guard's, for a record that does not tell its own.
+
+    `earlier_fails`: what was denied before the run took the guard over counts as the rest does.
+    """
+    if record.get('earlier') and not earlier_fails:
+        return EARLIER
     mode = record.get('mode') or mode
     if mode == 'monitor':
         return WOULD_DENY
@@ -20,11 +25,11 @@ def of_record(record, mode):
     return DRILL if mode == 'drill' else DENIED
 
 
-def totals(denied, counters, mode):
+def totals(denied, counters, mode, earlier_fails=False):
     """How many accesses had which outcome: those that are recorded, and those that the counters alone know."""
     sums = Counter()
     for record in denied:
-        sums[of_record(record, mode)] += record.get('count', 1)
+        sums[of_record(record, mode, earlier_fails)] += record.get('count', 1)
     denials, would_be = unrecorded(denied, counters, mode)
     sums[DRILL if mode == 'drill' else DENIED] += denials
     sums[WOULD_DENY] += would_be
@@ -38,7 +43,7 @@ def unrecorded(denied, counters, mode):
     somebody wanted. It belongs to the guard's mode; only where the mode was changed can it be more than that explains.
     """
     recorded = Counter()
-    for record in denied:
+    for record in (record for record in denied if not record.get('earlier')):  # nor are they in the counters
         recorded['would_deny' if (record.get('mode') or mode) == 'monitor' else 'denied'] += record.get('count', 1)
     kinds = [kind for kind in counters.values() if isinstance(kind, dict)]
     left = {verdict: max(0, sum(kind.get(verdict, 0) for kind in kinds) - recorded[verdict])
@@ -51,9 +56,9 @@ def unrecorded(denied, counters, mode):
     return left['denied'], left['would_deny']
 
 
-def must_fail(denied, mode):
+def must_fail(denied, mode, earlier_fails=False):
     """The recorded denials for which a host has to fail."""
-    return [record for record in denied if of_record(record, mode) == DENIED]
+    return [record for record in denied if of_record(record, mode, earlier_fails) == DENIED]
 
 
 def forgotten(counters):

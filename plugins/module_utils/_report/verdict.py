@@ -29,13 +29,14 @@ def of(report, all_records='denied', commands=True):
     if not guard:
         return None
     last = _damage(report, guard)
-    denied = outcome.must_fail(report['denied'], guard['mode'])
+    earlier_fails = (report.get('earlier') or {}).get('fails', False)
+    denied = outcome.must_fail(report['denied'], guard['mode'], earlier_fails)
     if denied:
         rows, rules = _rows(denied, commands), list(_rules(denied))
         shown, left = rows[:LINES - 2 - len(last)], rows[LINES - 2 - len(last):]
         more = ['and %d more: see the report of the guard, or %s.' % (len(left), all_records)] if left else []
         last = ["Guard '%s' denied what the policy does not expect:" % guard['name'], *shown, ' '.join(more + rules)] + last
-    elif outcome.totals(report['denied'], report['counters'], guard['mode'])[outcome.DENIED]:
+    elif outcome.totals(report['denied'], report['counters'], guard['mode'], earlier_fails)[outcome.DENIED]:
         last = ["%d denials of guard '%s' did not fit into the records, so nobody can tell whether they were expected."
                 % (outcome.unrecorded(report['denied'], report['counters'], guard['mode'])[0], guard['name'])] + last
     return '\n'.join(_cut(line, ROOM) for line in last) or None

@@ -6,10 +6,10 @@
 
 """The reports of a run's guards, sorted for people: rows, tasks, hosts and endpoints. Each format is made of this.
 
-A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused and faults as the
-module returned them, tasks (a list of Window), launched (the launcher started what runs inside), offset (target clock
-minus controller clock, seconds), outside (pairs of how and task), unknown and nobody, as entries.Missed has them. Knows
-nothing of Ansible.
+A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused, faults, ended, earlier
+and shared_with as the module returned them, tasks (a list of Window), launched (the launcher started what runs inside),
+offset (target clock minus controller clock, seconds), outside (pairs of how and task), unknown and nobody, as
+entries.Missed has them. Knows nothing of Ansible.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
 SLACK = 0.2  # seconds within which the two clocks can't be told apart
 NOBODY = 'nobody entered'
-SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', NOBODY, outcome.WOULD_DENY, outcome.EXPECTED)  # of a guard, the worst first
+# of a guard, the worst first
+SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', NOBODY, outcome.WOULD_DENY, outcome.EXPECTED, outcome.EARLIER)
 BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
 PATH_ROOM = 40  # for a path among other things in a line
 
@@ -95,13 +96,15 @@ def word(record, mode):
     mode = record.get('mode') or mode
     notes = ['drill'] if mode == 'drill' else []
     notes += ['expected'] if record.get('expected') else []
+    notes += ['earlier'] if record.get('earlier') else []
     base = 'WOULD DENY' if mode == 'monitor' else 'DENIED'
     return f'{base} ({", ".join(notes)})' if notes else base
 
 
 def totals(report):
     """Count accesses by outcome."""
-    return outcome.totals(report['denied'], report.get('counters') or {}, report['mode'])
+    earlier_fails = (report.get('earlier') or {}).get('fails', False)
+    return outcome.totals(report['denied'], report.get('counters') or {}, report['mode'], earlier_fails)
 
 
 def commands(record):
@@ -121,7 +124,7 @@ def merge(records):
     for record in records:
         where = endpoint(record)
         key = (known_name(record) or where, *lineage(record),
-               *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode')))
+               *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode', 'earlier')))
         first = record.get('first_seen') or ''
         last = record.get('last_seen') or first
         row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last, last=record,

@@ -110,7 +110,7 @@ def row_lines(row, report):
 def head_lines(row, report):
     """What was denied, and by which rule; what of it did not fit the first line."""
     verdict, rule = word(row, report['mode']), row.get('rule')
-    tone = 'bad' if verdict.startswith('DENIED') and not row.get('expected') else 'warn'
+    tone = 'bad' if verdict.startswith('DENIED') and not row.get('expected') and not row.get('earlier') else 'warn'
     head, named = row_head(verdict, row)
     fits = rule and len(head) + len(rule) + 9 <= WIDTH
     lines = [(tone, f'{head}  (rule {rule})' if fits else head)]
@@ -151,6 +151,8 @@ def headline(report):
         parts.append(f'{amount(denied, "access")} denied')
     if sums[outcome.EXPECTED]:
         parts.append(f'{sums[outcome.EXPECTED]} of them expected')
+    if sums[outcome.EARLIER]:
+        parts.append(f'{amount(sums[outcome.EARLIER], "access")} denied before this run')
     if sums[outcome.WOULD_DENY]:
         parts.append(f'{amount(sums[outcome.WOULD_DENY], "access")} would be denied')
     if denied > sums[outcome.EXPECTED]:
@@ -165,14 +167,19 @@ def headline(report):
 
 def block(report, show_observed, max_rows):
     """Tell one guard on one host, as soon as it is down."""
-    denied, observed = merge(report['denied']), merge(report['observed'])
+    earlier, denied = (merge(record for record in report['denied'] if bool(record.get('earlier')) is before)
+                       for before in (True, False))
+    observed = merge(report['observed'])
     seen = [row for row in observed if show_observed and row.get('kind') != 'unix']
     seen.sort(key=lambda row: row.get('kind') == 'exec')  # every deployment executes a lot: that comes last
     return [
         headline(report),
+        *gone_lines(report),
         *(line for row in denied[:max_rows] for line in row_lines(row, report)),
         *(seen_line(row) for row in seen[:max(0, max_rows - len(denied))]),
         *left_out(len(denied) + len(seen) - max_rows),
+        *earlier_lines(report, earlier[:max_rows]),
+        *left_out(len(earlier) - max_rows),
         *doubt_lines(report),
         *section('asked outside the guard to act (not watched there):', asked_line,
                  [row for row in observed if row.get('kind') == 'unix'], max_rows),
@@ -185,6 +192,25 @@ def block(report, show_observed, max_rows):
         *section('left running (moved out when the guard came down):',
                  lambda one: detail(one['pid'], clip(one['command'], ROOM)), report.get('left_running') or [], max_rows),
     ]
+
+
+def gone_lines(report):
+    """Whether the guard was there until its end, and for this run alone."""
+    lines = [('bad', '  GUARD GONE before state=absent: tasks that came later were not run')] if report.get('ended') else []
+    shared = [f'{one["host"]} ({one["user"]} on {one["controller"]})' for one in report.get('shared_with') or ()]
+    if shared:
+        lines.append(('warn', '  it stays up, shared with others: what is denied may be of any of them'))
+        lines += wrapped('shared', clean(', '.join(shared)))
+    return lines
+
+
+def earlier_lines(report, rows):
+    """What was denied before this run took the guard over."""
+    story = report.get('earlier')
+    if not story or not rows:
+        return []
+    return [('warn', '  before this run:'), *wrapped('since', story['since']), *wrapped('by', clean(story['by'])),
+            *(line for row in rows for line in row_lines(row, report))]
 
 
 def section(title, line, items, max_rows):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -16,6 +17,7 @@ import uuid
 
 import pytest
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _said
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import doors, launcher
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 
@@ -58,8 +60,8 @@ def run(program, *arguments, uid=0, cgroup=None, **options):
 
 def refused(done, reason):
     message = "ebpf_guard: this task was not run, because it could not enter the guard 'deploy': " + reason
-    return (done.returncode, done.stdout.decode(), done.stderr.decode()) == (
-        launcher.REFUSED, message + '\n', message + '\n')
+    return (done.returncode, json.loads(done.stdout), done.stderr.decode()) == (
+        launcher.REFUSED, {'failed': True, 'msg': message}, message + '\n')
 
 
 @pytest.mark.parametrize('checker', [['dash', '-n'], ['bash', '-n'], ['shellcheck', '--shell=sh']], ids=' '.join)
@@ -67,9 +69,77 @@ def refused(done, reason):
 @pytest.mark.parametrize('as_is', [False, True])
 def test_the_script_is_plain_posix(place, checker, shell, as_is):
     write(place, shell, as_is)
-    done = subprocess.run(checker + [place.launcher], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False)
-    assert (done.returncode, done.stdout) == (0, '')
+    with open(place.launcher + '2', 'w') as script:
+        script.write(launcher.tombstone('deploy', shell, "it's over", {}))
+    for path in (place.launcher, place.launcher + '2'):
+        done = subprocess.run(checker + [path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, '')
+
+
+TMP = '/tmp/.ansible/tmp/ansible-tmp-1764458.12-4711-2345'
+SLEEP = ' && sleep 0'
+MKDIR = ('( umask 77 && mkdir -p "` echo /tmp/.ansible/tmp `"&& mkdir "` echo {0} `" && echo ansible-tmp-1764458.12-4711-2345="` echo '
+         '{0} `" )').format(TMP)
+BURIED = 'it has ended'
+
+
+@pytest.fixture
+def tombstone(place):
+    with open(place.launcher, 'w') as script:
+        script.write(launcher.tombstone('deploy', '/bin/sh', BURIED, {'name': 'deploy', 'by': "its ttl's end"}))
+    yield place.launcher
+    shutil.rmtree('/tmp/.ansible/tmp', ignore_errors=True)
+
+
+def test_a_tombstone_lets_ansible_prepare(tombstone):
+    """What Ansible runs as the login user before and after a module; nothing of it is a task."""
+    home = run(tombstone, '-c', 'echo ~root' + SLEEP)
+    assert (home.returncode, home.stdout) == (0, b'/root\n')
+    made = run(tombstone, '-c', MKDIR + SLEEP)
+    assert (made.returncode, made.stdout.decode()) == (0, 'ansible-tmp-1764458.12-4711-2345=' + TMP + '\n')
+    assert os.path.isdir(TMP)
+    for command in ('chmod u+rwx %s/ %s/AnsiballZ_command.py', 'chmod u+x %s/ %s/', 'setfacl -m u:nobody:r-x %s/ %s/x.py'):
+        with open(TMP + '/AnsiballZ_command.py', 'w'), open(TMP + '/x.py', 'w'):
+            pass
+        assert run(tombstone, '-c', command % (TMP, TMP) + SLEEP).returncode != launcher.REFUSED
+    assert run(tombstone, '-c', 'rm -f -r %s/ > /dev/null 2>&1' % TMP + SLEEP).returncode == 0
+    assert not os.path.exists(TMP)
+
+
+@pytest.mark.parametrize('command', [
+    'touch /tmp/ebg-ran', '/usr/bin/python3' + SLEEP, 'echo ~root', 'echo ~root; touch /tmp/ebg-ran' + SLEEP,
+    'echo ~root && touch /tmp/ebg-ran' + SLEEP, 'echo ~$(touch /tmp/ebg-ran)' + SLEEP, 'echo ~`touch /tmp/ebg-ran`' + SLEEP,
+    'echo ~root\ntouch /tmp/ebg-ran' + SLEEP, MKDIR, MKDIR + '; touch /tmp/ebg-ran' + SLEEP,
+    MKDIR.replace('/tmp/.ansible/tmp `"&&', '/tmp/.ansible/tmp; touch /tmp/ebg-ran `"&&') + SLEEP,
+    MKDIR.replace('mkdir "', 'touch /tmp/ebg-ran; mkdir "') + SLEEP, MKDIR.replace('/tmp/.', '/tmp/$(touch /tmp/ebg-ran)') + SLEEP,
+    MKDIR.replace('`" )', '`" ; touch /tmp/ebg-ran )') + SLEEP,
+    'rm -f -r /tmp/ebg-keep > /dev/null 2>&1' + SLEEP, 'rm -f -r %s /tmp/ebg-keep > /dev/null 2>&1' % TMP + SLEEP,
+    'rm -f -r %s/../../../ebg-keep > /dev/null 2>&1' % TMP + SLEEP, 'rm -f -r %s; touch /tmp/ebg-ran > /dev/null 2>&1' % TMP + SLEEP,
+    'rm -f -r %s > /tmp/ebg-ran' % TMP + SLEEP, 'rm -f -r /*%s > /dev/null 2>&1' % TMP + SLEEP, 'rm -f -r > /dev/null 2>&1' + SLEEP,
+    'chmod u+x /tmp/ebg-keep' + SLEEP, 'chmod u+x %s & touch /tmp/ebg-ran' % TMP + SLEEP, 'chmod u+x %s\ttouch' % TMP + SLEEP,
+    'chown nobody %s ebg-keep' % TMP + SLEEP, 'setfacl -m u:x:r %s | touch /tmp/ebg-ran' % TMP + SLEEP, 'chmod %s' % TMP + SLEEP],
+    ids=lambda command: command[-40:])
+def test_a_tombstone_runs_nothing_else(tombstone, command):
+    """Whatever looks like a preparation and is more than that, as a user's raw text may."""
+    with open('/tmp/ebg-keep', 'w'):
+        pass
+    for asked in (command, 'echo BECOME-SUCCESS-%s ; %s' % ('a' * 32, command)):
+        done = run(tombstone, '-c', asked, cwd='/tmp')
+        answer = done.stdout.decode().split('\n')
+        assert done.returncode == launcher.REFUSED and done.stderr.decode() == BURIED + '\n'
+        assert json.loads(answer[-2]) == {'failed': True, 'msg': BURIED, _said.GONE: {'name': 'deploy', 'by': "its ttl's end"}}
+        assert answer[:-2] == (['BECOME-SUCCESS-' + 'a' * 32] if asked != command else [])
+    assert not os.path.exists('/tmp/ebg-ran') and os.stat('/tmp/ebg-keep').st_mode & 0o777 == 0o644
+    os.unlink('/tmp/ebg-keep')
+
+
+@pytest.mark.parametrize('command, refuses', [
+    ('/sbin/shutdown -r 0 "Reboot initiated by Ansible"' + SLEEP, True), ('/sbin/reboot ' + SLEEP, True),
+    ('echo BECOME-SUCCESS-abc ; /sbin/shutdown -r 0 "x"', True), ('systemctl reboot' + SLEEP, True),
+    ('echo /sbin/shutdown -r 0', False), ('echo BECOME-SUCCESS-abc ; echo reboot', False), ('echo reboot' + SLEEP, False)])
+def test_a_reboot_is_refused_by_name(place, command, refuses):
+    done = run(place.launcher, '-c', command.replace('/sbin/', '/nonexistent/').replace('systemctl', '/nonexistent/systemctl'))
+    assert (done.returncode == launcher.REFUSED and b'does not survive a reboot' in done.stderr) == refuses, done
 
 
 @pytest.mark.parametrize('arguments', [

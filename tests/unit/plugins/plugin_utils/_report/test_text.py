@@ -325,3 +325,19 @@ def test_max_rows():
 ])
 def test_limits(limits, lines):
     assert told(limits=limits) == lines
+
+
+def test_what_was_before_this_run_stands_apart_and_counts_apart():
+    lines = told(record(), record(earlier=True, count=4), earlier={'since': '2026-11-22T15:00:00Z', 'by': 'o on c (a.yml)'})
+    assert lines[0].endswith('1 access denied, 4 accesses denied before this run')
+    before = lines.index('  before this run:')
+    assert [line.split('  ')[1] for line in lines if line.startswith('  DENIED')] == ['DENIED', 'DENIED (earlier)']
+    assert lines[before + 1:before + 3] == ['    since    2026-11-22T15:00:00Z', '    by       o on c (a.yml)']
+    assert lines[before + 3].startswith('  DENIED (earlier)')
+
+
+def test_a_guard_that_had_ended_or_is_shared_says_so():
+    lines = told(record(), ended={'by': 'its ttl', 'at': 'x'},
+                 shared_with=[{'host': 'db2', 'user': 'o', 'controller': 'c', 'playbook': 'a.yml', 'since': 'x'}])
+    assert lines[1:4] == ['  GUARD GONE before state=absent: tasks that came later were not run',
+                          '  it stays up, shared with others: what is denied may be of any of them', '    shared   db2 (o on c)']

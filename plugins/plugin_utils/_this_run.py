@@ -1,0 +1,84 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: used by this collection only, may change without notice.
+
+"""Which run a task belongs to, as a target remembers it of who holds a guard, and whether other runs are over."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import platform
+
+from ansible import constants as C
+from ansible import context
+
+
+def of(host, guard, tries):
+    """The run of this worker process. `host`: the name of the inventory that the guard is for.
+
+    `tries`: it is about to bring this guard up. All later tasks of the run know of that, by a file of the run's own directory.
+    """
+    pid = os.getppid()  # each task has a worker of its own, which the run's process started
+    note = os.path.join(C.DEFAULT_LOCAL_TMP, 'ebpf_guard-' + hashlib.sha256(repr((host, guard)).encode()).hexdigest())
+    if tries:
+        with open(note, 'wb'):
+            pass
+    return {
+        # a directory that each run makes for itself, with a random name
+        'id': '%s %s' % (_machine(), os.path.basename(C.DEFAULT_LOCAL_TMP)), 'host': host,
+        'controller': platform.node(), 'machine': _machine(), 'user': _user(), 'playbook': _playbook(),
+        'pid': pid, 'started': _started(pid), 'tried': os.path.exists(note), 'over': [], 'running': []}
+
+
+def answered(run, asked):
+    """The run, with what the target asks for: which of the other runs of this controller are over."""
+    over = [one['id'] for one in asked if not _is_running(one)]
+    return dict(run, over=over, running=[one['id'] for one in asked if one['id'] not in over])
+
+
+def _machine():
+    """The same for all who see the same processes; a container has its own."""
+    try:
+        with open('/proc/sys/kernel/random/boot_id', encoding='ascii') as boot:
+            return '%s %d' % (boot.read().strip(), os.stat('/proc/self/ns/pid').st_ino)
+    except OSError:
+        return platform.node()
+
+
+def _user():
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return 'uid %d' % os.getuid()
+
+
+def _playbook():
+    """The playbooks of the command line; None where the call is alone (ad-hoc)."""
+    given = context.CLIARGS.get('args')
+    return ' '.join(given) if isinstance(given, (list, tuple)) and given else None
+
+
+def _started(pid):
+    """When a process started, in clock ticks since boot; None where nothing tells."""
+    try:
+        with open('/proc/%d/stat' % pid, encoding='utf-8', errors='replace') as stat:
+            fields = stat.read().rpartition(')')[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in 'ZX' else int(fields[19])
+
+
+def _is_running(one):
+    if one['started'] is not None:
+        return _started(one['pid']) == one['started']
+    try:
+        os.kill(one['pid'], 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
