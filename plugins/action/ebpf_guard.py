@@ -13,13 +13,13 @@ import os
 import time
 
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets, _no_log, _policy_file, _seen, _shell
 
-LAUNCHERS = '/run/ebpf_guard/'
 INTERNAL = ('_objects', '_shell', '_remote_user')
 
 
@@ -32,21 +32,46 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         arguments = {key: value for key, value in self._task.args.items() if key not in INTERNAL}
-        if arguments.get('state', 'present') == 'present':
-            try:
+        present = arguments.get('state', 'present') == 'present'
+        try:
+            self._check_host(task_vars)
+            if present:
+                self._check_callback(arguments)
                 arguments.update(self._policy(arguments), _shell=self._shell(arguments.get('name', 'deploy')))
-            except GuardError as error:
-                result.update(failed=True, msg=str(error), **error.facts)
-                return result
+        except GuardError as error:
+            result.update(failed=True, msg=str(error), **error.facts)
+            return result
+        if present:
             arguments.update(_objects=objects.packed(arguments.get('loader', 'auto')),
                              _remote_user=self._play_context.remote_user)
+        _shell.step_out(self, task_vars)
         began = time.time()
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
                                            task_vars=task_vars))
         self._compare_clocks(result, began, time.time())
+        self._tell_who_is_not_root(result, task_vars)
         _no_log.conceal(self._task.delegate_to or task_vars.get('inventory_hostname'), result,
                         (result.get('guard') or {}).get('clock_offset'))
         return result
+
+    def _check_host(self, task_vars):
+        to, role = self._task.delegate_to, self._task._role
+        if to and to != task_vars.get('inventory_hostname') and role and role.get_name() == _brackets.OURS:
+            raise GuardError("The role can't be delegated (delegate_to: %s): the tasks that it runs would be guarded on one "
+                             'host and run on another. Write a play for that host, and use the role there.' % to)
+
+    def _check_callback(self, arguments):
+        if _seen.is_missed():
+            if boolean(arguments.get('require_callback', False), strict=False):
+                raise GuardError(_seen.ABSENT)
+            self._display.warning(_seen.ABSENT)
+
+    @staticmethod
+    def _tell_who_is_not_root(result, task_vars):
+        ways = _shell.ways_around_root(task_vars)
+        if ways and str(result.get('msg', '')).startswith('Only root '):
+            result['msg'] += ' Here %s, which beats become: true. Take it away from this task.' % ' and '.join(
+                '%s is %s' % way for way in ways)
 
     def _policy(self, arguments):
         """The checked policy in its canonical form, as the module's `policy`; it needs no `policy_file` then."""
@@ -82,9 +107,9 @@ class ActionModule(ActionBase):
     def _shell(self, name):
         """The shell that the launcher leads to: what tasks of this host use now. None: this guard's launcher."""
         shell = self._play_context.executable
-        if not shell or not shell.startswith(LAUNCHERS):
+        around = _shell.guard_of(shell)
+        if not around:
             return shell
-        around = shell[len(LAUNCHERS):].split('/')[0]
         if around != name:
             raise GuardError("Guard '%s' can't be brought up by a task that runs inside guard '%s': a process is in one "
                              "of them at a time, so the tasks would leave '%s'. Take that one down first, or write one "

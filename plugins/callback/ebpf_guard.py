@@ -121,18 +121,21 @@ from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _run
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets, _no_log, _run, _seen
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._brackets import OUR_TASKS, OURS
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._brackets import action_of as _action
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, model, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._shell import SHELL, Variables, short
 
-OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
-OUR_TASKS = '/ansible_collections/loopbreak/deploy/roles/ebpf_guard/tasks/'
-SHELL = 'ansible_shell_executable'
 # Actions that start no process anywhere, so that nothing of theirs can escape the guard.
 CONTROLLER_ONLY = frozenset((
     'add_host', 'assert', 'debug', 'fail', 'group_by', 'import_role', 'import_tasks', 'include_role',
     'include_tasks', 'include_vars', 'meta', 'pause', 'set_fact', 'set_stats', 'validate_argument_spec',
 ))
+# Of these, what gathers facts is no part of a deployment that a guard could have been meant for.
+HARMLESS = CONTROLLER_ONLY | {'gather_facts', 'setup'}
+ENDINGS = ('end_batch', 'end_host', 'end_play', 'end_role')  # what leaves out the `always` of a block
 COLORS = {'bad': C.COLOR_ERROR, 'warn': C.COLOR_CHANGED, 'good': C.COLOR_OK, 'plain': None}
 
 
@@ -148,11 +151,21 @@ class Bracket:
     shell: str | None = None  # what a fact says that tasks run through; None: no fact was seen
     windows: list = field(default_factory=list)
     outside: list = field(default_factory=list)
-    because: str = 'no state=absent task ran after it (meta: end_host, end_play or a stopped run)'
+    elsewhere: list = field(default_factory=list)  # as outside: what ran inside the guard of another host
+    endings: dict = field(default_factory=dict)  # uuid of a meta task -> what it ended, since the guard is up
+    broke_off: str | None = None  # in which task the guard could no longer be reached
 
     @property
     def mode(self):
         return self.guard.get('mode') or model.UNKNOWN
+
+    @property
+    def because(self):
+        """Why it is left up."""
+        if self.broke_off:
+            return self.broke_off
+        ended = ', '.join(dict.fromkeys(self.endings.values()))
+        return f'no state=absent task ran after it ({ended or "a stopped run"})'
 
 
 def _part(result, name):
@@ -166,23 +179,19 @@ def _data(result):
     return result._return_data if hasattr(result, '_return_data') else result._result
 
 
-def _action(task):
-    """Return the action's full name, of ansible-core's own the short one."""
-    name = getattr(task, 'resolved_action', None) or task.action
-    for prefix in ('ansible.builtin.', 'ansible.legacy.'):
-        name = name[len(prefix):] if name.startswith(prefix) else name
-    return name
-
-
 def _describe(task):
     """Name a task with its role and the place where it is written; a task of our own needs neither."""
     path, name = task.get_path() or '', model.clean(task.get_name())
     name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
     if OUR_TASKS in path or _run.PLAYBOOK in path:
         return name
-    here = os.path.join(os.getcwd(), '')
-    path = path[len(here):] if path.startswith(here) else path
-    return f'{name} ({path})' if path else name
+    return f'{name} ({_place(task)})' if path else name
+
+
+def _place(task):
+    """Where a task is written, from the working directory on."""
+    path, here = task.get_path() or '', os.path.join(os.getcwd(), '')
+    return path[len(here):] if path.startswith(here) else path
 
 
 def _kept(event):
@@ -210,6 +219,12 @@ class CallbackModule(CallbackBase):
         self._fail, self._observed, self._max_rows, self._stdout = True, False, 20, None
         self._up = {}  # host -> {guard's name: Bracket}
         self._starts = {}  # (host, task's uuid) -> controller time
+        self._watch = _brackets.Watch()
+        self._variables = None
+        self._been = set()  # (host, guard's name): was up in this run, or failed to come up
+        self._ran_bare = {}  # host -> titles of the first tasks that ran there in this play with no guard up
+        self._never = {}  # (host, guard's name) -> (because, titles of tasks): should have been up
+        self._checked = {}  # host -> {guard's name: tasks that ran for real}, in check mode
         self._faults = []
         self._fleet = model.Fleet()
         self._tried = allow.Tried()
@@ -239,10 +254,21 @@ class CallbackModule(CallbackBase):
         self._runs_command = playbook._file_name.endswith(_run.PLAYBOOK) and not context.CLIARGS.get('check')
         self._playbooks += 1
         self._running = True
+        _seen.follow()
 
     @_kept
     def v2_playbook_on_play_start(self, play):
-        self._play = play
+        self._play, self._ran_bare = play, {}
+        self._watch.begin(play)
+
+    @_kept
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        if self._up and _action(task) == 'meta' and task.args.get('_raw_params') in ENDINGS:
+            for bracket in self._brackets_up():
+                bracket.endings[task._uuid] = f'meta: {task.args["_raw_params"]} in {_place(task)}'
+
+    def _brackets_up(self, hosts=None):
+        return [bracket for host in (self._up if hosts is None else hosts) for bracket in self._up.get(host, {}).values()]
 
     @_kept
     def v2_runner_on_start(self, host, task):
@@ -255,22 +281,33 @@ class CallbackModule(CallbackBase):
 
     @_kept
     def v2_runner_on_failed(self, result, ignore_errors=False):
-        self._ran(result, failed=True)
+        self._ran(result, _brackets.IGNORED if ignore_errors else _brackets.FAILED)
 
     @_kept
     def v2_runner_on_unreachable(self, result):
-        self._ran(result, failed=True)
         host, task = _part(result, 'host').name, _part(result, 'task')
-        for bracket in self._up.get(task.delegate_to or host, {}).values():
-            bracket.because = f'the host became unreachable in {_describe(task)}'
+        self._ran(result, _brackets.IGNORED if task.ignore_unreachable else _brackets.FAILED)
+        for bracket in self._brackets_up([task.delegate_to or host]):
+            bracket.broke_off = f'the host became unreachable in {_describe(task)}'
 
     @_kept
     def v2_runner_on_skipped(self, result):
-        self._starts.pop((_part(result, 'host').name, _part(result, 'task')._uuid), None)
+        host, task = _part(result, 'host').name, _part(result, 'task')
+        self._starts.pop((host, task._uuid), None)
+        self._watch.note(host, task, _brackets.SKIPPED)
+        for bracket in self._brackets_up([host]):
+            bracket.endings.pop(task._uuid, None)
 
-    def _ran(self, result, failed=False):
+    def _ran(self, result, failed=None):
+        """`failed`: whether it was ignored."""
         host, task = _part(result, 'host').name, _part(result, 'task')
         start, end = self._starts.pop((host, task._uuid), None), time.time()
+        if failed:
+            self._start_failed(_part(result, 'host'), task, failed)
+        if context.CLIARGS.get('check'):
+            self._foretold(host, task)
+        elif not self._up.get(host):
+            self._note_bare(_part(result, 'host'), task)
         if _action(task) == OURS:
             # In check mode nothing is up, whatever the result foretells.
             if task.check_mode is not True:
@@ -286,10 +323,14 @@ class CallbackModule(CallbackBase):
     def _note_task(self, host, task, facts, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
         title, delegate = _describe(task), task.delegate_to or host.name
-        for bracket in self._up.get(host.name, {}).values():
+        inside = _action(task) != 'raw' and any(other.guard.get('launcher') for other in self._brackets_up([delegate]))
+        shell, connection = self._variables.seen.pop((host.name, task._uuid), (None, None)) if self._variables else (None, None)
+        for bracket in self._brackets_up([host.name]):
             bracket.shell = facts.get(SHELL, bracket.shell)
-            outside = self._why_outside(host, task, bracket)
-            if outside and not bracket.args.get('cgroup'):
+            outside = self._why_outside(host, task, bracket, shell, connection)
+            if outside and delegate != host.name and inside:
+                bracket.elsewhere.append((outside, f'inside the guard of {delegate}: {title}'))
+            elif outside and not bracket.args.get('cgroup'):
                 bracket.outside.append((outside, title))
             idle = bool(outside) or _action(task) in CONTROLLER_ONLY
             bracket.windows.append(model.Window(start, end, title, idle))
@@ -297,18 +338,21 @@ class CallbackModule(CallbackBase):
             for bracket in self._up.get(delegate, {}).values():
                 bracket.windows.append(model.Window(start, end, title, False))
 
-    def _why_outside(self, host, task, bracket):
-        """Tell how a task went around the guard's launcher, or None when it did not."""
+    def _why_outside(self, host, task, bracket, shell, connection):
+        """Tell how a task went around the guard's launcher, or None when it did not. What it ran by, None: not known."""
         action = _action(task)
         if action in CONTROLLER_ONLY:
             return None
         if task.delegate_to and task.delegate_to != host.name:
             return f'delegated to {task.delegate_to}'
+        if connection and self._variables.leads_elsewhere(host.name, connection):
+            return f'{"on the controller" if short(connection) == "local" else "elsewhere"} (connection: {connection})'
         if bracket.args.get('scope') == 'user':
             return None
         if action != 'raw':
             # A later fact takes the launcher's place, and the variables of an include beat every fact.
-            shell = task.get_include_params().get(SHELL, bracket.shell)
+            if not shell or '{{' in shell:
+                shell = task.get_include_params().get(SHELL, bracket.shell)
             return f'through {shell}' if shell not in (None, bracket.guard.get('launcher')) else None
         if task.args.get('executable'):
             return 'raw with executable'
@@ -332,18 +376,84 @@ class CallbackModule(CallbackBase):
             name = (guard or args).get('name') or ('deploy' if args or not looped else model.UNKNOWN)
             if 'left_running' in item:
                 self._came_down(host, name, guard, item)
+                if self._variables and not any(bracket.guard.get('launcher') for bracket in self._brackets_up([host])):
+                    self._variables.end(host, restore=OUR_TASKS in (task.get_path() or ''))
             elif guard:
-                up.setdefault(name, Bracket(name, guard, args, _describe(task), task.become)).guard = guard
+                self._came_up(host, name, guard, args, task)
             elif 'censored' in item:
                 self._hidden(host, name, task, args, failed)
             elif failed and args.get('state') == 'absent' and name in up:
-                up[name].because = f'state=absent failed in {_describe(task)}'
+                up[name].broke_off = f'state=absent failed in {_describe(task)}'
             if not up:
                 del self._up[host]
+
+    def _came_up(self, host, name, guard, args, task):
+        self._been.add((host, name))
+        self._watch.note(host, task, _brackets.UP)
+        bracket = self._up[host].setdefault(name, Bracket(name, guard, args, _describe(task), task.become))
+        bracket.guard = guard
+        if guard.get('launcher'):
+            manager = self._play.get_variable_manager()
+            if self._variables is None or self._variables.manager is not manager:
+                self._variables = Variables(manager, self._fault)
+            machine = manager._inventory.get_host(host)
+            if machine:
+                self._variables.begin(machine, self._play, task)
+
+    def _start_failed(self, host, task, failed):
+        """A task that brings a guard up has failed; where that is ignored, the play goes on without it."""
+        role = OUR_TASKS in (task.get_path() or '') and not task.get_path().partition(OUR_TASKS)[2].startswith('stop.yml')
+        if not role and (_action(task) != OURS or task.args.get('state') == 'absent'):
+            return
+        self._watch.note(host.name, task, failed)
+        name = _brackets.name_of(task, self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task))
+        self._been.add((host.name, name))
+        if failed == _brackets.IGNORED:
+            self._never.setdefault((host.name, name), (
+                f'its start failed in {_describe(task)}, and the error is ignored: what it was to guard was not run'
+                if role else f'its start failed in {_describe(task)}, and the error is ignored', []))
+
+    def _note_bare(self, host, task):
+        """A task ran while no guard was up on the host. Was one meant to be?"""
+        if (_action(task) in HARMLESS or _action(task) == OURS or task.delegate_to not in (None, host.name)
+                or task.check_mode is True or OUR_TASKS in (task.get_path() or '')):
+            return
+        titles = self._ran_bare.setdefault(host.name, [])
+        if len(titles) < self._max_rows:
+            titles.append(_describe(task))
+        found = self._watch.unguarded(host.name, task)
+        if found:
+            name, because = found
+            name = _brackets.written(name, self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task))
+            self._never_up(host.name, name, f'{because}: what it was to guard ran outside the guard, unguarded', [_describe(task)])
+
+    def _never_up(self, host, name, because, titles):
+        dummy, known = self._never.setdefault((host, name), (because, []))
+        if not known:
+            self._never[host, name] = because, known
+        known += titles
+
+    def _foretold(self, host, task):
+        """In check mode nothing is up. What runs for real all the same is told where the guard would have come down."""
+        if _action(task) == OURS:
+            name, up = task.args.get('name') or 'deploy', self._checked.setdefault(host, {})
+            self._watch.note(host, task, _brackets.UP)
+            if task.args.get('state') != 'absent':
+                up.setdefault(name, [])
+            elif up.get(name):
+                self._print([('warn', f'GUARD {name} on {host} [check mode]: not up'),
+                             *text.outside_section(up.pop(name), self._max_rows)])
+        elif task.check_mode is False and _action(task) not in HARMLESS:
+            for tasks in self._checked.get(host, {}).values():
+                tasks.append(('ran for real in check mode, outside any guard', _describe(task)))
 
     def _came_down(self, host, name, guard, data):
         bracket = self._up[host].pop(name, None)
         if guard is None:
+            before = self._ran_bare.get(host)
+            if before and not self._adhoc and (host, name) not in self._been and not self._watch.knows(name):
+                self._never_up(host, name, 'state=absent found no guard, and this run brought none up: the tasks before this '
+                               'ran unguarded', list(before))
             if bracket:  # its ttl ran out, or somebody else took it down
                 self._miss('REPORT LOST', host, bracket, 'it was already gone when state=absent ran')
             return
@@ -352,7 +462,7 @@ class CallbackModule(CallbackBase):
         report = dict(
             data, host=host, name=name, mode=guard.get('mode') or bracket.mode, offset=offset or 0.0,
             denied=data.get('denied') or [], observed=data.get('observed') or [],
-            tasks=bracket.windows, outside=bracket.outside,
+            tasks=bracket.windows, outside=bracket.outside, elsewhere=bracket.elsewhere,
             launched=not bracket.args.get('cgroup') and bracket.args.get('scope') != 'user')
         show = self._observed or report['mode'] == 'monitor'
         self._fleet.add(report, show)
@@ -364,7 +474,7 @@ class CallbackModule(CallbackBase):
         known = name != model.UNKNOWN
         if known and args.get('state', 'present') == 'present':
             if not failed:
-                self._up[host].setdefault(name, Bracket(name, {}, args, _describe(task), task.become))
+                self._came_up(host, name, {}, args, task)
             return
         bracket = self._up[host].pop(name, None) or Bracket(name, {}, args, '', False)
         if failed or not known or not boolean(args.get('fail_on_denied', True), strict=False):
@@ -407,6 +517,10 @@ class CallbackModule(CallbackBase):
     @_kept
     def _end(self, final):
         self._running = False
+        for (host, name), (because, titles) in sorted(self._never.items()):
+            details = [('because', because)] + [('' if number else 'tasks', title) for number, title in enumerate(titles)]
+            self._fleet.miss(model.NEVER_UP, host, name, model.UNKNOWN, details[:self._max_rows + 1])
+        self._never = {}
         for host, brackets in sorted(self._up.items()):
             for bracket in brackets.values():
                 if final and not self._adhoc:
@@ -429,6 +543,7 @@ class CallbackModule(CallbackBase):
         reasons = [f'{said} {", ".join(hosts)}' for said, hosts in (
             ('accesses were denied on', self._fleet.denying_hosts()),
             ('guards were not whole on', self._fleet.broken_hosts()),
+            ('guards never came up on', self._fleet.missing_hosts(never=True)),
             ('reports are missing from', self._fleet.missing_hosts())) if hosts]
         if self._runs_command and not (self._commands.ended or stats.failures or stats.dark):
             reasons.append('the command was run on no host')  # Ansible says 0 where no host is meant

@@ -109,6 +109,14 @@ options:
       - Its report is then in C(/var/log/ebpf_guard) on the host, and tasks that would still enter are refused.
     type: int
     default: 21600
+  require_callback:
+    description:
+      - With O(state=present) in a playbook, refuse to bring the guard up where the callback
+        P(loopbreak.deploy.ebpf_guard#callback) does not follow the run. When V(false), that is a warning.
+      - Without the callback nobody prints the report, tells which tasks ran outside, or fails the run for a guard that
+        is left up.
+    type: bool
+    default: false
   _objects:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
@@ -593,6 +601,7 @@ def main():
             'observe': {'type': 'bool', 'default': False},
             'fail_on_denied': {'type': 'bool', 'default': True},
             'ttl': {'type': 'int', 'default': 21600},
+            'require_callback': {'type': 'bool', 'default': False},
             # what the action plugin sends along
             '_objects': {'type': 'dict', 'no_log': True},
             '_shell': {'type': 'str'},
