@@ -50,6 +50,8 @@ class ActionModule(ActionBase):
                                            task_vars=task_vars))
         self._compare_clocks(result, began, time.time())
         self._tell_who_is_not_root(result, task_vars)
+        if not present:
+            self._check_start(result, task_vars)
         _no_log.conceal(self._task.delegate_to or task_vars.get('inventory_hostname'), result,
                         (result.get('guard') or {}).get('clock_offset'))
         return result
@@ -65,6 +67,14 @@ class ActionModule(ActionBase):
             if boolean(arguments.get('require_callback', False), strict=False):
                 raise GuardError(_seen.ABSENT)
             self._display.warning(_seen.ABSENT)
+
+    def _check_start(self, result, task_vars):
+        """A stop of the role that has nothing to take down fails where its start was left out. The callback knows more."""
+        if (_seen.is_missed() and 'ebpf_guard_started' not in task_vars and result.get('guard', True) is None
+                and not result.get('failed') and _brackets.start_is_left_out(self._task, task_vars)):
+            result.update(failed=True, msg="Guard '%s' was never up in this run, so the tasks before this ran unguarded: %s. "
+                          'Give the inclusions of start and stop tags: [always].' % (
+                              self._task.args.get('name', 'deploy'), _brackets.not_run()))
 
     @staticmethod
     def _tell_who_is_not_root(result, task_vars):

@@ -264,11 +264,12 @@ class CallbackModule(CallbackBase):
     @_kept
     def v2_playbook_on_task_start(self, task, is_conditional):
         if self._up and _action(task) == 'meta' and task.args.get('_raw_params') in ENDINGS:
-            for bracket in self._brackets_up():
+            hosts = self._play.get_variable_manager()._inventory.get_hosts(self._play.hosts)
+            for bracket in self._brackets_up(host.name for host in hosts):
                 bracket.endings[task._uuid] = f'meta: {task.args["_raw_params"]} in {_place(task)}'
 
-    def _brackets_up(self, hosts=None):
-        return [bracket for host in (self._up if hosts is None else hosts) for bracket in self._up.get(host, {}).values()]
+    def _brackets_up(self, hosts):
+        return [bracket for host in hosts for bracket in self._up.get(host, {}).values()]
 
     @_kept
     def v2_runner_on_start(self, host, task):
@@ -409,9 +410,10 @@ class CallbackModule(CallbackBase):
         name = _brackets.name_of(task, self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task))
         self._been.add((host.name, name))
         if failed == _brackets.IGNORED:
-            self._never.setdefault((host.name, name), (
-                f'its start failed in {_describe(task)}, and the error is ignored: what it was to guard was not run'
-                if role else f'its start failed in {_describe(task)}, and the error is ignored', []))
+            because = f'its start failed in {_describe(task)}, and the error is ignored'
+            if role and not self._watch.started_by(task):  # `main`; of a bracket, the tasks that run are told one by one
+                because += ': what it was to guard was not run'
+            self._never.setdefault((host.name, name), (because, []))
 
     def _note_bare(self, host, task):
         """A task ran while no guard was up on the host. Was one meant to be?"""

@@ -36,7 +36,8 @@ class Bracket:
 
     def __init__(self, name):
         self.name = name  # the guard's, as it is written
-        self.starts = set()  # uuids of tasks that bring the guard up
+        self.starts = {}  # uuid of each task that brings the guard up -> the task
+        self.stop = None  # uuid of the task that takes it down
         self.tasks = {}  # uuid of each task in between -> whether it stands in a rescue or always
         self.states = {}  # host -> what became of the start
 
@@ -56,9 +57,10 @@ def brackets_of(blocks):
             if name not in is_open:
                 is_open[name] = Bracket(name)
                 found.append(is_open[name])
-            is_open[name].starts.add(task._uuid)
+            is_open[name].starts[task._uuid] = task
         elif what == 'absent':
-            is_open.pop(name, None)
+            if name in is_open:
+                is_open.pop(name).stop = task._uuid
         else:
             for bracket in is_open.values():
                 bracket.tasks[task._uuid] = late
@@ -98,6 +100,24 @@ def lineage(task):
         task = getattr(task, '_parent', None)
 
 
+def start_is_left_out(stop, variables):
+    """Does this task, which ran, end a bracket whose start was to run, by its `when`? For one that found no guard."""
+    found, top = set(lineage(stop)), stop
+    while getattr(top, '_parent', None) is not None:
+        top = top._parent
+    return any(_is_meant(task, variables) for bracket in brackets_of(top._play.compile()) if bracket.stop in found
+               for task in bracket.starts.values())
+
+
+def _is_meant(task, variables):
+    try:
+        if hasattr(task, '_resolve_conditional'):  # since ansible-core 2.19
+            return task._resolve_conditional(task.when, variables)
+        return task.evaluate_conditional(Templar(loader=task._loader, variables=variables), variables)
+    except Exception:  # pylint: disable=broad-exception-caught
+        return False  # nobody can tell by now
+
+
 def written(name, variables):
     """A name as it is meant, where it is a template."""
     if '{{' in str(name):
@@ -121,15 +141,16 @@ class Watch:
     def begin(self, play):
         self.brackets = brackets_of(play.compile())
 
-    def _started_by(self, task):
-        if self.brackets:
-            found = set(lineage(task))
-            yield from (bracket for bracket in self.brackets if not found.isdisjoint(bracket.starts))
+    def started_by(self, task):
+        """The brackets that this task, or something that it stands in, starts."""
+        found = set(lineage(task)) if self.brackets else set()
+        return [bracket for bracket in self.brackets if not found.isdisjoint(bracket.starts)]
 
     def note(self, host, task, state):
-        """A start, or a task of ours below it, ended like this."""
-        for bracket in self._started_by(task):
-            bracket.note(host, state)
+        """A start, or a task below it, ended like this. Of those below it, a skipped one that is not the module says nothing."""
+        for bracket in self.started_by(task):
+            if state != SKIPPED or task._uuid in bracket.starts or action_of(task) == OURS:
+                bracket.note(host, state)
 
     def knows(self, name):
         """Is a guard of this name started anywhere in the play, as far as it is written down before it runs?"""
@@ -145,11 +166,11 @@ class Watch:
             state = bracket.states.get(host, NOT_RUN)
             if late is None or state in (SKIPPED, UP) or state == FAILED and late:
                 continue
-            return bracket.name, _not_run() if state == NOT_RUN else 'the start of its guard failed'
+            return bracket.name, not_run() if state == NOT_RUN else 'the start of its guard failed'
         return None
 
 
-def _not_run():
+def not_run():
     options = [said for key, said in (('tags', '--tags'), ('skip_tags', '--skip-tags'), ('start_at_task', '--start-at-task'),
                                       ('step', '--step'))
                if context.CLIARGS.get(key) and list(context.CLIARGS[key] if key == 'tags' else [key]) != ['all']]
