@@ -315,37 +315,52 @@ class CallbackModule(CallbackBase):
                 self._guarded(task.delegate_to or host, task, _data(result), failed)
         elif self._up:
             data = _data(result)
-            if task.no_log is True or 'censored' in data:
-                _no_log.note(task.delegate_to or host, task, start or end, end)
-            self._note_task(_part(result, 'host'), task, data.get('ansible_facts') or {}, start or end, end)
+            for machine in self._machines(_part(result, 'host'), task, data):
+                if task.no_log is True or 'censored' in data:
+                    _no_log.note(machine, task, start or end, end)
+                self._note_task(_part(result, 'host'), machine, task, data.get('ansible_facts') or {}, start or end, end)
+            if self._variables:
+                self._variables.seen.pop((host, task._uuid), None)
         if _run.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
             self._command_ended(host, _data(result))
 
-    def _note_task(self, host, task, facts, start, end):
+    def _machines(self, host, task, data):
+        """The hosts on which a task ran that was meant for `host`: in a loop, each item can be delegated to another."""
+        if not task.delegate_to:
+            return [host.name]
+        if '{{' not in task.delegate_to:
+            return [task.delegate_to]
+        seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
+        items = [{item['ansible_loop_var']: item.get(item['ansible_loop_var'])} for item in data.get('results') or []
+                 if 'ansible_loop_var' in item]
+        return list(dict.fromkeys(_brackets.written(task.delegate_to, {**seen, **item}) for item in items or [{}]))
+
+    def _note_task(self, host, machine, task, facts, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
-        title, delegate = _describe(task), task.delegate_to or host.name
-        inside = _action(task) != 'raw' and any(other.guard.get('launcher') for other in self._brackets_up([delegate]))
-        shell, connection = self._variables.seen.pop((host.name, task._uuid), (None, None)) if self._variables else (None, None)
+        title = _describe(task)
+        inside = _action(task) != 'raw' and any(other.guard.get('launcher') for other in self._brackets_up([machine]))
+        shell, connection = self._variables.seen.get((host.name, task._uuid), (None, None)) if self._variables else (None, None)
         for bracket in self._brackets_up([host.name]):
             bracket.shell = facts.get(SHELL, bracket.shell)
-            outside = self._why_outside(host, task, bracket, shell, connection)
-            if outside and delegate != host.name and inside:
-                bracket.elsewhere.append((outside, f'inside the guard of {delegate}: {title}'))
+            outside = self._why_outside(host, machine, task, bracket, shell, connection)
+            if outside and machine != host.name and inside:
+                bracket.elsewhere.append((outside, f'inside the guard of {machine}: {title}'))
             elif outside and not bracket.args.get('cgroup'):
                 bracket.outside.append((outside, title))
             idle = bool(outside) or _action(task) in CONTROLLER_ONLY
             bracket.windows.append(model.Window(start, end, title, idle))
-        if delegate != host.name:
-            for bracket in self._up.get(delegate, {}).values():
+        if machine != host.name:
+            for bracket in self._brackets_up([machine]):
                 bracket.windows.append(model.Window(start, end, title, False))
 
-    def _why_outside(self, host, task, bracket, shell, connection):
-        """Tell how a task went around the guard's launcher, or None when it did not. What it ran by, None: not known."""
+    def _why_outside(self, host, machine, task, bracket, shell, connection):
+        """Tell how a task went around the guard's launcher, or None when it did not. `shell` and `connection`: by which it
+        ran; None where that is not known."""
         action = _action(task)
         if action in CONTROLLER_ONLY:
             return None
-        if task.delegate_to and task.delegate_to != host.name:
-            return f'delegated to {task.delegate_to}'
+        if machine != host.name:
+            return f'delegated to {machine}'
         if connection and self._variables.leads_elsewhere(host.name, connection):
             return f'{"on the controller" if short(connection) == "local" else "elsewhere"} (connection: {connection})'
         if bracket.args.get('scope') == 'user':
@@ -377,8 +392,8 @@ class CallbackModule(CallbackBase):
             name = (guard or args).get('name') or ('deploy' if args or not looped else model.UNKNOWN)
             if 'left_running' in item:
                 self._came_down(host, name, guard, item)
-                if self._variables and not any(bracket.guard.get('launcher') for bracket in self._brackets_up([host])):
-                    self._variables.end(host, restore=OUR_TASKS in (task.get_path() or ''))
+                if self._variables and not up:
+                    self._variables.end(host, restore=OUR_TASKS in (task.get_path() or '') and (guard or {}).get('launcher'))
             elif guard:
                 self._came_up(host, name, guard, args, task)
             elif 'censored' in item:
@@ -393,13 +408,11 @@ class CallbackModule(CallbackBase):
         self._watch.note(host, task, _brackets.UP)
         bracket = self._up[host].setdefault(name, Bracket(name, guard, args, _describe(task), task.become))
         bracket.guard = guard
-        if guard.get('launcher'):
-            manager = self._play.get_variable_manager()
-            if self._variables is None or self._variables.manager is not manager:
-                self._variables = Variables(manager, self._fault)
-            machine = manager._inventory.get_host(host)
-            if machine:
-                self._variables.begin(machine, self._play, task)
+        manager = self._play.get_variable_manager()
+        if self._variables is None or self._variables.manager is not manager:
+            self._variables = Variables(manager, self._fault)
+        if manager._inventory.get_host(host):
+            self._variables.begin(manager._inventory.get_host(host), self._play, task)
 
     def _start_failed(self, host, task, failed):
         """A task that brings a guard up has failed; where that is ignored, the play goes on without it."""
@@ -444,7 +457,8 @@ class CallbackModule(CallbackBase):
                 up.setdefault(name, [])
             elif up.get(name):
                 self._print([('warn', f'GUARD {name} on {host} [check mode]: not up'),
-                             *text.outside_section(up.pop(name), self._max_rows)])
+                             *text.outside_section(up[name], self._max_rows)])
+                up[name] = []
         elif task.check_mode is False and _action(task) not in HARMLESS:
             for tasks in self._checked.get(host, {}).values():
                 tasks.append(('ran for real in check mode, outside any guard', _describe(task)))

@@ -85,8 +85,8 @@ class Variables:
 
     def end(self, host, restore):
         """The last guard of the host is down. `restore`: leave the fact as it was before, also where it was not there."""
-        dummy, before = self.homes.pop(host, (None, UNSET))
-        if restore:
+        home, before = self.homes.pop(host, (None, UNSET))
+        if home and restore:
             self._set_fact(host, before)
         self.seen = {key: found for key, found in self.seen.items() if key[0] != host}
 

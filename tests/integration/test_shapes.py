@@ -102,7 +102,7 @@ def test_a_bracket_whose_start_is_left_out(controller):
 @pytest.mark.shape("`--step`, and no to the start", "tasks that run without their start are told; the run fails")
 def test_a_start_that_a_person_leaves_out(controller):
     bare = [{"name": "Bare", "ansible.builtin.command": "true"}]
-    stepped = controller.playbook([play("web1", bracket(*bare))], "--step", input="n\ny\ny\ny\ny\n")
+    stepped = controller.playbook([play("web1", bracket(*bare))], "--step", input="n\ny\nc\n")
     stepped.ended(2).said("GUARD NEVER UP: deploy on web1", "the start of its guard was not run (--step)", "tasks    Bare")
 
 
@@ -186,14 +186,16 @@ def test_delegation_between_hosts(controller):
     run = controller.guarded([
         {**where("To a guarded one")[0], "delegate_to": "web2", **only}, {**where()[1], **only},
         {"name": "To a bare one", "ansible.builtin.command": "true", "delegate_to": "web3", **only},
+        {"name": "Each its own", "ansible.builtin.command": "true", "loop": ["web2", "web3"], "delegate_to": "{{ item }}", **only},
         {"name": "Denied there", "ansible.builtin.command": "curl -s http://192.0.2.10/", "delegate_to": "web2",
          "failed_when": False, **only},
     ], hosts="web1,web2")
     run.ended(2).said("GUARD deploy on web1 [enforce]: clean", "GUARD deploy on web2 [enforce]: 1 access denied", "task     Denied there")
     assert run.values("WHERE") == [f"web1 {INSIDE}"], run
-    assert [line.partition(" (")[0] for line in section(run, "outside the guard (not")] == ["delegated to web3: To a bare one"]
+    assert [line.partition(" (")[0] for line in section(run, "outside the guard (not")] == [
+        "delegated to web3: To a bare one", "delegated to web3: Each its own"]
     assert [line.partition(" (")[0] for line in section(run, "in the guard of another host")] == [
-        f"delegated to web2: inside the guard of web2: {task}" for task in ("To a guarded one", "Denied there")], run
+        f"delegated to web2: inside the guard of web2: {task}" for task in ("To a guarded one", "Each its own", "Denied there")], run
 
 
 @pytest.mark.shape("a later play with a shell of its own; a shell that a fact sets before the guard",
