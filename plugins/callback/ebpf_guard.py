@@ -296,6 +296,9 @@ class CallbackModule(CallbackBase):
         host, task = _part(result, 'host').name, _part(result, 'task')
         self._starts.pop((host, task._uuid), None)
         self._watch.note(host, task, _brackets.SKIPPED)
+        name = _brackets.started(task)
+        if name:  # on purpose: no `absent` is to miss it
+            self._been.add((host, name))
         for bracket in self._brackets_up([host]):
             bracket.endings.pop(task._uuid, None)
 
@@ -416,15 +419,16 @@ class CallbackModule(CallbackBase):
 
     def _start_failed(self, host, task, failed):
         """A task that brings a guard up has failed; where that is ignored, the play goes on without it."""
-        role = OUR_TASKS in (task.get_path() or '') and not task.get_path().partition(OUR_TASKS)[2].startswith('stop.yml')
+        role = (task.get_path() or '').partition(OUR_TASKS)[2].startswith(('start.yml', 'present.yml', 'nested.yml', 'install.yml'))
         if not role and (_action(task) != OURS or task.args.get('state') == 'absent'):
             return
         self._watch.note(host.name, task, failed)
         name = _brackets.name_of(task, self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task))
         self._been.add((host.name, name))
-        if failed == _brackets.IGNORED:
+        # Of a bracket that is written in the play, the tasks that run are told one by one.
+        if failed == _brackets.IGNORED and not self._watch.started_by(task):
             because = f'its start failed in {_describe(task)}, and the error is ignored'
-            if role and not self._watch.started_by(task):  # `main`; of a bracket, the tasks that run are told one by one
+            if role and not _brackets.is_of_entry(task):
                 because += ': what it was to guard was not run'
             self._never.setdefault((host.name, name), (because, []))
 

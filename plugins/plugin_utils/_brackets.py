@@ -41,6 +41,11 @@ class Bracket:
         self.tasks = {}  # uuid of each task in between -> whether it stands in a rescue or always
         self.states = {}  # host -> what became of the start
 
+    def end(self, stop):
+        self.stop = stop._uuid
+        if any(start._role is not None and start._role is stop._role for start in self.starts.values()):
+            self.starts, self.tasks = {}, {}  # both are in one inclusion of the role: that is `main`
+
     def note(self, host, state):
         if self.states.get(host) != UP:
             self.states[host] = state
@@ -52,7 +57,7 @@ def brackets_of(blocks):
     for task, late in _tasks(blocks):
         what, name = _role_in(task)
         if what == 'main':
-            found.append(Bracket(name))  # its tasks come later, and see to themselves
+            found.append(Bracket(name))  # it sees to itself
         elif what == 'present':
             if name not in is_open:
                 is_open[name] = Bracket(name)
@@ -60,7 +65,7 @@ def brackets_of(blocks):
             is_open[name].starts[task._uuid] = task
         elif what == 'absent':
             if name in is_open:
-                is_open.pop(name).stop = task._uuid
+                is_open.pop(name).end(task)
         else:
             for bracket in is_open.values():
                 bracket.tasks[task._uuid] = late
@@ -84,7 +89,7 @@ def _role_in(task):
         if task.args.get('cgroup') or task.args.get('state', 'present') not in ('present', 'absent'):
             return None, None  # tasks are outside a guard of another cgroup in any case
         return task.args.get('state', 'present'), task.args.get('name', 'deploy')
-    if action == 'include_role' and getattr(task, '_role_name', None) in ROLES:
+    if action in ('include_role', 'import_role') and getattr(task, '_role_name', None) in ROLES:
         entry = str((getattr(task, '_from_files', None) or {}).get('tasks', 'main')).partition('.')[0]
         variables = task.vars or {}
         does = {'start': 'present', 'stop': 'absent', 'main': 'main'}.get(entry)
@@ -93,11 +98,25 @@ def _role_in(task):
     return None, None
 
 
-def lineage(task):
-    """The uuids of a task and of everything that it stands in."""
+def around(task):
+    """A task, and everything that it stands in."""
     while task is not None:
-        yield task._uuid
+        yield task
         task = getattr(task, '_parent', None)
+
+
+def lineage(task):
+    return (one._uuid for one in around(task))
+
+
+def is_ours(task):
+    return task._role is not None and task._role.get_name() == OURS
+
+
+def is_of_entry(task):
+    """Is this a task of start or stop, and not of `main`?"""
+    return any(action_of(one) in ('include_role', 'import_role') and _role_in(one)[0] in ('present', 'absent')
+               for one in around(task) if hasattr(one, 'action'))
 
 
 def start_is_left_out(stop, variables):
@@ -126,6 +145,12 @@ def written(name, variables):
     return str(name)
 
 
+def started(task):
+    """The name, as it is written, of the guard that this task would bring up; None for any other task."""
+    what, name = _role_in(task)
+    return name if what in ('present', 'main') else None
+
+
 def name_of(task, variables):
     """The name of the guard that this task of ours starts."""
     own = task.args.get('name') if action_of(task) == OURS else variables.get('ebpf_guard_name')
@@ -136,13 +161,26 @@ class Watch:
     """What became of each start of a play on each host."""
 
     def __init__(self):
-        self.brackets = []
+        self.brackets, self.read = [], set()
 
     def begin(self, play):
-        self.brackets = brackets_of(play.compile())
+        self.brackets, self.read = brackets_of(play.compile()), set()
+
+    def _read_on(self, task):
+        """Find the brackets of what was included while the play runs: a block has its tasks, also those that are left out."""
+        outermost = None  # of the blocks of one file
+        for one in around(task):
+            if getattr(one, 'block', None):
+                outermost = one
+            elif outermost and getattr(one, 'statically_loaded', True) is False:
+                if outermost._uuid not in self.read and not is_ours(outermost):
+                    self.read.add(outermost._uuid)
+                    self.brackets += brackets_of([outermost])
+                outermost = None
 
     def started_by(self, task):
         """The brackets that this task, or something that it stands in, starts."""
+        self._read_on(task)
         found = set(lineage(task)) if self.brackets else set()
         return [bracket for bracket in self.brackets if not found.isdisjoint(bracket.starts)]
 
@@ -158,8 +196,7 @@ class Watch:
 
     def unguarded(self, host, task):
         """(name of the guard, why) for a task that ran without the start of its bracket; None for any other."""
-        if not self.brackets:
-            return None
+        self._read_on(task)
         found = list(lineage(task))
         for bracket in self.brackets:
             late = next((bracket.tasks[uuid] for uuid in found if uuid in bracket.tasks), None)

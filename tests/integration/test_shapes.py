@@ -65,15 +65,17 @@ def test_a_start_that_fails_and_is_ignored(controller, fleet):
     bare = {"name": "Bare", "ansible.builtin.command": "true"}
     failing = wrapped(controller, mark, policy="nosuch.yml")
     around = wrapped(controller, mark, keywords={"ignore_errors": True})
+    static = {"role": "loopbreak.deploy.ebpf_guard", **failing["vars"]}
     first, second = at_once(
         lambda: controller.playbook([
             play("web1", {"name": "Block", "ignore_errors": True, "block": [failing]}, handlers=[handler]),
             play("web2", {**failing, "ansible.builtin.include_role": {
                 "name": "loopbreak.deploy.ebpf_guard", "apply": {"ignore_errors": True}}}, ignore_errors=True),
             play("web3", {"name": "Block", "ignore_errors": True, "block": [
-                role("start", policy="nosuch.yml"), bare, role("stop")]})]),
+                role("start", policy="nosuch.yml"), bare, role("stop")]}),
+            play("web2", roles=[{**static, "ebpf_guard_name": "static"}], ignore_errors=True)]),
         lambda: controller.playbook([play("web2", around, ignore_errors=True)], "-e", "ansible_shell_executable=/bin/bash"))
-    first.ended(2).said("GUARD NEVER UP: deploy on web1", "GUARD NEVER UP: deploy on web2", "GUARD NEVER UP: deploy on web3",
+    first.ended(2).said("GUARD NEVER UP: deploy on web1", "GUARD NEVER UP: deploy on web2", "GUARD NEVER UP: deploy on web3", "GUARD NEVER UP: static on web2",
                         "guards never came up on web1, web2, web3", "tasks    Bare")
     second.ended(2).said("its start failed in See that nothing else decides about the shell")
     for host in ("web1", "web2"):
@@ -84,14 +86,15 @@ def test_a_start_that_fails_and_is_ignored(controller, fleet):
                    "tasks that run without their start are told; the run fails")
 def test_a_bracket_whose_start_is_left_out(controller):
     included = {"name": "Included", "ansible.builtin.include_tasks": str(controller.write(PROBE)), "tags": ["deploy"]}
+    included_too = {"name": "Included", "ansible.builtin.include_tasks": str(controller.write([bracket(*PROBE)])), "tags": ["deploy"]}
     tagged, entered, chosen, unseen = at_once(
-        lambda: controller.playbook([play("web1", bracket(included))], "--tags", "deploy"),
+        lambda: controller.playbook([play("web1", bracket(included)), play("web3", included_too)], "--tags", "deploy"),
         lambda: controller.playbook([play("web2", bracket(*PROBE))], "--start-at-task", "Probe"),
         lambda: controller.playbook([play("web3", bracket(*PROBE, tags=["always"]))], "--tags", "deploy"),
         lambda: controller.playbook([play("web2", bracket(*PROBE))], "--start-at-task", "Probe",
                                     ANSIBLE_CALLBACKS_ENABLED="profile_nothing"))
-    assert tagged.values("WHERE") == [f"web1 {OUTSIDE}"] and entered.values("WHERE") == [f"web2 {OUTSIDE}"]
-    tagged.ended(2).said("GUARD NEVER UP: deploy on web1", "the start of its guard was not run (--tags)",
+    assert tagged.values("WHERE") == [f"web1 {OUTSIDE}", f"web3 {OUTSIDE}"] and entered.values("WHERE") == [f"web2 {OUTSIDE}"]
+    tagged.ended(2).said("GUARD NEVER UP: deploy on web1", "GUARD NEVER UP: deploy on web3", "the start of its guard was not run (--tags)",
                          "ran outside the guard", "tasks    Probe")
     entered.ended(2).said("GUARD NEVER UP: deploy on web2", "the start of its guard was not run (--start-at-task)")
     unseen.ended(2).said("Guard 'deploy' was never up in this run", "(--start-at-task)")
