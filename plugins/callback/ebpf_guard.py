@@ -21,6 +21,10 @@ description:
   - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
     expect, or when the report of a guard never came. So an error that a script swallows, a rescued task or
     C(meta, end_host) can't hide a denial.
+  - Does so as well when tasks ran unguarded that a guard was meant for, because C(--tags), C(--start-at-task), C(--step) or
+    an ignored error left out its start.
+  - While a guard is up, sends tasks with C(connection=local), or another connection that leads elsewhere, their usual way,
+    and lists them as outside.
   - For the playbook C(loopbreak.deploy.run) prints the command's output as it was, and ends the run with the command's
     exit status where nothing else ends it. Of several hosts, the highest exit status counts.
   - This exit happens before callbacks that are listed later see the end of the run. List this one last.
@@ -425,8 +429,8 @@ class CallbackModule(CallbackBase):
         self._watch.note(host.name, task, failed)
         name = _brackets.name_of(task, self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task))
         self._been.add((host.name, name))
-        # Of a bracket that is written in the play, the tasks that run are told one by one.
-        if failed == _brackets.IGNORED and not self._watch.started_by(task):
+        # Of a bracket that is written in the play, the tasks that run without a guard are told one by one.
+        if failed == _brackets.IGNORED and (self._up.get(host.name) or not self._watch.started_by(task)):
             because = f'its start failed in {_describe(task)}, and the error is ignored'
             if role and not _brackets.is_of_entry(task):
                 because += ': what it was to guard was not run'
