@@ -25,6 +25,10 @@ sys.path[:0] = [str(HERE / folder) for folder in HELPERS]
 sys.path.append(str(COLLECTIONS))  # last: a PYTHONPATH that leads to a checkout goes first
 
 
+def pytest_addoption(parser):
+    parser.addoption('--core', metavar='VERSION', help='the ansible-core that runs the plays of the integration tests, as 2.17')
+
+
 def _installed():
     try:
         return importlib.util.find_spec('ansible_collections.loopbreak.deploy.plugins') is not None

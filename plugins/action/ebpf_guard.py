@@ -14,13 +14,14 @@ import os
 import time
 
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file, _this_run, _told, _vault
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
+    _brackets, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault)
 
-LAUNCHERS = '/run/ebpf_guard/'
 INTERNAL = ('_objects', '_secret_policy', '_shell', '_remote_user', '_run')
 
 
@@ -36,18 +37,25 @@ class ActionModule(ActionBase):
         host = self._task.delegate_to or task_vars.get('inventory_hostname')
         starts = arguments.get('state', 'present') == 'present'
         run = _this_run.of(host, arguments.get('name', 'deploy'), starts)
-        if starts:
-            try:
+        try:
+            self._check_host(task_vars)
+            if starts:
+                self._check_callback(arguments)
                 self._check_connection(arguments)
                 arguments.update(self._policy(arguments, task_vars), _shell=self._shell(arguments.get('name', 'deploy')))
-            except GuardError as error:
-                result.update(failed=True, msg=str(error), **error.facts)
-                return result
+        except GuardError as error:
+            result.update(failed=True, msg=str(error), **error.facts)
+            return result
+        if starts:
             arguments.update(_objects=objects.packed(arguments.get('loader', 'auto')),
                              _remote_user=self._play_context.remote_user)
+        _shell.step_out(self, task_vars)
         began, called = self._call(dict(arguments, _run=run), task_vars)
         result.update(called)
         self._compare_clocks(result, began, time.time())
+        self._tell_who_is_not_root(result, task_vars)
+        if not starts:
+            self._check_start(result, task_vars)
         _told.add_tasks(host, result)
         _no_log.conceal(host, result, (result.get('guard') or {}).get('clock_offset'))
         _told.judge(result, self._task)
@@ -64,12 +72,39 @@ class ActionModule(ActionBase):
             arguments['_run'] = _this_run.answered(arguments['_run'], result['ask_controller'])
         return began, result
 
+    def _check_host(self, task_vars):
+        to, role = self._task.delegate_to, self._task._role
+        if to and to != task_vars.get('inventory_hostname') and role and role.get_name() == _brackets.OURS:
+            raise GuardError("The role can't be delegated (delegate_to: %s): the tasks that it runs would be guarded on one "
+                             'host and run on another. Write a play for that host, and use the role there.' % to)
+
+    def _check_callback(self, arguments):
+        if _seen.is_missed():
+            if boolean(arguments.get('require_callback', False), strict=False):
+                raise GuardError(_seen.ABSENT)
+            self._display.warning(_seen.ABSENT)
+
     def _check_connection(self, arguments):
         """Tasks enter through the shell that starts them."""
         by_mitogen = any(base.__module__.startswith('ansible_mitogen') for base in type(self._connection).__mro__)
         if by_mitogen and not arguments.get('cgroup') and arguments.get('scope') != 'user':
             raise GuardError('Mitogen starts the tasks of this play without a shell, so none of them would enter the guard. '
                              'Run the play with `strategy: linear`.')
+
+    def _check_start(self, result, task_vars):
+        """A stop of the role that has nothing to take down fails where its start was left out. The callback knows more."""
+        if (_seen.is_missed() and 'ebpf_guard_started' not in task_vars and result.get('guard', True) is None
+                and not result.get('failed') and _brackets.start_is_left_out(self._task, task_vars)):
+            result.update(failed=True, msg="Guard '%s' was never up in this run, so the tasks before this ran unguarded: %s. "
+                          'Give the inclusions of start and stop tags: [always].' % (
+                              self._task.args.get('name', 'deploy'), _brackets.not_run()))
+
+    @staticmethod
+    def _tell_who_is_not_root(result, task_vars):
+        ways = _shell.ways_around_root(task_vars)
+        if ways and str(result.get('msg', '')).startswith('Only root '):
+            result['msg'] += ' Here %s, which beats become: true. Take it away from this task.' % ' and '.join(
+                '%s is %s' % way for way in ways)
 
     def _policy(self, arguments, task_vars):
         """The checked policy in its canonical form, as the module's `policy`; it needs no `policy_file` then.
@@ -111,9 +146,9 @@ class ActionModule(ActionBase):
     def _shell(self, name):
         """The shell that the launcher leads to: what tasks of this host use now. None: this guard's launcher."""
         shell = self._play_context.executable
-        if not shell or not shell.startswith(LAUNCHERS):
+        around = _shell.guard_of(shell)
+        if not around:
             return shell
-        around = shell[len(LAUNCHERS):].split('/')[0]
         if around != name:
             raise GuardError("Guard '%s' can't be brought up by a task that runs inside guard '%s': a process is in one "
                              "of them at a time, so the tasks would leave '%s'. Take that one down first, or write one "

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _told
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _shell, _told
 
 
 class ActionModule(ActionBase):
@@ -24,6 +24,7 @@ class ActionModule(ActionBase):
         arguments = {key: value for key, value in self._task.args.items() if key != '_objects'}
         if boolean(arguments.get('capabilities'), strict=False):
             arguments['_objects'] = objects.packed('auto')
+        _shell.step_out(self, task_vars or {})
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments,
                                            task_vars=task_vars, wrap_async=self._task.async_val))
         host = self._task.delegate_to or (task_vars or {}).get('inventory_hostname')

@@ -23,6 +23,10 @@ description:
   - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
     expect, when tasks ran under it and nobody entered it, or when the report of a guard never came. So an error that a
     script swallows, a rescued task or C(meta, end_host) can't hide a denial.
+  - Does so as well when tasks ran unguarded that a guard was meant for, because C(--tags), C(--start-at-task), C(--step) or
+    an ignored error left out its start.
+  - While a guard is up, sends tasks with C(connection=local), or another connection that leads elsewhere, their usual way,
+    and lists them as outside.
   - For the playbook C(loopbreak.deploy.run) prints the command's output as it was, and ends the run with the command's
     exit status where nothing else ends it. Of several hosts, the highest exit status counts.
   - This exit happens before callbacks that are listed later see the end of the run. List this one last.
@@ -137,17 +141,17 @@ from ansible import context
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
-from ansible.template import Templar
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import launcher
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _gone, _no_log, _output, _reboot, _run, _seen, _told
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
+    _brackets, _gone, _no_log, _output, _reboot, _run, _seen, _told)
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._brackets import OUR_TASKS, OURS
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._brackets import action_of as _action
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, entries, model, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._shell import SHELL, Variables, short
 
-OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
-OUR_TASKS = '/ansible_collections/loopbreak/deploy/roles/ebpf_guard/tasks/'
-SHELL = 'ansible_shell_executable'
 # Actions that start no process on any host: nobody expects them to enter a guard.
 CONTROLLER_ONLY = frozenset((
     'add_host', 'assert', 'debug', 'fail', 'group_by', 'import_role', 'import_tasks', 'include_role',
@@ -155,6 +159,9 @@ CONTROLLER_ONLY = frozenset((
 ))
 SYNCHRONIZE = ('synchronize', 'ansible.posix.synchronize')
 RAN = ('rc', 'stdout', 'module_stdout')  # in the result of a task that failed on the host, and not before
+# Of these, what gathers facts is no part of a deployment that a guard could have been meant for.
+HARMLESS = CONTROLLER_ONLY | {'gather_facts', 'setup'}
+ENDINGS = ('end_batch', 'end_host', 'end_play', 'end_role')  # what leaves out the `always` of a block
 
 
 @dataclass
@@ -168,9 +175,11 @@ class Bracket:
     become: bool
     shell: str | None = None  # what a fact says that tasks run through; None: no fact was seen
     windows: list = field(default_factory=list)
-    ran: list = field(default_factory=list)  # entries.Ran of each of its own tasks that start something
+    ran: list = field(default_factory=list)  # entries.Ran of each task that was to start something on the host
     others: list = field(default_factory=list)  # (start, end) of what else may have entered
-    because: str = 'no state=absent task ran after it (meta: end_host, end_play or a stopped run)'
+    elsewhere: list = field(default_factory=list)  # (how, task) of what ran inside the guard of another host
+    endings: dict = field(default_factory=dict)  # uuid of a meta task -> what it ended, since the guard is up
+    broke_off: str | None = None  # in which task the guard could no longer be reached
     gone: dict | None = None  # what a task was told that came after the guard's end
 
     @property
@@ -185,6 +194,12 @@ class Bracket:
     def outside(self):
         """What ran outside, as far as that is known without the report."""
         return entries.compare(self.ran, self.others, None, None).outside
+    def because(self):
+        """Why it is left up."""
+        if self.broke_off:
+            return self.broke_off
+        ended = ', '.join(dict.fromkeys(self.endings.values()))
+        return f'no state=absent task ran after it ({ended or "a stopped run"})'
 
 
 def _part(result, name):
@@ -196,14 +211,6 @@ def _data(result):
     """Read what the task returned. Since ansible-core 2.19 `result` is a copy of it, whose making costs more than all that
     is done with it here."""
     return result._return_data if hasattr(result, '_return_data') else result._result
-
-
-def _action(task):
-    """Return the action's full name, of ansible-core's own the short one."""
-    name = getattr(task, 'resolved_action', None) or task.action
-    for prefix in ('ansible.builtin.', 'ansible.legacy.'):
-        name = name[len(prefix):] if name.startswith(prefix) else name
-    return name
 
 
 def _has_run(data, outside):
@@ -219,9 +226,13 @@ def _describe(task):
     name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
     if OUR_TASKS in path or _run.PLAYBOOK in path:
         return name
-    here = os.path.join(os.getcwd(), '')
-    path = path[len(here):] if path.startswith(here) else path
-    return f'{name} ({path})' if path else name
+    return f'{name} ({_place(task)})' if path else name
+
+
+def _place(task):
+    """Where a task is written, from the working directory on."""
+    path, here = task.get_path() or '', os.path.join(os.getcwd(), '')
+    return path[len(here):] if path.startswith(here) else path
 
 
 def _kept(event):
@@ -260,6 +271,12 @@ class CallbackModule(CallbackBase):
         self._fail, self._observed, self._max_rows, self._stdout = True, False, 20, None
         self._up = _seen.tasks  # host -> {guard's name: Bracket}
         self._starts = {}  # (host, task's uuid) -> controller time
+        self._watch = _brackets.Watch()
+        self._variables = None
+        self._been = set()  # (host, guard's name): was up in this run, or failed to come up
+        self._ran_bare = {}  # host -> titles of the first tasks that ran there in this play with no guard up
+        self._never = {}  # (host, guard's name) -> (because, titles of tasks): should have been up
+        self._checked = {}  # host -> {guard's name: tasks that ran for real}, in check mode
         self._faults = []
         self._fleet = model.Fleet()
         self._tried = allow.Tried()
@@ -292,10 +309,22 @@ class CallbackModule(CallbackBase):
         self._runs_command = playbook._file_name.endswith(_run.PLAYBOOK) and not context.CLIARGS.get('check')
         self._playbooks += 1
         self._running = True
+        _seen.follow()
 
     @_kept
     def v2_playbook_on_play_start(self, play):
-        self._play = play
+        self._play, self._ran_bare = play, {}
+        self._watch.begin(play)
+
+    @_kept
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        if self._up and _action(task) == 'meta' and task.args.get('_raw_params') in ENDINGS:
+            hosts = self._play.get_variable_manager()._inventory.get_hosts(self._play.hosts)
+            for bracket in self._brackets_up(host.name for host in hosts):
+                bracket.endings[task._uuid] = f'meta: {task.args["_raw_params"]} in {_place(task)}'
+
+    def _brackets_up(self, hosts):
+        return [bracket for host in hosts for bracket in self._up.get(host, {}).values()]
 
     @_kept
     def v2_runner_on_start(self, host, task):
@@ -309,35 +338,51 @@ class CallbackModule(CallbackBase):
 
     @_kept
     def v2_runner_on_failed(self, result, ignore_errors=False):
-        self._ran(result, failed=True)
+        self._ran(result, _brackets.IGNORED if ignore_errors else _brackets.FAILED)
 
     @_kept
     def v2_runner_on_unreachable(self, result):
-        self._ran(result, failed=True)
         host, task = _part(result, 'host').name, _part(result, 'task')
-        for bracket in self._up.get(task.delegate_to or host, {}).values():
-            bracket.because = f'the host became unreachable in {_describe(task)}'
+        self._ran(result, _brackets.IGNORED if task.ignore_unreachable else _brackets.FAILED)
+        for bracket in self._brackets_up([task.delegate_to or host]):
+            bracket.broke_off = f'the host became unreachable in {_describe(task)}'
 
     @_kept
     def v2_runner_on_skipped(self, result):
-        self._starts.pop((_part(result, 'host').name, _part(result, 'task')._uuid), None)
+        host, task = _part(result, 'host').name, _part(result, 'task')
+        self._starts.pop((host, task._uuid), None)
+        self._watch.note(host, task, _brackets.SKIPPED)
+        name = _brackets.started(task)
+        if name:  # on purpose: no `absent` is to miss it
+            self._been.add((host, name))
+        for bracket in self._brackets_up([host]):
+            bracket.endings.pop(task._uuid, None)
 
-    def _ran(self, result, failed=False):
+    def _ran(self, result, failed=None):
+        """`failed`: whether it was ignored."""
         host, task = _part(result, 'host').name, _part(result, 'task')
         start, end = self._starts.pop((host, task._uuid), None), time.time()
+        if failed:
+            self._start_failed(_part(result, 'host'), task, failed)
+        if context.CLIARGS.get('check'):
+            self._foretold(host, task)
+        elif not self._up.get(host):
+            self._note_bare(_part(result, 'host'), task)
         if _action(task) == OURS:
             # In check mode nothing is up, whatever the result foretells.
             if task.check_mode is not True:
                 self._guarded(task.delegate_to or host, task, _data(result), failed)
         elif self._up:
             data = _data(result)
-            if failed:
-                self._note_gone(task.delegate_to or host, data)
-            if task.no_log is True or 'censored' in data:
-                _no_log.note(task.delegate_to or host, task, start or end, end)
-            _told.note(task.delegate_to or host, _describe(task), _part(result, 'task_fields').get('args'),
-                       data.get('results') or [])
-            self._note_task(_part(result, 'host'), task, data, failed, start or end, end)
+            for machine in self._machines(_part(result, 'host'), task, data):
+                if failed:
+                    self._note_gone(machine, data)
+                if task.no_log is True or 'censored' in data:
+                    _no_log.note(machine, task, start or end, end)
+                _told.note(machine, _describe(task), _part(result, 'task_fields').get('args'), data.get('results') or [])
+                self._note_task(_part(result, 'host'), machine, task, data, failed, start or end, end)
+            if self._variables:
+                self._variables.seen.pop((host, task._uuid), None)
         if _run.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
             self._command_ended(host, _data(result))
 
@@ -345,35 +390,50 @@ class CallbackModule(CallbackBase):
         """The name of a guard that this task would end by a reboot; None where there is none."""
         if not self._up or task.action not in _reboot.ACTIONS or task.check_mode is True:
             return None
-        target = task.delegate_to or host.name
-        if '{{' in target:
-            seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
-            target = Templar(loader=None, variables=seen).template(target)
+        target = self._machines(host, task, {})[0]
         return next(iter(self._up.get(target, ())), None)
 
     def _note_gone(self, host, data):
         """Remember what the task tells of a guard that has ended under it."""
         gone = _gone.seen(data) if host in self._up else None
-        for bracket in self._up[host].values() if gone else ():
+        for bracket in self._brackets_up([host]) if gone else ():
             if gone['name'] in (bracket.name, None):
                 bracket.gone = gone
 
-    def _note_task(self, host, task, data, failed, start, end):
+    def _machines(self, host, task, data):
+        """The hosts on which a task ran that was meant for `host`: in a loop, each item can be delegated to another."""
+        if not task.delegate_to:
+            return [host.name]
+        if '{{' not in task.delegate_to:
+            return [task.delegate_to]
+        seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
+        items = [{item['ansible_loop_var']: item.get(item['ansible_loop_var'])} for item in data.get('results') or []
+                 if 'ansible_loop_var' in item]
+        return list(dict.fromkeys(_brackets.written(task.delegate_to, {**seen, **item}) for item in items or [{}]))
+
+    def _note_task(self, host, machine, task, data, failed, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
-        title, delegate = _describe(task), task.delegate_to or host.name
-        starts = _action(task) not in CONTROLLER_ONLY
-        for bracket in self._up.get(host.name, {}).values():
+        title, starts = _describe(task), _action(task) not in CONTROLLER_ONLY
+        inside = _action(task) != 'raw' and any(other.guard.get('launcher') for other in self._brackets_up([machine]))
+        shell, connection = self._variables.seen.get((host.name, task._uuid), (None, None)) if self._variables else (None, None)
+        for bracket in self._brackets_up([host.name]):
             bracket.shell = (data.get('ansible_facts') or {}).get(SHELL, bracket.shell)
-            outside = self._why_outside(host, task, bracket) if starts else None
+            outside = self._why_outside(host, machine, task, bracket, shell, connection) if starts else None
             bracket.windows.append(model.Window(start, end, title, bool(outside) or not starts))
-            if starts and (bracket.launches or (outside and not bracket.args.get('cgroup'))) and (
-                    not failed or _has_run(data, outside)):
+            if not starts or failed and not _has_run(data, outside):
+                continue
+            if outside and machine != host.name and inside:
+                bracket.elsewhere.append((outside, f'inside the guard of {machine}: {title}'))
+            elif bracket.launches or outside and not bracket.args.get('cgroup'):
                 transfers = not outside and self._transfers(host, task, data)
                 bracket.ran.append(entries.Ran(start, end, title, 'file transfer' if transfers else outside, transfers))
-        if delegate != host.name:
-            for bracket in self._up.get(delegate, {}).values():
+        if machine != host.name:
+            for bracket in self._brackets_up([machine]):
                 bracket.windows.append(model.Window(start, end, title, False))
-                bracket.others.append((start, end))
+                if inside and starts and not failed:  # then it has to have entered
+                    bracket.ran.append(entries.Ran(start, end, f'{title}, for {host.name}'))
+                else:
+                    bracket.others.append((start, end))
 
     def _transfers(self, host, task, data):
         """Did it read a file by the connection itself (sftp), with no process that could enter?"""
@@ -385,18 +445,22 @@ class CallbackModule(CallbackBase):
         seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
         return boolean(seen.get('ansible_become', task.become), strict=False), seen
 
-    def _why_outside(self, host, task, bracket):
-        """Tell how a task went around the guard's launcher, or None when it did not."""
+    def _why_outside(self, host, machine, task, bracket, shell, connection):
+        """Tell how a task went around the guard's launcher, or None when it did not. `shell` and `connection`: by which it
+        ran; None where that is not known."""
         action = _action(task)
-        if task.delegate_to and task.delegate_to != host.name:
-            return f'delegated to {task.delegate_to}'
+        if machine != host.name:
+            return f'delegated to {machine}'
+        if connection and self._variables.leads_elsewhere(host.name, connection):
+            return f'{"on the controller" if short(connection) == "local" else "elsewhere"} (connection: {connection})'
         if bracket.args.get('scope') == 'user':
             return None
         if action in SYNCHRONIZE:
             return 'rsync, which ssh itself starts'
         if action != 'raw':
             # A later fact takes the launcher's place, and the variables of an include beat every fact.
-            shell = task.get_include_params().get(SHELL, bracket.shell)
+            if not shell or '{{' in shell:
+                shell = task.get_include_params().get(SHELL, bracket.shell)
             return f'through {shell}' if shell not in (None, bracket.guard.get('launcher')) else None
         if task.args.get('executable'):
             return 'raw with executable'
@@ -420,19 +484,86 @@ class CallbackModule(CallbackBase):
             name = (guard or args).get('name') or ('deploy' if args or not looped else model.UNKNOWN)
             if 'left_running' in item:
                 self._came_down(host, name, guard, item)
+                if self._variables and not up:
+                    self._variables.end(host, restore=OUR_TASKS in (task.get_path() or '') and (guard or {}).get('launcher'))
             elif guard:
-                up.setdefault(name, Bracket(name, guard, args, _describe(task), task.become)).guard = guard
+                self._came_up(host, name, guard, args, task)
             elif 'censored' in item:
                 self._hidden(host, name, task, args, failed)
             elif failed and args.get('state') == 'absent' and name in up:
-                up[name].because = f'state=absent failed in {_describe(task)}'
+                up[name].broke_off = f'state=absent failed in {_describe(task)}'
             if not up:
                 del self._up[host]
                 _seen.arguments.pop(host, None)
 
+    def _came_up(self, host, name, guard, args, task):
+        self._been.add((host, name))
+        self._watch.note(host, task, _brackets.UP)
+        bracket = self._up[host].setdefault(name, Bracket(name, guard, args, _describe(task), task.become))
+        bracket.guard = guard
+        manager = self._play.get_variable_manager()
+        if self._variables is None or self._variables.manager is not manager:
+            self._variables = Variables(manager, self._fault)
+        if manager._inventory.get_host(host):
+            self._variables.begin(manager._inventory.get_host(host), self._play, task)
+
+    def _start_failed(self, host, task, failed):
+        """A task that brings a guard up has failed; where that is ignored, the play goes on without it."""
+        role = (task.get_path() or '').partition(OUR_TASKS)[2].startswith(('start.yml', 'present.yml', 'nested.yml', 'install.yml'))
+        if not role and (_action(task) != OURS or task.args.get('state') == 'absent'):
+            return
+        self._watch.note(host.name, task, failed)
+        name = _brackets.name_of(task, self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task))
+        self._been.add((host.name, name))
+        # Of a bracket that is written in the play, the tasks that run without a guard are told one by one.
+        if failed == _brackets.IGNORED and (self._up.get(host.name) or not self._watch.started_by(task)):
+            because = f'its start failed in {_describe(task)}, and the error is ignored'
+            if role and not _brackets.is_of_entry(task):
+                because += ': what it was to guard was not run'
+            self._never.setdefault((host.name, name), (because, []))
+
+    def _note_bare(self, host, task):
+        """A task ran while no guard was up on the host. Was one meant to be?"""
+        if (_action(task) in HARMLESS or _action(task) == OURS or task.delegate_to not in (None, host.name)
+                or task.check_mode is True or OUR_TASKS in (task.get_path() or '')):
+            return
+        titles = self._ran_bare.setdefault(host.name, [])
+        if len(titles) < self._max_rows:
+            titles.append(_describe(task))
+        found = self._watch.unguarded(host.name, task)
+        if found:
+            name, because = found
+            name = _brackets.written(name, self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task))
+            self._never_up(host.name, name, f'{because}: what it was to guard ran outside the guard, unguarded', [_describe(task)])
+
+    def _never_up(self, host, name, because, titles):
+        dummy, known = self._never.setdefault((host, name), (because, []))
+        if not known:
+            self._never[host, name] = because, known
+        known += titles
+
+    def _foretold(self, host, task):
+        """In check mode nothing is up. What runs for real all the same is told where the guard would have come down."""
+        if _action(task) == OURS:
+            name, up = task.args.get('name') or 'deploy', self._checked.setdefault(host, {})
+            self._watch.note(host, task, _brackets.UP)
+            if task.args.get('state') != 'absent':
+                up.setdefault(name, [])
+            elif up.get(name):
+                self._print([('warn', f'GUARD {name} on {host} [check mode]: not up'),
+                             *text.outside_section(up[name], self._max_rows)])
+                up[name] = []
+        elif task.check_mode is False and _action(task) not in HARMLESS:
+            for tasks in self._checked.get(host, {}).values():
+                tasks.append(('ran for real in check mode, outside any guard', _describe(task)))
+
     def _came_down(self, host, name, guard, data):
         bracket = self._up[host].pop(name, None)
         if guard is None:
+            before = self._ran_bare.get(host)
+            if before and not self._adhoc and (host, name) not in self._been and not self._watch.knows(name):
+                self._never_up(host, name, 'state=absent found no guard, and this run brought none up: the tasks before this '
+                               'ran unguarded', list(before))
             if bracket:  # somebody else took it down
                 self._miss('REPORT LOST', host, bracket, 'it was already gone when state=absent ran')
             return
@@ -441,7 +572,7 @@ class CallbackModule(CallbackBase):
         report = dict(
             data, host=host, name=name, mode=guard.get('mode') or bracket.mode, offset=offset or 0.0,
             denied=data.get('denied') or [], observed=data.get('observed') or [], tasks=bracket.windows,
-            launched=bracket.launches, **entries.compare(
+            elsewhere=bracket.elsewhere, launched=bracket.launches, **entries.compare(
                 bracket.ran, bracket.others, data.get('entries') if bracket.launches else None,
                 _between(bracket.guard, guard))._asdict())
         show = self._observed or report['mode'] == 'monitor'
@@ -454,7 +585,7 @@ class CallbackModule(CallbackBase):
         known = name != model.UNKNOWN
         if known and args.get('state', 'present') == 'present':
             if not failed:
-                self._up[host].setdefault(name, Bracket(name, {}, args, _describe(task), task.become))
+                self._came_up(host, name, {}, args, task)
             return
         bracket = self._up[host].pop(name, None) or Bracket(name, {}, args, '', False)
         if failed or not known or not boolean(args.get('fail_on_denied', True), strict=False):
@@ -495,6 +626,10 @@ class CallbackModule(CallbackBase):
     @_kept
     def _end(self, final):
         self._running = False
+        for (host, name), (because, titles) in sorted(self._never.items()):
+            details = [('because', because)] + [('' if number else 'tasks', title) for number, title in enumerate(titles)]
+            self._fleet.miss(model.NEVER_UP, host, name, model.UNKNOWN, details[:self._max_rows + 1])
+        self._never = {}
         for host, brackets in sorted(self._up.items()):
             for bracket in brackets.values():
                 if final and not self._adhoc:
@@ -517,6 +652,7 @@ class CallbackModule(CallbackBase):
         reasons = [f'{said} {", ".join(hosts)}' for said, hosts in (
             ('accesses were denied on', self._fleet.denying_hosts()),
             ('guards were not whole on', self._fleet.broken_hosts()),
+            ('guards never came up on', self._fleet.missing_hosts(never=True)),
             ('nobody entered the guards on', self._fleet.deserted_hosts()),
             ('reports are missing from', self._fleet.missing_hosts())) if hosts]
         if self._runs_command and not (self._commands.ended or stats.failures or stats.dark):

@@ -134,6 +134,14 @@ options:
       - A guard that another run holds is never taken from it.
     type: bool
     default: false
+  require_callback:
+    description:
+      - With O(state=present) in a playbook, refuse to bring the guard up where the callback
+        P(loopbreak.deploy.ebpf_guard#callback) does not follow the run. When V(false), that is a warning.
+      - Without the callback nobody prints the report, tells which tasks ran outside, or fails the run for a guard that
+        is left up.
+    type: bool
+    default: false
   _objects:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
@@ -683,6 +691,7 @@ def main():
             'ttl': {'type': 'int', 'default': 21600},
             'share': {'type': 'bool', 'default': False},
             'fresh': {'type': 'bool', 'default': False},
+            'require_callback': {'type': 'bool', 'default': False},
             # what the action plugin sends along
             '_objects': {'type': 'dict', 'no_log': True},
             '_secret_policy': {'type': 'str', 'no_log': True},  # as JSON: one that came from a vault is in no log

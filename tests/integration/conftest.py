@@ -9,9 +9,16 @@ import os
 from pathlib import Path
 
 import pytest
+import shapes
 from controller import Controller
 from fleet import Fleet
 from hosts import remains
+
+
+def pytest_configure(config):
+    if config.getoption("core"):
+        Controller.bin = shapes.environment(config.getoption("core"))
+    config.pluginmanager.register(shapes.Table(), "shapes")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +40,8 @@ def controller(request, fleet, tmp_path):
     """Each test takes its guards down; what it leaves is a defect of the product or of the test."""
     fleet.forget_logs()
     controller = Controller(fleet, tmp_path, loader=getattr(request, "param", None))
+    if request.node.get_closest_marker("shape"):
+        request.config.pluginmanager.get_plugin("shapes").core = controller.core
     yield controller
     left = {host: found for host in fleet.hosts if (found := remains(fleet, host))}
     for host, found in left.items():

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
 import re
@@ -55,6 +57,8 @@ class Run:
 
 
 class Controller:
+    bin = BIN  # another version of ansible-core may stand there
+
     def __init__(self, fleet, directory: Path, collections: Path = COLLECTIONS, loader: str | None = None):
         """`loader`: for guards that do not say which."""
         self.fleet, self.directory, self.loader = fleet, directory, loader
@@ -68,27 +72,34 @@ class Controller:
             "ANSIBLE_GATHERING": "explicit", "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         }
         (directory / "ansible.cfg").write_text("")
-        self.number = 0
+        self.numbers = itertools.count(1)
 
-    def _run(self, argv, environment, timeout):
+    def _run(self, argv, environment, timeout, input=""):
         began = time.monotonic()
         done = subprocess.run([str(part) for part in argv], cwd=self.directory, timeout=timeout, text=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              input=input, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               env={**self.environment, **environment}, check=False)
         return Run(argv, done.returncode, done.stdout, time.monotonic() - began)
 
+    @functools.cached_property
+    def core(self):
+        """The version of ansible-core, as a tuple."""
+        said = subprocess.run([self.bin / "ansible-playbook", "--version"], check=True, text=True, capture_output=True).stdout
+        return tuple(int(part) for part in re.search(r"core ([\d.]*\d)", said)[1].split("."))
+
     def start(self, plays, *arguments, **environment):
         """An ansible-playbook in the background, for tests that look while it runs."""
-        return subprocess.Popen([str(BIN / "ansible-playbook"), str(self.write(plays)), *arguments],
+        return subprocess.Popen([str(self.bin / "ansible-playbook"), str(self.write(plays)), *arguments],
                                 cwd=self.directory, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, env={**self.environment, **environment})
 
-    def playbook(self, plays, *arguments, timeout=300, **environment):
-        return self._run([BIN / "ansible-playbook", self.write(plays), *arguments], environment, timeout)
+    def playbook(self, plays, *arguments, timeout=300, input="", **environment):
+        """`input`: what a person types."""
+        return self._run([self.bin / "ansible-playbook", self.write(plays), *arguments], environment, timeout, input)
 
     def shipped(self, playbook, *arguments, timeout=300, **environment):
         """A playbook of the collection, by its name."""
-        return self._run([BIN / "ansible-playbook", f"loopbreak.deploy.{playbook}", *arguments], environment, timeout)
+        return self._run([self.bin / "ansible-playbook", f"loopbreak.deploy.{playbook}", *arguments], environment, timeout)
 
     def guarded(self, tasks, *arguments, policy=None, hosts="web1", variables=None, play=None, after=(),
                 handlers=(), timeout=300, **environment):
@@ -100,7 +111,7 @@ class Controller:
         """({host: result}, Run) of one module call."""
         if self.loader and module == "ebpf_guard" and arguments.get("state") != "absent":
             arguments = {"loader": self.loader, **arguments}
-        run = self._run([BIN / "ansible", hosts, "-m", f"loopbreak.deploy.{module}", "-a", json.dumps(arguments) if arguments else "",
+        run = self._run([self.bin / "ansible", hosts, "-m", f"loopbreak.deploy.{module}", "-a", json.dumps(arguments) if arguments else "",
                          *more], environment, timeout)
         return {host: json.loads(text) for host, _word, text in ADHOC_LINE.findall(run.output)}, run
 
@@ -111,8 +122,7 @@ class Controller:
         return results[hosts]
 
     def write(self, content, suffix=".yml"):
-        self.number += 1
-        path = self.directory / f"{self.number}{suffix}"
+        path = self.directory / f"{next(self.numbers)}{suffix}"
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
 

@@ -8,8 +8,8 @@
 
 A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused, faults, ended, earlier
 and shared_with as the module returned them, tasks (a list of Window), launched (the launcher started what runs inside),
-offset (target clock minus controller clock, seconds), outside (pairs of how and task), unknown and nobody, as
-entries.Missed has them. Knows nothing of Ansible.
+offset (target clock minus controller clock, seconds), outside and elsewhere (pairs of how and task; the latter inside the
+guard of another host), unknown and nobody, as entries.Missed has them. Knows nothing of Ansible.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
 SLACK = 0.2  # seconds within which the two clocks can't be told apart
 NOBODY = 'nobody entered'
+NEVER_UP = 'NEVER UP'  # the title of a guard that should have been there, and was not
 # of a guard, the worst first
 SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', NOBODY, outcome.WOULD_DENY, outcome.EXPECTED, outcome.EARLIER)
 BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
@@ -186,8 +187,9 @@ class Fleet:
     def deserted_hosts(self):
         return sorted({host for (host, dummy, mode), sums in self.guards.items() if sums[NOBODY] and mode == 'enforce'})
 
-    def missing_hosts(self):
-        return sorted({host for dummy, host, dummy in self.missing})
+    def missing_hosts(self, never=False):
+        """Hosts with a guard that was up and never reported; `never`: whose guard never came up."""
+        return sorted({host for title, host, dummy in self.missing if title.startswith(f'GUARD {NEVER_UP}: ') == never})
 
     def outcome(self, key):
         """The word for one guard."""

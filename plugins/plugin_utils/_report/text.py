@@ -184,9 +184,9 @@ def block(report, show_observed, max_rows):
         *section('asked outside the guard to act (not watched there):', asked_line,
                  [row for row in observed if row.get('kind') == 'unix'], max_rows),
         *limit_lines(report),
-        *section('outside the guard (not watched, not stopped):', outside_line,
-                 list(dict.fromkeys(report['outside'])), max_rows),
+        *outside_section(report['outside'], max_rows),
         *outside_notes(report),
+        *section('in the guard of another host:', outside_line, list(dict.fromkeys(report.get('elsewhere') or [])), max_rows),
         *section("refused at the door (somebody else's process was to be brought in):", refused_line,
                  report.get('refused') or [], max_rows),
         *section('left running (moved out when the guard came down):',
@@ -218,6 +218,10 @@ def section(title, line, items, max_rows):
     if not items:
         return []
     return [('warn', '  ' + title), *map(line, items[:max_rows]), *left_out(len(items) - max_rows)]
+
+
+def outside_section(outside, max_rows):
+    return section('outside the guard (not watched, not stopped):', outside_line, list(dict.fromkeys(outside)), max_rows)
 
 
 def outside_line(outside):

@@ -72,7 +72,7 @@ OUTCOMES = [
     ('left up', play(UP, END_HOST), 2,
      '\nGUARD LEFT UP: deploy on web1 [enforce]\n'
      '    up since Start (play.yml:22)\n'
-     '    because  no state=absent task ran after it (meta: end_host, end_play or a stopped run)\n'
+     '    because  no state=absent task ran after it (meta: end_host in play.yml:23)\n'
      f"    remedy   run `ansible web1 -m {OURS} -a 'state=absent'`\n"),
     ('left up by a failure', play(UP, down('broken: true')), 2, 'state=absent failed in Stop (play.yml:23)'),
     ('start failed', play(BROKEN), 0, 'ignored=1'),

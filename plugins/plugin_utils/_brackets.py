@@ -1,0 +1,214 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: used by this collection only, may change without notice.
+
+"""The brackets of a play, from a start to its stop, as they are written; and on which hosts their tasks run without a start.
+
+--tags, --start-at-task and --step choose among tasks, and may leave out a start that stands before what it is to guard.
+A start that its own `when` skips is left out on purpose.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from ansible import context
+from ansible.template import Templar
+
+OURS = 'loopbreak.deploy.ebpf_guard'
+ROLES = (OURS, 'ebpf_guard')
+OUR_TASKS = '/ansible_collections/loopbreak/deploy/roles/ebpf_guard/tasks/'
+NOT_RUN, SKIPPED, FAILED, IGNORED, UP = 'not run', 'skipped', 'failed', 'ignored', 'up'
+
+
+def action_of(task):
+    """Return the action's full name, of ansible-core's own the short one."""
+    name = getattr(task, 'resolved_action', None) or task.action
+    for prefix in ('ansible.builtin.', 'ansible.legacy.'):
+        name = name[len(prefix):] if name.startswith(prefix) else name
+    return name
+
+
+class Bracket:
+    """One bracket of a play."""
+
+    def __init__(self, name):
+        self.name = name  # the guard's, as it is written
+        self.starts = {}  # uuid of each task that brings the guard up -> the task
+        self.stop = None  # uuid of the task that takes it down
+        self.tasks = {}  # uuid of each task in between -> whether it stands in a rescue or always
+        self.states = {}  # host -> what became of the start
+
+    def end(self, stop):
+        self.stop = stop._uuid
+        if any(start._role is not None and start._role is stop._role for start in self.starts.values()):
+            self.starts, self.tasks = {}, {}  # both are in one inclusion of the role: that is `main`
+
+    def note(self, host, state):
+        if self.states.get(host) != UP:
+            self.states[host] = state
+
+
+def brackets_of(blocks):
+    """The brackets in these blocks of compiled tasks, in the order in which they are written."""
+    found, is_open = [], {}
+    for task, late in _tasks(blocks):
+        what, name = _role_in(task)
+        if what == 'main':
+            found.append(Bracket(name))  # it sees to itself
+        elif what == 'present':
+            if name not in is_open:
+                is_open[name] = Bracket(name)
+                found.append(is_open[name])
+            is_open[name].starts[task._uuid] = task
+        elif what == 'absent':
+            if name in is_open:
+                is_open.pop(name).end(task)
+        else:
+            for bracket in is_open.values():
+                bracket.tasks[task._uuid] = late
+    return found
+
+
+def _tasks(blocks, late=False):
+    """Each task, and whether it stands in a rescue or always."""
+    for one in blocks:
+        if hasattr(one, 'block'):
+            yield from _tasks(one.block, late)
+            yield from _tasks(one.rescue + one.always, True)
+        else:
+            yield one, late
+
+
+def _role_in(task):
+    """What a task does for a bracket (present, absent, or both: main), and the name of the guard; (None, None): nothing."""
+    action = action_of(task)
+    if action in (OURS, 'ebpf_guard'):
+        if task.args.get('cgroup') or task.args.get('state', 'present') not in ('present', 'absent'):
+            return None, None  # tasks are outside a guard of another cgroup in any case
+        return task.args.get('state', 'present'), task.args.get('name', 'deploy')
+    if action in ('include_role', 'import_role') and getattr(task, '_role_name', None) in ROLES:
+        entry = str((getattr(task, '_from_files', None) or {}).get('tasks', 'main')).partition('.')[0]
+        variables = task.vars or {}
+        does = {'start': 'present', 'stop': 'absent', 'main': 'main'}.get(entry)
+        if does and not variables.get('ebpf_guard_cgroup'):
+            return does, variables.get('ebpf_guard_name', 'deploy')
+    return None, None
+
+
+def around(task):
+    """A task, and everything that it stands in."""
+    while task is not None:
+        yield task
+        task = getattr(task, '_parent', None)
+
+
+def lineage(task):
+    return (one._uuid for one in around(task))
+
+
+def is_ours(task):
+    return task._role is not None and task._role.get_name() == OURS
+
+
+def is_of_entry(task):
+    """Is this a task of start or stop, and not of `main`?"""
+    return any(action_of(one) in ('include_role', 'import_role') and _role_in(one)[0] in ('present', 'absent')
+               for one in around(task) if hasattr(one, 'action'))
+
+
+def start_is_left_out(stop, variables):
+    """Does this task, which ran, end a bracket whose start was to run, by its `when`? For one that found no guard."""
+    found, top = set(lineage(stop)), stop
+    while getattr(top, '_parent', None) is not None:
+        top = top._parent
+    return any(_is_meant(task, variables) for bracket in brackets_of(top._play.compile()) if bracket.stop in found
+               for task in bracket.starts.values())
+
+
+def _is_meant(task, variables):
+    try:
+        if hasattr(task, '_resolve_conditional'):  # since ansible-core 2.19
+            return task._resolve_conditional(task.when, variables)
+        return task.evaluate_conditional(Templar(loader=task._loader, variables=variables), variables)
+    except Exception:  # pylint: disable=broad-exception-caught
+        return False  # nobody can tell by now
+
+
+def written(name, variables):
+    """A name as it is meant, where it is a template."""
+    if '{{' in str(name):
+        with contextlib.suppress(Exception):
+            return str(Templar(loader=None, variables=variables).template(name))
+    return str(name)
+
+
+def started(task):
+    """The name, as it is written, of the guard that this task would bring up; None for any other task."""
+    what, name = _role_in(task)
+    return name if what in ('present', 'main') else None
+
+
+def name_of(task, variables):
+    """The name of the guard that this task of ours starts."""
+    own = task.args.get('name') if action_of(task) == OURS else variables.get('ebpf_guard_name')
+    return written(own or 'deploy', variables)
+
+
+class Watch:
+    """What became of each start of a play on each host."""
+
+    def __init__(self):
+        self.brackets, self.read = [], set()
+
+    def begin(self, play):
+        self.brackets, self.read = brackets_of(play.compile()), set()
+
+    def _read_on(self, task):
+        """Find the brackets of what was included while the play runs: a block has its tasks, also those that are left out."""
+        outermost = None  # of the blocks of one file
+        for one in around(task):
+            if getattr(one, 'block', None):
+                outermost = one
+            elif outermost and getattr(one, 'statically_loaded', True) is False:
+                if outermost._uuid not in self.read and not is_ours(outermost):
+                    self.read.add(outermost._uuid)
+                    self.brackets += brackets_of([outermost])
+                outermost = None
+
+    def started_by(self, task):
+        """The brackets that this task, or something that it stands in, starts."""
+        self._read_on(task)
+        found = set(lineage(task)) if self.brackets else set()
+        return [bracket for bracket in self.brackets if not found.isdisjoint(bracket.starts)]
+
+    def note(self, host, task, state):
+        """A start, or a task below it, ended like this. Of those below it, a skipped one that is not the module says nothing."""
+        for bracket in self.started_by(task):
+            if state != SKIPPED or task._uuid in bracket.starts or action_of(task) == OURS:
+                bracket.note(host, state)
+
+    def knows(self, name):
+        """Is a guard of this name started anywhere in the play, as far as it is written down before it runs?"""
+        return any(bracket.name == name or '{{' in str(bracket.name) for bracket in self.brackets)
+
+    def unguarded(self, host, task):
+        """(name of the guard, why) for a task that ran without the start of its bracket; None for any other."""
+        self._read_on(task)
+        found = list(lineage(task))
+        for bracket in self.brackets:
+            late = next((bracket.tasks[uuid] for uuid in found if uuid in bracket.tasks), None)
+            state = bracket.states.get(host, NOT_RUN)
+            if late is None or state in (SKIPPED, UP) or state == FAILED and late:
+                continue
+            return bracket.name, not_run() if state == NOT_RUN else 'the start of its guard failed'
+        return None
+
+
+def not_run():
+    options = [said for key, said in (('tags', '--tags'), ('skip_tags', '--skip-tags'), ('start_at_task', '--start-at-task'),
+                                      ('step', '--step'))
+               if context.CLIARGS.get(key) and list(context.CLIARGS[key] if key == 'tags' else [key]) != ['all']]
+    return 'the start of its guard was not run' + (f' ({", ".join(options)})' if options else '')
