@@ -11,7 +11,7 @@ import os
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, outward, pinned
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records, search_list
 
@@ -61,8 +61,10 @@ def _ledger(place, state):
             reader.denials(items('ebg_denied', _abi.Denial, _abi.Record)),
             {(key.pid, key.name) for key, _yes in items('ebg_asked', _abi.Asked, ctypes.c_uint8)},
             resolver.search_domains())
-        observed = reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
-        return {'denied': denied, 'observed': [record for record in observed if not agent.went_out(place, record)],
+        named, began = state['policy'].get('ways_out', ()), records.seconds(state['started_at'])
+        observed = [record for record in reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
+                    if not agent.went_out(place, record) and outward.leads_out(record, named, began)]
+        return {'denied': denied, 'observed': observed,
                 'counters': dict(records.counters(totals), search_list=made_up)}
     finally:
         bpf.close(maps.values())
