@@ -17,7 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _policy_file, _way_in
 
 LAUNCHERS = '/run/ebpf_guard/'
 INTERNAL = ('_objects', '_shell', '_remote_user')
@@ -44,6 +44,7 @@ class ActionModule(ActionBase):
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
                                            task_vars=task_vars))
         self._compare_clocks(result, began, time.time())
+        self._try_the_way_in(result, task_vars)
         _no_log.conceal(self._task.delegate_to or task_vars.get('inventory_hostname'), result,
                         (result.get('guard') or {}).get('clock_offset'))
         return result
@@ -90,6 +91,21 @@ class ActionModule(ActionBase):
                              "of them at a time, so the tasks would leave '%s'. Take that one down first, or write one "
                              'policy with the rules of both.' % (name, around, around))
         return None
+
+    def _try_the_way_in(self, result, task_vars):
+        """Fails where no task could take it. A guard that this call has brought up goes again: nobody could use it."""
+        is_new, guard = result.pop('brought_up', False), result.get('guard') or {}
+        if result.get('failed') or self._task.check_mode or not guard.get('launcher') or (
+                self._task.args.get('state', 'present') != 'present'):
+            return
+        why = _way_in.complaint(self, guard['name'], guard['launcher'])
+        if not why:
+            return
+        if is_new:
+            self._execute_module(module_name='loopbreak.deploy.ebpf_guard', task_vars=task_vars, module_args={
+                'state': 'absent', 'name': guard['name'], 'fail_on_denied': False})
+        result.clear()
+        result.update(failed=True, changed=not is_new, msg=why)
 
     def _compare_clocks(self, result, began, ended):
         """How far the target's clock is ahead. Within the time of the call nothing can be told: then it is 0."""

@@ -11,6 +11,7 @@ from collections import namedtuple
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, health, look, proof, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
@@ -31,6 +32,7 @@ def present(request, check_mode=False):
     """
     place = Place(request.name)
     loader.check(request.loader)
+    places.check()
     with lock():
         state = place.read()
         _check_cgroup(place, state, request.cgroup or place.own)
@@ -70,6 +72,8 @@ def absent(name, check_mode=False):
             agent.stop_lost(place)
             stop.sweep(place)
             raise GuardError('%s It has been taken down, and its report is lost.' % error)
+        if place.remains() and not check_mode:
+            places.check()  # before the programs go: what stays then would be half a guard
         breaches, damages = health.faults(place, state)
         past = state['breaches'] if state else []
         last = report(place, state)
@@ -117,7 +121,7 @@ def _prove_again(place, state):
     counters, board = (kernel.open(pinned.path(place.pins, name)) for name in ('ebg_counters', answers.BOARD))
     try:
         answered = proof.prove(place, lambda: starts.canaries(kernel, counters), state['programs'],
-                               state['mode'] != 'monitor', state['servers'])
+                               state['mode'] != 'monitor', state['servers'], state['uids'])
         answers.turn_on(kernel, board, answered)
     finally:
         bpf.close([counters, board])

@@ -32,10 +32,19 @@ refuse() {
   exit %(refused)d
 }
 
+is_root() {
+  while read -r key _real effective _rest; do
+    [ "$key" = Uid: ] && break
+  done < /proc/self/status
+  [ "$effective" = 0 ]
+}
+
 if ! inside; then
   [ -e %(procs)s ] || refuse "the guard is not up on this host (there is no %(procs)s)."
   if [ -w %(procs)s ]; then
     { echo $$ > %(procs)s; } 2> /dev/null
+  elif is_root; then
+    refuse "cgroup2 is read-only here, as in a container or a service with ProtectControlGroups=yes, so that root can not join."
   else
     door=
     for candidate in %(doors)s/*; do

@@ -9,7 +9,7 @@ import contextlib
 import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import health
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS, RUN, Place, lock
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS, RUN, TRIAL, Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
@@ -21,7 +21,7 @@ def names():
     for directory in (RUN, os.path.join(BPFFS, 'ebpf_guard')):
         with contextlib.suppress(OSError):
             found.update(entry for entry in os.listdir(directory) if os.path.isdir(os.path.join(directory, entry)))
-    return sorted(found)
+    return sorted(found - {TRIAL})
 
 
 def inspect(name):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-import subprocess
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import way_in
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import canaries, programs
 
@@ -19,8 +19,8 @@ REFUSED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
 
 
-def prove(place, read_canaries, attached, refuses, servers):
-    """Raises GuardError where a program does not answer, or the launcher does not lead inside.
+def prove(place, read_canaries, attached, refuses, servers, uids):
+    """Raises GuardError where a program does not answer, or the launcher does not lead root and each of `uids` inside.
 
     `read_canaries()` gives how often each counter met its canary so far. `attached`: the names of the programs that are.
     `refuses`: the mode denies. `servers`: {family: DNS servers}, where denied questions are to be answered. Returns
@@ -51,7 +51,8 @@ def prove(place, read_canaries, attached, refuses, servers):
                          'servers (%s). Something on this host leads it elsewhere before.'
                          % ', '.join(server for trial in trials.values() for server in trial.servers))
     if place.cgroup == place.own:
-        _try_the_launcher(place)
+        for uid in (0, *sorted(uids)):
+            way_in.check(place, uid)
     return {family: results[trial.ask] == results[trial.hear] == 0 for family, trial in trials.items()}
 
 
@@ -59,14 +60,6 @@ def _part(row):
     """The program, and what of it, where it is for more than one thing."""
     parts = [other for other in programs.TABLE if other.name == row.name]
     return row.name if len(parts) == 1 else '%s (%s)' % (row.name, row.capability)
-
-
-def _try_the_launcher(place):
-    entered = subprocess.run([place.launcher, '-c', 'exit 0'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, check=False)
-    if entered.returncode:
-        raise GuardError('The guard did not prove itself: its launcher %s failed: %s'
-                         % (place.launcher, entered.stdout.decode('utf-8', 'replace').strip().split('\n')[0]))
 
 
 def _word(code):
