@@ -61,6 +61,50 @@ static __always_inline __u64 with_program(__u64 hash)
 	return mixed(mixed(hash, comm[0]), comm[1]);
 }
 
+/* Where the part of the spelled path begins that ends before `end`: behind its slash. */
+FUNCTION(__u32, part_start, __u32 slot, __u32 end)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i;
+
+	if (!s)
+		return end;
+	for (i = 0; i < EBG_ADDRESS && end > FORGET(s->cursor) && byte_at(s, end - 1) != '/'; i++)
+		end--;
+	return end;
+}
+
+/* The ruling over the spelled path from `start` on. */
+FUNCTION(__u64, ruling_from, __u32 slot, __u32 start)
+{
+	struct scratch *s = scratch(slot);
+	__u32 cursor;
+	__u64 hash;
+
+	if (!s)
+		return 0;
+	cursor = FORGET(s->cursor);
+	if (start < cursor || start >= EBG_MESSAGE)
+		return 0;
+	FORGET(s->cursor) = start;
+	hash = spelled_hash(slot);
+	FORGET(s->cursor) = cursor;
+	return judge_file_rule(bpf_map_lookup_elem(MAP(ebg_paths), &hash));
+}
+
+/*
+ * The ruling over a path that is in no table as a whole: by its last part, its last two, or the program that asks. The
+ * table has these for sockets that lie in a directory of each user, and for programs that put theirs where they are told.
+ */
+static __always_inline __u64 ruling_by_ending(__u32 slot)
+{
+	__u32 last = part_start(slot, EBG_MESSAGE);
+	__u64 program = with_program(EBG_HASH_SEED);
+
+	return ruling_from(slot, last) ?: ruling_from(slot, part_start(slot, last - 1)) ?:
+	       judge_file_rule(bpf_map_lookup_elem(MAP(ebg_paths), &program));
+}
+
 /*
  * Counts and records a way out whose path is spelled in the slot, and answers as a security hook does. `ruling`: the
  * one over its inode.
@@ -76,7 +120,8 @@ FUNCTION(int, settle_way_out, __u32 hook, __u32 slot, __u64 ruling)
 		return -EBG_EACCES;
 	if (FORGET(s->cursor) < EBG_MESSAGE) {
 		hash = spelled_hash(slot);
-		ruling = stricter(ruling, judge_file_rule(bpf_map_lookup_elem(MAP(ebg_paths), &hash)));
+		ruling = stricter(ruling, judge_file_rule(bpf_map_lookup_elem(MAP(ebg_paths), &hash))) ?:
+			 ruling_by_ending(slot);
 	}
 	access.it = judgement_of(ruling);
 	if (access.it.rule == EBG_RULE_SERVICE) { /* is in the table only where the mode denies */

@@ -20,7 +20,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault)
+    _brackets, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault, _way_in)
 
 INTERNAL = ('_objects', '_secret_policy', '_shell', '_remote_user', '_run')
 
@@ -54,7 +54,9 @@ class ActionModule(ActionBase):
         result.update(called)
         self._compare_clocks(result, began, time.time())
         self._tell_who_is_not_root(result, task_vars)
-        if not starts:
+        if starts:
+            self._try_the_way_in(result, run, task_vars)
+        else:
             self._check_start(result, task_vars)
         _told.add_tasks(host, result)
         _no_log.conceal(host, result, (result.get('guard') or {}).get('clock_offset'))
@@ -154,6 +156,20 @@ class ActionModule(ActionBase):
                              "of them at a time, so the tasks would leave '%s'. Take that one down first, or write one "
                              'policy with the rules of both.' % (name, around, around))
         return None
+
+    def _try_the_way_in(self, result, run, task_vars):
+        """Fails where no task could take it. A guard that this call has brought up goes again: nobody could use it."""
+        is_new, guard = result.pop('brought_up', False), result.get('guard') or {}
+        if result.get('failed') or self._task.check_mode or not guard.get('launcher'):
+            return
+        why = _way_in.complaint(self, guard['name'], guard['launcher'])
+        if not why:
+            return
+        if is_new:
+            self._execute_module(module_name='loopbreak.deploy.ebpf_guard', task_vars=task_vars, module_args={
+                'state': 'absent', 'name': guard['name'], 'fail_on_denied': False, '_run': run})
+        result.clear()
+        result.update(failed=True, changed=not is_new, msg=why)
 
     def _compare_clocks(self, result, began, ended):
         """How far the target's clock is ahead. Within the time of the call nothing can be told: then it is 0."""

@@ -15,5 +15,9 @@ class GuardError(Exception):
         self.facts = facts
 
 
+class NotTried(GuardError):
+    """A guard could not be tried out. That says nothing of the guard."""
+
+
 class PolicyError(GuardError):
     """The policy can't be accepted; nothing on the target was touched."""

@@ -635,6 +635,7 @@ def bring_up(module):
     result = guard.present(request, module.check_mode)
     before, after = result.pop('before', result['policy']), report.shown(start.wish(request))
     del result['policy']
+    result['brought_up'] = result['changed'] and before is None and not module.check_mode  # for the action plugin alone
     if module._diff:
         result['diff'] = {'before': readable(before), 'after': readable(after),
                           'before_header': "guard '%s', policy" % request.name,

@@ -15,7 +15,7 @@ description:
     M(loopbreak.deploy.ebpf_guard).
   - With O(capabilities=true) also tells what the host has, which capabilities a guard could have there, and what to
     change to get the rest. The playbook C(loopbreak.deploy.doctor) asks every host.
-  - Changes nothing. A guard that is up goes on as it was.
+  - Nothing stays of what O(capabilities=true) tries. A guard that is up goes on as it was.
 author:
   - The Loopbreak authors (@loopbreak)
 extends_documentation_fragment:
@@ -28,8 +28,9 @@ options:
   capabilities:
     description:
       - Find out what a guard could enforce on this host.
-      - For that the BPF programs are sent along and loaded into the kernel. They are attached to nothing, and are gone
-        when the module ends.
+      - For that a guard of its own is brought up, as M(loopbreak.deploy.ebpf_guard) does it, on a cgroup that nobody else is
+        in. It is taken down before the module ends, and by its agent where the module is killed.
+      - In a task that runs inside a guard, the programs are loaded and nothing is attached.
     type: bool
     default: false
   _objects:

@@ -12,6 +12,7 @@ import collections
 import contextlib
 import ctypes
 import os
+import shutil
 import socket
 
 import pytest
@@ -154,6 +155,29 @@ def test_known_ways_are_recorded_in_every_mode_by_program(rules, short):
     assert [(record['kind'], record['path'], record['rule'], record['count']) for record in seen] == [
         ('unix', short + '/mine', 'rule-1', 1)] * 2
     assert guard.counters() == counted(unix={'allowed': 3})
+
+
+@pytest.mark.parametrize('path, program, seen', (
+    ('{d}/docker.sock', 'x', True), ('{d}/S.dirmngr', 'x', True), ('{d}/bus', 'x', True), ('{d}/xbus', 'x', False),
+    ('{d}/docker.sock2', 'x', False), ('{d}/private', 'x', False), ('{d}/systemd/private', 'x', True),
+    ('\0docker.sock', 'x', False), ('\0bus', 'x', False), ('{d}/mine', 'x', True), ('\0mine', 'x', True),
+    ('{d}/ctl', 'ssh', True), ('{d}/ctl', 'ssh-agent', False), ('{d}/ctl', 'sshd', False), ('\0ctl', 'ssh', True)))
+def test_ways_out_by_their_end_or_by_who_asks(rules, short, path, program, seen):
+    guard = rules(policy_of('/nowhere', ways_out=[short + '/mine', '@mine']))
+    path = path.format(d=short)
+
+    def act():
+        with open('/proc/self/comm', 'w') as comm:
+            comm.write(program)
+        return stream(path)()
+
+    os.mkdir(short + '/systemd')
+    asked = guard.inside(act)
+    shutil.rmtree(short + '/systemd')
+    assert asked == 'ok'
+    told = [(record['kind'], record['path'], record['rule']) for record in guard.reader().observations(guard.observations())]
+    assert told == [('unix', path.replace('\0', '@'), None)] * seen
+    assert guard.counters() == counted(unix={'allowed': 1})
 
 
 def test_name_service_daemons_are_counted_and_no_denial(rules, monkeypatch, short):

@@ -12,12 +12,14 @@ import pytest
 from hosts import inside, remains
 
 REASON = "what docker starts is not in the guard"
-DOCKER = "/run/docker.sock"
+DOCKER, MINE = "/run/docker.sock", "/run/mine.sock"
 LISTEN = f"""
-import os, socket
-server = socket.socket(socket.AF_UNIX)
-server.bind({DOCKER!r})
-server.listen(64)
+import os, signal, socket
+servers = []
+for path in ({DOCKER!r}, {MINE!r}):
+    servers.append(socket.socket(socket.AF_UNIX))
+    servers[-1].bind(path)
+    servers[-1].listen(64)
 pid = os.fork()
 if pid:
     print(pid)
@@ -25,8 +27,7 @@ else:
     os.setsid()
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
-    while True:
-        server.accept()
+    signal.pause()
 """
 ASK = "import os, socket, sys; os.chdir('/run'); socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
 
@@ -44,7 +45,7 @@ def docker(fleet):
     """Somebody who listens where docker would."""
     pid = fleet.exec("web1", "/usr/bin/python3", "-c", LISTEN).stdout.strip()
     yield
-    fleet.exec("web1", "sh", "-c", f"kill {pid}; rm {DOCKER}")
+    fleet.exec("web1", "sh", "-c", f"kill {pid}; rm {DOCKER} {MINE}")
 
 
 def test_a_rule_for_sockets_denies_and_tells(controller, fleet):
@@ -67,15 +68,16 @@ def test_by_which_path_it_is_asked(controller, fleet):
 
 
 @pytest.mark.parametrize("wanted", [policy("monitor"), policy("monitor", sockets=["/run/other"]),
-                                    policy(sockets=["/run/other"]), {"version": 1}])
+                                    policy(sockets=["/run/other"]), {"version": 1, "ways_out": [MINE]}])
 def test_a_known_way_is_recorded_in_every_mode(controller, fleet, wanted):
     controller.call("ebpf_guard", policy=wanted)
     inside(fleet, *ask())
+    inside(fleet, *ask(MINE))
     report = controller.call("ebpf_guard", state="absent")
     would = "deny" in wanted and wanted["deny"][0]["sockets"] == [DOCKER]
     told = [record for record in report["denied" if would else "observed"] if record["kind"] == "unix"]
-    assert [(record["path"], record["count"], record["rule"]) for record in told] == [
-        (DOCKER, 1, "docker" if would else None)]
+    assert {(record["path"], record["count"], record["rule"]) for record in told} == {
+        (DOCKER, 1, "docker" if would else None)} | {(MINE, 1, None) for _named in wanted.get("ways_out", ())}
     assert told[0]["command"].startswith("/usr/bin/python3 -c")
 
 

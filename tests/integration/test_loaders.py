@@ -20,6 +20,9 @@ NO_BCC = "mount -t tmpfs tmpfs /usr/lib/python3/dist-packages/bcc", "umount /usr
 NO_HEADERS = f"mv {HEADERS} {HEADERS}.away", f"mv {HEADERS}.away {HEADERS}"
 NO_LIBBPF = ("mkdir /tmp/away && mv /usr/lib/*/libbpf.so.[01]* /tmp/away",
              "mv /tmp/away/* $(dirname /usr/lib/*/libc.so.6) && rmdir /tmp/away")
+VERSION = f"{HEADERS}/include/linux/version.h"
+OTHER_HEADERS = (f"sed -i.ours 's/^#define LINUX_VERSION_CODE .*/#define LINUX_VERSION_CODE 393392/' {VERSION}",  # 6.0.176
+                 f"mv {VERSION}.ours {VERSION}")
 TYPING_ERROR = (f"sed -i 's/char comm/chair comm/; s/__u8 comm/chair comm/' {HEADERS}/include/guard.h",
                 f"sed -i 's/chair comm/__u8 comm/' {HEADERS}/include/guard.h")
 
@@ -119,9 +122,11 @@ def test_auto_takes_bcc_where_libbpf_can_not_load(controller, fleet):
     ("bcc", [NO_HEADERS], ["BCC finds no headers", f"/lib/modules/{RELEASE}/build", "/sys/kernel/kheaders.tar.xz",
                            f"linux-headers-{RELEASE}"]),
     ("bcc", [TYPING_ERROR], ["BCC could not compile the guard on this host", "include/guard.h:", "unknown type name 'chair'"]),
-], ids=["neither", "no libbpf and no BCC", "no BTF and no headers", "no BCC", "no headers", "does not compile"])
+    ("bcc", [OTHER_HEADERS], [f"The kernel headers in /lib/modules/{RELEASE}/build are those of Linux 6.0.176, and Linux "
+                              f"{RELEASE} runs", f"linux-headers-{RELEASE}", f"kernel-devel-{RELEASE}", "or use loader: libbpf"]),
+], ids=["neither", "no libbpf and no BCC", "no BTF and no headers", "no BCC", "no headers", "does not compile", "other headers"])
 def test_what_is_missing_is_told(controller, fleet, loader, lacking, said):
-    if NO_HEADERS in lacking or TYPING_ERROR in lacking:
+    if {NO_HEADERS, TYPING_ERROR, OTHER_HEADERS} & set(lacking):
         skip_with_other_headers(fleet)
     with without(fleet, *lacking) as host:
         _results, run = controller.adhoc("ebpf_guard", {"policy": policy(), "loader": loader}, host)

@@ -37,6 +37,7 @@ def policies(draw):
               'default': draw(st.sampled_from(['allow', 'deny'])),
               **draw(st.fixed_dictionaries({}, optional={
                   'encrypted_dns': st.sampled_from(['allow', 'deny']),
+                  'ways_out': st.lists(sockets, min_size=1, max_size=3),
                   'resolve': st.fixed_dictionaries({'interval': st.integers(0, 86400)})}))}
     for action in ('deny', 'allow'):
         drawn = draw(st.lists(rules, max_size=3))
@@ -50,7 +51,7 @@ def policies(draw):
 
 
 words = st.sampled_from(['version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services',
-                         'resolve', 'limits', 'lock', 'encrypted_dns', 'id', 'reason', 'owner', 'runbook',
+                         'resolve', 'limits', 'lock', 'ways_out', 'encrypted_dns', 'id', 'reason', 'owner', 'runbook',
                          'hosts', 'networks', 'ports', 'paths', 'filesystems', 'sockets', 'interval',
                          'memory', 'cpus', 'pids', 'github', 'a.b', '10.0.0.0/8'])
 leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.integers(2 ** 20000, 2 ** 20001), st.floats(),

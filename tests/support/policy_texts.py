@@ -40,6 +40,7 @@ allow:
 expected: [github]
 resolve: {interval: 30}
 lock: false
+ways_out: ["@helper", /run//mydaemon.sock, /run/mydaemon.sock]
 encrypted_dns: deny
 '''
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. What a host has, what a guard could enforce there, and what to change to get the rest.
 
-Nothing is changed to find out. Only the kernel knows whether it takes a program, so each is loaded: by libbpf, or by BCC
-where libbpf can't. It is attached to nothing, and ends with the call.
+Only the kernel and the host know whether they take a guard. So one is brought up as every guard is, on a cgroup of its own
+that nobody else is in, and taken down again before the call ends. If the call is killed, the trial's agent takes it down.
 """
 
 from __future__ import annotations
@@ -14,21 +14,24 @@ import errno
 import gzip
 import os
 import platform
+import pwd
 import re
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, place, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, command
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    bcc, bcc_compiler, files, libbpf, loader, optional, programs, security_hooks, ways_out)
+    bcc_compiler, files, libbpf, loader, optional, programs, security_hooks, ways_out)
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 CONNECTIONS = programs.capabilities(programs.GUARD)  # one object: all of them, or no guard
 OLDEST_KERNEL = (5, 10)
 OLDEST_LIBBPF = (0, 5)
 OPTIONS = ('CONFIG_BPF_SYSCALL', 'CONFIG_CGROUP_BPF')
+POLICY = {'version': 1, 'lock': True, 'deny': [{'id': 'trial', 'reason': 'a trial', 'hosts': ['.trial.invalid']}]}
 SECURITYFS = '/sys/kernel/security'
-CAP_SYS_ADMIN = 21  # with it a process has what BPF needs; containers take it away
-WHOLE_MACHINE = '0 0 4294967295'  # the uid_map of a process in no user namespace of its own
 
 
 def look(objects):
@@ -50,9 +53,12 @@ def facts():
     found = {'kernel': machine.release, 'architecture': machine.machine, 'python': platform.python_version(),
              'btf': os.path.exists(libbpf.BTF), 'lsm': lsm, 'lockdown': lockdown,
              'cgroup2': None, 'cgroup_layout': None, 'libbpf': None, 'loader': None,
-             'bpffs': any(point == BPFFS and kind == 'bpf' for point, _root, kind in mounted),
+             'bpffs': _has_bpffs(mounted),
              'bcc': bcc_compiler.is_there(),
-             'kernel_headers': any(map(os.path.exists, bcc_compiler.headers()))}
+             'kernel_headers': False}
+    with contextlib.suppress(GuardError):
+        bcc_compiler.check_headers(bcc_compiler.headers(), machine.release, machine.version)
+        found['kernel_headers'] = any(map(os.path.exists, bcc_compiler.headers()))
     with contextlib.suppress(GuardError):
         found['cgroup2'] = cgroup.mount_point()
         found['cgroup_layout'] = 'hybrid' if any(kind == 'cgroup' for _point, _root, kind in mounted) else 'unified'
@@ -86,7 +92,7 @@ def probe(objects, host):
     """{capability: True, or why it can't be in force on this host, and what to change}; and host['loader']."""
     no_place, missing = [], []  # all of it, so that nobody has to ask again after each thing that is mended
     with _noted(no_place, host):
-        cgroup.mount_point()
+        place.check()
     with _noted(missing, host):
         libbpf.check_btf()
     found = {}
@@ -94,22 +100,53 @@ def probe(objects, host):
         libbpf.check()
         library = libbpf.Library()
         check_libbpf(library.version())
-        if host['btf']:
+        if host['btf'] and not no_place:
             found = _load(library, objects, host)
             host['loader'] = loader.LIBBPF
-    if missing and host['bcc']:
+    if not no_place and not missing:
         with _noted(missing, host):
-            found = _load_by_bcc(objects)
+            found.update(_try_out(objects, loader.LIBBPF))
+    elif not no_place and host['bcc']:
+        with _noted(missing, host):
+            _try_out(objects, loader.BCC)
+            found = {**dict.fromkeys(programs.CAPABILITIES, optional.BCC_LACKS), **dict.fromkeys(CONNECTIONS, True)}
             missing, host['loader'] = [], loader.BCC
     lacking = no_place + missing
     return dict.fromkeys(programs.CAPABILITIES, ' '.join(lacking)) if lacking else found
+
+
+def _try_out(objects, by):
+    """What a guard enforces that this loader brings up here. Raises GuardError where it does not come up."""
+    trial = place.Place(place.TRIAL)
+    if cgroup.is_guarded(os.getpid()):  # what is done here would be a deed of those who are guarded
+        return dict.fromkeys(CONNECTIONS, True)
+    request = guard.Request(name=place.TRIAL, policy=check(POLICY), observe=True, ttl=0, uids=_connecting(), shell=None, loader=by,
+                            objects=objects, agent=agent_process.main)
+    with place.lock():
+        had_bpffs = _has_bpffs(cgroup.mounts())
+        stop.sweep(trial)  # of a call that was killed together with its agent
+        try:
+            return starts.Start(trial, request, {}, [], None).try_out()
+        finally:
+            if not had_bpffs and _has_bpffs(cgroup.mounts()):
+                command.run('umount', BPFFS)
+
+
+def _connecting():
+    with contextlib.suppress(KeyError):
+        return {pwd.getpwnam(os.environ['SUDO_USER']).pw_uid} - {0}
+    return set()
+
+
+def _has_bpffs(mounted):
+    return any(point == BPFFS and kind == 'bpf' for point, _root, kind in mounted)
 
 
 @contextlib.contextmanager
 def _noted(missing, host):
     try:
         yield
-    except GuardError as error:
+    except (GuardError, OSError) as error:
         missing.append(_why(error, host))
 
 
@@ -117,7 +154,7 @@ def _why(error, host):
     """What failed, and what to change."""
     if isinstance(error, libbpf.KernelError):
         return '%s %s' % (error, remedy(host, error.errno))
-    if 'missing_packages' in error.facts:
+    if 'missing_packages' in getattr(error, 'facts', ()):
         return '%s The role loopbreak.deploy.ebpf_guard does that by itself.' % error
     return str(error)
 
@@ -146,12 +183,6 @@ def _load(library, objects, host):
     return found
 
 
-def _load_by_bcc(objects):
-    with contextlib.closing(bcc.Object(bcc_compiler.compiled(objects['sources']))) as loaded:
-        loaded.load()
-    return {**dict.fromkeys(programs.CAPABILITIES, optional.BCC_LACKS), **dict.fromkeys(CONNECTIONS, True)}
-
-
 def remedy(host, code):
     """What to change where the kernel does not load the programs, in a sentence; `code`: the errno."""
     if host['lockdown'] == 'confidentiality':
@@ -162,9 +193,6 @@ def remedy(host, code):
     absent = [option for option in OPTIONS if option not in _built_with(host['kernel'])]
     if absent:
         return 'It is built without %s. Boot a kernel that has it.' % ' and '.join(absent)
-    if code == errno.EPERM and _is_contained():
-        return ('Root lacks CAP_SYS_ADMIN here, as in a container. Bring the guard up on the machine itself, or give the '
-                'container that capability.')
     if code == errno.EPERM:
         return ('Something forbids it to root: look for a security module, a seccomp filter, and, where '
                 '%s/lockdown says so, lockdown=confidentiality.' % SECURITYFS)
@@ -179,13 +207,6 @@ def _built_with(release):
         if text:
             return {line.partition('=')[0] for line in text.splitlines() if '=' in line}
     return OPTIONS
-
-
-def _is_contained(status='/proc/self/status', uid_map='/proc/self/uid_map'):
-    """Is this root less than the machine's?"""
-    words = (_read(status) or '').split()
-    effective = int(words[words.index('CapEff:') + 1], 16)
-    return not effective >> CAP_SYS_ADMIN & 1 or ' '.join((_read(uid_map) or '').split()) != WHOLE_MACHINE
 
 
 # How people read it

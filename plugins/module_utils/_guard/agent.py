@@ -63,7 +63,7 @@ class Agent:
             os.close(nameless)
 
     def open_doors(self):
-        """Returns when the agent listens at the doors, which also shows that it works."""
+        """From now on the agent lets in who knocks. Returns when it listens, which also shows that it works."""
         self._order('doors')
         self._hear()
 

@@ -35,10 +35,10 @@ OFTEN = 1  # the same, whether the guard is still there and its memory has chang
 def main(name):
     """The agent's life. Its standard input says what the start has done so far, or ends when the start has died."""
     place = Place(name)
-    opened = {}
     for order in iter(sys.stdin.readline, 'up\n'):
         if order == 'doors\n':
-            opened = doors.open_doors(place)
+            # in a thread, so that the start can try them, and that nothing else keeps anybody waiting
+            threading.Thread(target=_admit, args=(place, doors.open_doors(place)), daemon=True).start()
         elif order.startswith('answer ') and order.endswith('\n'):  # a start that was killed may have written half of it
             _answer_questions(place, *json.loads(order[len('answer '):]))
         elif order == 'leave\n':
@@ -52,7 +52,7 @@ def main(name):
             sys.stdout.flush()
     sys.stdout.close()
     cgroup.enter(place.desk)  # leave the login session: it would not end before its processes
-    _serve(place, opened)
+    _serve(place)
 
 
 def _leave_desk(place):
@@ -68,14 +68,21 @@ def _answer_questions(place, questions, answering, rules):
         answers.begin(questions, answering, rules)
 
 
-def _serve(place, opened):
-    knocking = select.poll()
+def _admit(place, opened):
+    knocking, intruders = select.poll(), set()
     for door in opened:
         knocking.register(door, select.POLLIN)
-    refusals = _refusals(place)
-    knocking.register(refusals, select.POLLIN)
+    while opened:
+        for door, _event in knocking.poll():
+            with contextlib.suppress(OSError):  # an agent that is being replaced has read it, or the disk is full
+                _answer(place, door, opened[door], intruders)
+
+
+def _serve(place):
+    waiting, refusals = select.poll(), _refusals(place)
+    waiting.register(refusals, select.POLLIN)
     threading.Thread(target=_look_up, args=(place,), daemon=True).start()  # a slow resolver keeps nobody at a door
-    intruders, swept, looked, seen, state = set(), time.monotonic(), 0, None, place.read()
+    swept, looked, seen, state = time.monotonic(), 0, None, place.read()
     while state:
         if time.monotonic() - looked > OFTEN:
             now, looked = _identity(place.state), time.monotonic()
@@ -92,11 +99,8 @@ def _serve(place, opened):
         if left <= 0:
             stop.expire(place)
             return
-        for door, _event in knocking.poll(min(left, OFTEN) * 1000 + 1):
-            if door in opened:
-                _answer(place, door, opened[door], intruders)
-            else:
-                refusals.read()
+        if waiting.poll(min(left, OFTEN) * 1000 + 1):
+            refusals.read()
 
 
 def _identity(path):

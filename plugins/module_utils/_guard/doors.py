@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import make_open
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
 
 
 def make_doors(place, uids):
     """A door for each of these users, and for nobody else: only this user can write to it."""
-    os.makedirs(place.doors, mode=0o755, exist_ok=True)
+    make_open(place.doors)
     for entry in os.listdir(place.doors):
         if int(entry) not in uids:
             os.unlink(os.path.join(place.doors, entry))

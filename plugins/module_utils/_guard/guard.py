@@ -9,10 +9,11 @@ import contextlib
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
     agent, answers, health, holders, look, proof, stop, tombstone)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report, shown
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
@@ -37,6 +38,7 @@ def present(request, check_mode=False):
     """
     place = Place(request.name)
     loader.check(request.loader)
+    places.check()
     with lock():
         state, more = _settle(place, place.read(), request, check_mode)
         warnings = more.pop('warnings')
@@ -55,7 +57,7 @@ def present(request, check_mode=False):
             return dict(_report(place, state, request.run), changed=not same or bool(faults), repaired=[], warnings=warnings,
                         **more)
         if same and not faults:
-            state = _prove_again(place, state)
+            state = _prove_again(place, state, state['uids'])
             teach.teach_attached(bpf.kernel(), place.pins, addresses)
             place.write(dict(state, expires_at=starts.deadline(request), secret=request.secret or state.get('secret')))
             return dict(_report(place, state, request.run), changed=False, repaired=[], warnings=warnings, **more)
@@ -84,6 +86,8 @@ def absent(name, check_mode=False, run=None):
             agent.stop_lost(place)
             stop.sweep(place)
             raise GuardError('%s It has been taken down, and its report is lost.' % error)
+        if place.remains() and not check_mode:
+            places.check()  # before the programs go: what stays then would be half a guard
         if place.is_buried:
             return _dig_up(place, check_mode, run)
         if state is None:
@@ -217,13 +221,13 @@ def _has_policy(state, request):
     return all(state[key] == wish[key] for key in ('policy_sha256', 'mode', 'observe'))
 
 
-def _prove_again(place, state):
+def _prove_again(place, state, uids):
     """The guard's memory with what the proof adds to it."""
     kernel = bpf.kernel()
     counters, board = (kernel.open(pinned.path(place.pins, name)) for name in ('ebg_counters', answers.BOARD))
     try:
         proved = proof.prove(place, lambda: kernel.totals(counters, _abi.COUNTERS), state['programs'],
-                             state['mode'] != 'monitor', state['servers'])
+                             state['mode'] != 'monitor', state['servers'], uids)
         answers.turn_on(kernel, board, proved.answered)
         return dict(state, entered=state['entered'] + proved.entered)
     finally:
@@ -241,9 +245,9 @@ def _prove_at_the_end(place, state):
     full = limits.no_room(place.cgroup, proof.NEEDS)
     try:
         if full:
-            raise proof.NotTried(full)
-        return _prove_again(place, state), []
-    except (proof.NotTried, KernelError, OSError) as error:
+            raise NotTried(full)
+        return _prove_again(place, state, ()), []  # without its agent a guard enforces, and lets only root in
+    except (NotTried, KernelError, OSError) as error:
         return state, ['At its end the guard could not be tried out: %s' % error]
     except GuardError as error:  # The guard did not prove itself
         return dict(state, breaches=state['breaches'] + ['At its end t%s' % str(error)[1:]]), []

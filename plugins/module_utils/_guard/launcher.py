@@ -127,10 +127,19 @@ if reboots "$@"; then
   echo %(reboot)s >&2
   exit %(refused)d
 fi
+is_root() {
+  while read -r key _real effective _rest; do
+    [ "$key" = Uid: ] && break
+  done < /proc/self/status
+  [ "$effective" = 0 ]
+}
+
 if ! inside; then
   [ -e %(procs)s ] || refuse %(no_cgroup)s "$@"
   if [ -w %(procs)s ]; then
     { echo $$ > %(procs)s; } 2> /dev/null
+  elif is_root; then
+    refuse %(read_only)s "$@"
   else
     door=
     for candidate in %(doors)s/*; do
@@ -176,6 +185,8 @@ def script(place, relative, shell, as_is=False):
         'shell': shlex.quote(shell), 'refused': REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
         'reboot': shlex.quote('ebpf_guard: ' + _said.REBOOT % place.name),
         'no_cgroup': because('the guard is not up on this host (there is no %s).' % procs),
+        'read_only': because('cgroup2 is read-only here, as in a container or a service with ProtectControlGroups=yes, so '
+                             'that root can not join.'),
         'no_door': because('this user may not join it (see join_users), and is not root.'),
         'no_agent': because("the guard's agent, which lets this user in, does not answer."),
         'not_let_in': because('the kernel did not let it in.')}

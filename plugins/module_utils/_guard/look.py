@@ -10,7 +10,7 @@ import os
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import health
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS, RUN, Place, lock
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS, RUN, TRIAL, Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import moves, outcome
@@ -24,7 +24,7 @@ def names():
     for directory in (RUN, os.path.join(BPFFS, 'ebpf_guard')):
         with contextlib.suppress(OSError):
             found.update(entry for entry in os.listdir(directory) if os.path.isdir(os.path.join(directory, entry)))
-    return sorted(name for name in found if not Place(name).is_buried or Place(name).remains())
+    return sorted(name for name in found - {TRIAL} if not Place(name).is_buried or Place(name).remains())
 
 
 def ended():

@@ -13,12 +13,13 @@ import shutil
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, privileges, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 
 BPFFS = '/sys/fs/bpf'
 RUN = '/run/ebpf_guard'
 LOG = '/var/log/ebpf_guard'
+TRIAL = '_trial'  # a guard that is taken down before its call ends; no user's begins with _
 
 
 class Place:
@@ -99,7 +100,7 @@ class Place:
         home = cgroups.home(self.name)
         started = not os.path.exists(home)
         if started:
-            systemd.start(self.name, keeps=os.path.basename(self.cgroup))
+            systemd.start(self.name, os.path.basename(self.cgroup), lambda: cgroups.pids(home))
         cgroups.make(self.desk)
         cgroups.make(self.cgroup)
         for pid in cgroups.pids(home) if started else ():
@@ -126,10 +127,10 @@ class Place:
 
         `cgroup`: an existing one, to be guarded in place of the guard's own.
         """
-        os.makedirs(RUN, mode=0o755, exist_ok=True)
+        make_open(RUN)
         if os.statvfs(RUN).f_flag & os.ST_NOEXEC:
             command.run('mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m,nosuid,nodev', 'ebpf_guard', RUN)
-        os.makedirs(self.run, mode=0o755, exist_ok=True)
+        make_open(self.run)
         if cgroup and self.cgroup != cgroup:
             os.symlink(cgroup, self.link)
 
@@ -169,6 +170,24 @@ class Place:
         if os.path.isdir(RUN) and not os.listdir(RUN):
             command.run('umount', '-l', RUN)  # it was mounted for the launcher: else it went with its last guard
             os.rmdir(RUN)
+
+
+def check():
+    """Raises GuardError where this host, or what is seen of it here, has no room for a guard."""
+    privileges.check()
+    cgroups.check_writable()
+    has_bpffs = any(point == BPFFS and kind == 'bpf' for point, _root, kind in cgroups.mounts())
+    for path in (RUN if os.path.isdir(RUN) else os.path.dirname(RUN),) + (BPFFS,) * has_bpffs:
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            raise GuardError('%s is read-only here, and a guard keeps things there while it is up. Mount it writable; where '
+                             'this is a container, or a service with ProtectSystem= or ReadOnlyPaths=, bring the guard up on '
+                             'the machine itself, or take that setting out.' % path)
+
+
+def make_open(path):
+    """A directory that users find the launcher and their door by, whatever the umask of root is."""
+    os.makedirs(path, exist_ok=True)
+    os.chmod(path, 0o755)
 
 
 def _remove_tree(path):

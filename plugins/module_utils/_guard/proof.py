@@ -8,13 +8,12 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
-import subprocess
 import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import way_in
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import canaries, programs
 
@@ -30,12 +29,9 @@ NEEDS = {'memory': 32 << 20, 'pids': 4}  # room in the guard's cgroup
 Proved = namedtuple('Proved', 'answered entered')
 
 
-class NotTried(GuardError):
-    """The proof could not be made. That says nothing of the guard."""
-
-
-def prove(place, read_counters, attached, refuses, servers):
-    """Raises GuardError where a program does not answer, or the launcher does not lead inside.
+def prove(place, read_counters, attached, refuses, servers, uids):
+    """Raises GuardError where a program does not answer, or the launcher does not lead root and each of `uids` inside, and
+    NotTried where that could not be found out.
 
     `read_counters()` gives the totals of ebg_counters so far. `attached`: the names of the programs that are. `refuses`: the
     mode denies. `servers`: {family: DNS servers}, where denied questions are to be answered.
@@ -66,7 +62,11 @@ def prove(place, read_counters, attached, refuses, servers):
         raise GuardError("The guard did not prove itself: its program ebg_egress did not see a question to the host's DNS "
                          'servers (%s). Something on this host leads it elsewhere before.'
                          % ', '.join(server for trial in trials.values() for server in trial.servers))
-    spans = [span] + ([_try_the_launcher(place)] if place.cgroup == place.own else [])
+    spans = [span]
+    for uid in (0, *sorted(uids)) if place.cgroup == place.own else ():
+        began = _clock()
+        if way_in.check(place, uid):
+            spans.append([began, _clock()])
     came_in = read_counters()[_abi.COUNTER_ENTERED] - before[_abi.COUNTER_ENTERED]
     return Proved({family: results[trial.ask] == results[trial.hear] == 0 for family, trial in trials.items()},
                   spans if came_in >= len(spans) else [])  # what is inside already, as a task is, does not come in
@@ -76,18 +76,6 @@ def _part(row):
     """The program, and what of it, where it is for more than one thing."""
     parts = [other for other in programs.TABLE if other.name == row.name]
     return row.name if len(parts) == 1 else '%s (%s)' % (row.name, row.capability)
-
-
-def _try_the_launcher(place):
-    began = _clock()
-    entered = subprocess.run([place.launcher, '-c', 'exit 0'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, check=False)
-    if entered.returncode == -signal.SIGKILL:
-        raise NotTried('Something killed the launcher, as the kernel does where a cgroup is out of memory.')
-    if entered.returncode:
-        raise GuardError('The guard did not prove itself: its launcher %s failed: %s'
-                         % (place.launcher, entered.stdout.decode('utf-8', 'replace').strip().split('\n')[0]))
-    return [began, _clock()]
 
 
 def _clock():

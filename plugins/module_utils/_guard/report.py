@@ -12,7 +12,7 @@ import time
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, outward, pinned
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import moves, records, search_list
 
@@ -73,8 +73,10 @@ def _ledger(place, state):
             reader.denials(items('ebg_denied', _abi.Denial, _abi.Record)),
             {(key.pid, key.name) for key, _yes in items('ebg_asked', _abi.Asked, ctypes.c_uint8)},
             resolver.search_domains())
-        observed = reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
-        return {'denied': denied, 'observed': [record for record in observed if not agent.went_out(place, record)],
+        named, up_since = state['policy'].get('ways_out', ()), records.seconds(state['started_at'])
+        observed = [record for record in reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
+                    if not agent.went_out(place, record) and outward.leads_out(record, named, up_since)]
+        return {'denied': denied, 'observed': observed,
                 'counters': dict(records.counters(totals), search_list=made_up),
                 'entries': moves.entries(totals[_abi.COUNTER_ENTERED], list(_moments(kernel, maps)), state['entered'], began),
                 'left': moves.leavings(items('ebg_leavings', _abi.Run, _abi.Leaving), began)}

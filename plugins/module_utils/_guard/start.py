@@ -52,6 +52,14 @@ class Start:
         self.loaded.close()
         return self.state, self.warnings
 
+    def try_out(self):
+        """{capability: True, or why not}. All the way up, as far as nobody knows of it yet, and down again."""
+        with contextlib.ExitStack() as undo:
+            for step in STEPS:
+                if step not in (refuse_what_can_not_be, remember, hand_over):
+                    step(self, undo)
+            return self.enforced
+
 
 def refuse_from_inside(start, _undo):
     if start.old and start.old['policy'].get('lock') and os.getpid() in cgroups.pids(start.place.cgroup):
@@ -211,7 +219,7 @@ def prove(start, _undo):
     counters = start.loaded.map_fd('ebg_counters')
     start.agent.wait_until_answering()
     start.proved = proof.prove(start.place, lambda: start.kernel.totals(counters, _abi.COUNTERS), start.programs,
-                               start.policy.mode != 'monitor', start.servers)
+                               start.policy.mode != 'monitor', start.servers, start.request.uids)
 
 
 def pin(start, _undo):

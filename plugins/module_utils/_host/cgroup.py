@@ -41,6 +41,15 @@ def mount_point(mountinfo=MOUNTINFO):
                      'of the host. On a systemd host, boot with systemd.unified_cgroup_hierarchy=1.')
 
 
+def check_writable():
+    """Raises GuardError where no cgroup can be made here."""
+    point = mount_point()
+    if os.statvfs(point).f_flag & os.ST_RDONLY:
+        raise GuardError('cgroup2 is read-only here (%s), and a guard is a cgroup of its own. A container has it so, and so has a '
+                         'service with ProtectControlGroups=yes: bring the guard up on the machine itself, or take that '
+                         'setting out of the service that runs the controller or sshd.' % point)
+
+
 def path_of(name):
     return os.path.join(home(name), PARENT, name)
 
@@ -89,7 +98,11 @@ def relative(path):
 
 
 def make(path):
-    os.makedirs(path, mode=0o755, exist_ok=True)
+    usual = os.umask(0o022)  # a launcher looks into it, as any user
+    try:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+    finally:
+        os.umask(usual)
 
 
 def identity(path):
@@ -162,6 +175,8 @@ def remove_alone(path):
 
 
 def _remove_empty(directory):
+    if not os.path.exists(directory):
+        return  # on a file system that is read-only, the kernel would not say so
     for attempt in range(200):  # busy for a moment after its last process has ended
         try:
             os.rmdir(directory)

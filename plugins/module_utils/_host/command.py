@@ -11,7 +11,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 
 
 def run(*command):
-    """Raises GuardError with what the command said, where it fails.
+    """What the command said. Raises GuardError with it, where it fails.
 
     It inherits the lock of the call: who clears up after a killed call waits until the command has ended, too.
     """
@@ -20,5 +20,7 @@ def run(*command):
                               close_fds=False, check=False)
     except OSError as error:
         raise GuardError('`%s` could not be run: %s.' % (' '.join(command), error.strerror))
+    said = done.stdout.decode('utf-8', 'replace').strip()
     if done.returncode:
-        raise GuardError('`%s` failed: %s' % (' '.join(command), done.stdout.decode('utf-8', 'replace').strip()))
+        raise GuardError('`%s` failed: %s' % (' '.join(command), said))
+    return said

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command
@@ -20,8 +21,11 @@ BOOTED = '/run/systemd/system'  # as in sd_booted(3)
 INIT_CGROUP = '/proc/1/cgroup'
 INIT = '/init.scope'  # where systemd itself is
 SLICE = 'system.slice'
-# Nobody ends foreign processes with the service, limits them, or moves them. `exec`: started means executed.
-PROPERTIES = ('Type=exec', 'Delegate=yes', 'KillMode=process', 'OOMPolicy=continue', 'TasksMax=infinity')
+# Nobody ends foreign processes with the service, limits them, or moves them. `exec`: started means executed. Each with the
+# version that knows it: one that knows no OOMPolicy ends nobody for want of memory.
+PROPERTIES = {'Type=exec': 240, 'Delegate=yes': 218, 'KillMode=process': 0, 'OOMPolicy=continue': 243, 'TasksMax=infinity': 227}
+OLDEST = 236  # knows --collect
+PATIENCE = 30  # seconds for the service's process to be where it belongs, on a host that is busy
 
 
 def unit(name):
@@ -50,16 +54,37 @@ def slice_of_user(own='/proc/self/cgroup'):
     return found.group()
 
 
-def start(name, keeps):
-    """Returns when the process that sleeps is in the service's cgroup.
+def version(told=None):
+    """The number of systemd's version; 0 where it does not tell."""
+    found = re.match(r'systemd (\d+)', command.run('systemctl', '--version') if told is None else told)
+    return int(found.group(1)) if found else 0
+
+
+def properties(number):
+    """Those that this version knows. One that does not tell its number is taken for old."""
+    if number and number < OLDEST:
+        raise GuardError("This host has systemd %d, and the guard's service needs %d or later." % (number, OLDEST))
+    return [one for one, since in PROPERTIES.items() if max(number, OLDEST) >= since]
+
+
+def start(name, keeps, pids):
+    """Returns when the process that sleeps is in the service's cgroup. `pids()` tells who is there.
 
     `keeps`: the last part of the guarded cgroup's name. systemd ends a slice, and a user's seconds after the last
     logout, when no unit wants it any more.
     """
+    number = version()
     wanted = ['--property=%s=%s' % (how, keeps) for how in ('Wants', 'After') if keeps.endswith('.slice')]
     command.run('systemd-run', '--quiet', '--collect', '--no-ask-password', '--unit=' + unit(name), '--slice=' + SLICE,
-                "--description=Loopbreak's guard '%s'" % name, *('--property=' + one for one in PROPERTIES), *wanted,
+                "--description=Loopbreak's guard '%s'" % name, *('--property=' + one for one in properties(number)), *wanted,
                 'sleep', 'infinity')
+    deadline = time.monotonic() + PATIENCE
+    while not pids():  # before 240 the command returns as soon as there is a process, which has yet to go there
+        if time.monotonic() > deadline:
+            raise GuardError("systemd %s started the guard's service %s, and within %d seconds no process was in its cgroup. "
+                             '`systemctl status %s` may tell why.' % (number or '(its version is not known)', unit(name),
+                                                                      PATIENCE, unit(name)))
+        time.sleep(0.01)
 
 
 def stop(name):

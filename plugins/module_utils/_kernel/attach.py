@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import pinned, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 
+BPF_F_ALLOW_MULTI = 2  # <linux/bpf.h>
 MOMENT = 0.02  # seconds; no program takes so long to run
 
 
@@ -25,12 +28,15 @@ def attach(kernel, pins, cgroup, desk, loaded, fds, undo):
     """{program: link}. `fds`: {program: file descriptor}. `cgroup`, `desk`: the paths of the guarded one and the agent's."""
     links = {}
     directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
+    name = None
     try:
         kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(directory))
         for slot, identity in ((_abi.PLACE_GUARD, os.fstat(directory).st_ino), (_abi.PLACE_DESK, os.stat(desk).st_ino)):
             kernel.update(loaded.map_fd('ebg_places'), ctypes.c_uint32(slot), ctypes.c_uint64(identity))
         for name in filter(fds.__contains__, filter(programs.is_on_cgroup, programs.PROGRAMS)):
             links[name] = _attach_to_cgroup(kernel, pins, name, fds[name], directory, undo)
+    except KernelError as error:
+        raise _because_of_others(kernel, error, name, cgroup) from error
     finally:
         os.close(directory)
     for name in filter(programs.is_everywhere, programs.PROGRAMS):
@@ -52,6 +58,35 @@ def _attach_to_cgroup(kernel, pins, name, program, directory, undo):
         kernel.exchange(link, program, name)
         undo.callback(kernel.exchange, link, before, name)
     return link
+
+
+def _because_of_others(kernel, error, name, cgroup):
+    """The same error, or what to say where a program of somebody else shares its place with nobody.
+
+    The kernel asks the nearest cgroup, from this one up, that has a program there.
+    """
+    if error.errno != errno.EPERM or name is None:
+        return error
+    while os.path.exists(os.path.join(cgroup, 'cgroup.procs')):
+        directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            flags, ids = kernel.attached(directory, name)
+        except KernelError:  # it does not say
+            break
+        finally:
+            os.close(directory)
+        if ids and flags & BPF_F_ALLOW_MULTI:
+            break
+        if ids:
+            place = programs.PROGRAMS[name].section.rpartition('/')[2]
+            return GuardError(
+                "%s There, a program of somebody else lets no other beside or below it: '%s' (id %d), which is attached to the "
+                'cgroup %s for %s. Have the product that it belongs to attach it with BPF_F_ALLOW_MULTI, or stop that product '
+                'on this host (`bpftool cgroup show %s` lists it).' % (
+                    error, kernel.name_of(ids[0]), ids[0], cgroup, place, cgroup))
+        cgroup = os.path.dirname(cgroup)
+    return GuardError('%s A program of somebody else that lets no other below it may be attached further up than is seen here, '
+                      'as around a container, or a security module forbids it.' % error)
 
 
 def _hold_until_the_end(kernel, link_path, undo):

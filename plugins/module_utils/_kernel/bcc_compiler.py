@@ -25,6 +25,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.btf impor
 MAIN = 'guard.bpf.c'
 NO_HEADERS = 'Unable to find kernel headers'  # BCC's own words
 KHEADERS = '/sys/kernel/kheaders.tar.xz'
+RELEASE = re.compile(r'UTS_RELEASE "([^"]+)"')
+VERSION_CODE = re.compile(r'LINUX_VERSION_CODE (?:(\d+)$|KERNEL_VERSION\((\d+), *(\d+), *(\d+)\))', re.M)
 DEBIAN, FEDORA = 'python3-bpfcc and linux-headers-%s', 'python3-bcc and kernel-devel-%s'
 
 
@@ -42,6 +44,50 @@ def check():
     if not is_there():
         raise GuardError('%s can not import bcc, which compiles the guard on this host. Install %s, or use loader: libbpf.'
                          % (sys.executable, needed()), missing_packages=packages())
+    check_headers(headers(), os.uname().release, os.uname().version)
+
+
+def check_headers(directories, release, built):
+    """Raises GuardError where BCC would compile with the headers of another kernel: it would read the wrong places.
+
+    `release`, `built`: of the kernel that runs, as uname(2) tells them. Headers that do not tell whose they are pass, and so
+    do those that the kernel itself has.
+    """
+    for directory in directories:
+        others = _others(directory, release, built)
+        if others:
+            raise GuardError(
+                'The kernel headers in %s are those of Linux %s, and Linux %s runs: what BCC compiles with them reads the '
+                'wrong places of this kernel. Install the package with its own, linux-headers-%s (Debian, Ubuntu) or '
+                'kernel-devel-%s (Fedora, RHEL), boot the kernel that they are for, or use loader: libbpf.'
+                % (directory, others, release, release, release), missing_packages=packages()[1:])
+
+
+def _others(directory, release, built):
+    """Whose headers they are, where they are another kernel's."""
+    told = RELEASE.search(_read(directory, 'include/generated/utsrelease.h'))
+    if told:  # a + is what an unclean source tree adds
+        return told.group(1) if told.group(1).rstrip('+') != release.rstrip('+') else None
+    told = VERSION_CODE.search(_read(directory, 'include/generated/uapi/linux/version.h')
+                               or _read(directory, 'include/linux/version.h'))
+    if not told:
+        return None
+    code = int(told.group(1) or 0)
+    theirs = (code >> 16, code >> 8 & 255, code & 255) if code else tuple(map(int, told.groups()[1:]))
+    # Debian and Ubuntu have a 0 in place of the last number, and Debian the whole version in what was built. Headers have
+    # room for 255 in that place.
+    ours = re.search(r'Debian (\d+)\.(\d+)\.(\d+)', built) or re.match(r'(\d+)\.(\d+)(?:\.(\d+))?', release)
+    ours = tuple(int(number or 0) for number in ours.groups())
+    same = theirs[:2] == ours[:2] and (not ours[2] or min(theirs[2], 255) == min(ours[2], 255))
+    return None if same else '%d.%d.%d' % theirs
+
+
+def _read(directory, path):
+    try:
+        with open(os.path.join(directory, path)) as content:
+            return content.read()
+    except OSError:
+        return ''
 
 
 def needed():

@@ -173,7 +173,12 @@ class Kernel:
     def detach(self, link):
         self.library.check(self.lib.bpf_link_detach(link), 'detach a link')
 
-    # what is attached to a map
+    def attached(self, cgroup, name):
+        """(flags, [program ids]) of what is attached to a cgroup where the program `name` would be."""
+        ids, count, flags = (ctypes.c_uint32 * 64)(), ctypes.c_uint32(64), ctypes.c_uint32()
+        self.library.check(self.lib.bpf_prog_query(cgroup, programs.attach_type(name), ctypes.c_uint32(0), ctypes.byref(flags),
+                                                   ids, ctypes.byref(count)), 'tell what is attached to a cgroup')
+        return flags.value, list(ids[:count.value])
 
     # programs
 
@@ -224,6 +229,13 @@ class Kernel:
 
     def program_info(self, fd):
         return self._info(fd, ProgInfo())
+
+    def name_of(self, program_id):
+        program = self.program(program_id)
+        try:
+            return self.program_info(program).name.decode('utf-8', 'replace')
+        finally:
+            os.close(program)
 
     def maps_of_program(self, program_id):
         """{map name: a new file descriptor} of what a loaded program uses: also where the map's pin is gone."""

@@ -97,8 +97,10 @@ def by_inode(wanted, identified):
     return inodes
 
 
-def fill(kernel, loaded, spelled, inodes):
-    """The maps of paths and inodes, which nobody changes from then on."""
+def fill(kernel, loaded, spelled, inodes, asking=None):
+    """The maps of paths and inodes, which nobody changes from then on. `asking`: {program: FileRule}, of what asks."""
+    for program, rule in (asking or {}).items():
+        kernel.update(loaded.map_fd('ebg_paths'), ctypes.c_uint64(program_hash(program)), rule)
     for path, rule in spelled.items():
         kernel.update(loaded.map_fd('ebg_paths'), ctypes.c_uint64(path_hash(os.fsencode(path))), rule)
     for inode, rule in inodes.items():
@@ -114,3 +116,9 @@ def path_hash(path):
     for start in range(0, len(padded), 8):
         state = _names.mixed(state, int.from_bytes(padded[start:start + 8], 'little'))
     return _names.mixed(state, len(path))
+
+
+def program_hash(program):
+    """By the short name that the kernel has of a program."""
+    name = program.encode().ljust(16, b'\0')
+    return _names.mixed(_names.mixed(_names.SEED, int.from_bytes(name[:8], 'little')), int.from_bytes(name[8:], 'little'))

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. Ways out: whom a process in the guard can ask to act outside, and how it could leave.
 
-The rules for unix sockets, and what leads out of every host: the sockets of container engines, of systemd and of
-the system bus, the files that cron and at read, another cgroup. Where names are denied, name service daemons are
+The rules for unix sockets, and what leads out of every host: the sockets and files of outward.py, those that the policy
+names besides, another cgroup. Where names are denied, name service daemons are
 refused as well: who asks one of them for a name asks nothing that the guard can see. The C library then asks a DNS
 server by itself.
 """
@@ -16,20 +16,14 @@ import errno
 import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import canaries, optional, paths, programs, security_hooks
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
+    canaries, optional, outward, paths, programs, security_hooks)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.optional import BCC_LACKS, Candidate, Loaded
 
 RESOLVED = '/run/systemd/resolve'
 VARLINK = RESOLVED + '/io.systemd.Resolve'  # what nss-resolve asks
-BUS = '/run/dbus/system_bus_socket'  # before version 246 nss-resolve asks here
 NAME_SERVICES = (VARLINK, '/run/nscd/socket')
-# Who listens there starts processes for others, or has them started.
-OUTWARD = ('/run/docker.sock', '/run/containerd/containerd.sock', '/run/podman/podman.sock',
-           '/run/crio/crio.sock', '/run/systemd/private', BUS)
-# Files in these directories say what cron and at are to run.
-SPOOLS = ('/var/spool/cron', '/var/spool/cron/crontabs', '/var/spool/cron/atjobs', '/var/spool/at',
-          '/var/spool/atjobs', '/var/spool/anacron', '/etc/crontab', '/etc/anacrontab', '/etc/cron.d',
-          '/etc/cron.hourly', '/etc/cron.daily', '/etc/cron.weekly', '/etc/cron.monthly')
+OUTWARD = _abi.FileRule(_abi.RULE_OUTWARD, 0)
 LACKING = (errno.EINVAL, errno.ESRCH, errno.ENOENT)  # no such attach type, no such kernel function
 ASKED = ('a name service daemon (nss-resolve, nscd) can look denied names up, and then their addresses and the names that '
          'connections present are denied')
@@ -49,13 +43,14 @@ def load(kernel, objects, shared, compiled, run, cgroup_path, cgroup):
     deploy cgroup.
     """
     canaries.make_way_out(run)
-    built_in = list({**_built_in(compiled.config), **canaries.way_out_rules(run),
+    built_in = list({**_built_in(compiled), **canaries.way_out_rules(run),
                      cgroup_path: _abi.FileRule(_abi.RULE_INSIDE, 0)}.items())
     found, late = paths.look_up([path for path in dict(built_in + compiled.sockets) if path.startswith('/')])
     # what a rule of the policy says of a socket has the last word
     spelled = {**paths.by_form(built_in, found), **paths.by_form(compiled.sockets, found)}
     spelled.update(_old_spellings(spelled))
-    loaded, candidate, enforced = start(kernel.library, objects, shared, {'ebg_paths': len(spelled), 'ebg_inodes': len(found)})
+    loaded, candidate, enforced = start(kernel.library, objects, shared, {
+        'ebg_paths': len(spelled) + len(outward.PROGRAMS), 'ebg_inodes': len(found)})
     if not compiled.config.lock:
         enforced['lock'] = NOT_NEEDED
     identified = {}
@@ -66,16 +61,18 @@ def load(kernel, objects, shared, compiled, run, cgroup_path, cgroup):
     if not loaded:
         return Loaded({}, enforced, [])
     inodes = {**paths.by_inode(built_in, identified), **paths.by_inode(compiled.sockets, identified)}
-    paths.fill(kernel, loaded, spelled, inodes)
+    paths.fill(kernel, loaded, spelled, inodes, dict.fromkeys(outward.PROGRAMS, OUTWARD))
     return Loaded({name: loaded.program_fd(name) for name in candidate.programs}, enforced, paths.warnings(late))
 
 
-def _built_in(config):
-    """{path: FileRule} of what leads out of every host, and, where names are denied, of name service daemons."""
-    wanted = dict.fromkeys(OUTWARD + SPOOLS, _abi.FileRule(_abi.RULE_OUTWARD, 0))
+def _built_in(compiled):
+    """{path, or what it ends with: FileRule} of what leads out, and, where names are denied, of name service daemons."""
+    config = compiled.config
+    known = [path for path, _who in outward.SOCKETS + outward.ENDINGS]
+    wanted = dict.fromkeys([*known, *outward.SPOOLS, *compiled.ways_out], OUTWARD)
     if config.judges_names and config.mode != _abi.MODE_MONITOR:
-        asked_by_bus = os.path.exists(RESOLVED) and not os.path.exists(VARLINK)
-        for path in NAME_SERVICES + ((BUS,) if asked_by_bus else ()):
+        asked_by_bus = os.path.exists(RESOLVED) and not os.path.exists(VARLINK)  # before version 246 of systemd
+        for path in NAME_SERVICES + ((outward.BUS,) if asked_by_bus else ()):
             wanted[path] = _abi.FileRule(_abi.RULE_SERVICE, 1)
     return wanted
 

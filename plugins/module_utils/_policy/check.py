@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, rule, shapes
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, file_matchers, rule, shapes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, did_you_mean, show
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, Policy
 
@@ -19,7 +19,7 @@ DEFAULTS = ('allow', 'deny')
 ENCRYPTED_DNS = ('deny', 'allow')
 LONGEST_INTERVAL = 86400  # seconds
 KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'resolve',
-        'limits', 'lock', 'encrypted_dns')
+        'limits', 'lock', 'ways_out', 'encrypted_dns')
 
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
           'pids': r'[1-9][0-9]*'}
@@ -60,6 +60,7 @@ def check(mapping, source='policy', lines=None):
         encrypted_dns=encrypted,
         interval=_interval(mapping, where) if 'resolve' in mapping else INTERVAL,
         lock=_lock(mapping['lock'], where.inside('lock')) if 'lock' in mapping else False,
+        ways_out=_ways_out(mapping, where) if 'ways_out' in mapping else (),
         limits=_limits(mapping, where) if 'limits' in mapping else (),
     )
 
@@ -84,6 +85,11 @@ def _lock(value, where):
     if not isinstance(value, bool):
         raise where.error('%s is neither true nor false.' % show(value))
     return value
+
+
+def _ways_out(mapping, where):
+    return tuple(sorted({file_matchers.socket(item, here)
+                         for here, item in shapes.items(mapping, 'ways_out', '[/run/mydaemon.sock]', where)}))
 
 
 def _interval(mapping, where):

@@ -20,12 +20,13 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices im
 
 MODES = {'monitor': _abi.MODE_MONITOR, 'enforce': _abi.MODE_ENFORCE, 'drill': _abi.MODE_DRILL}
 
-Compiled = namedtuple('Compiled', 'config keys nets ports hashes names text paths filesystems sockets')
+Compiled = namedtuple('Compiled', 'config keys nets ports hashes names text paths filesystems sockets ways_out')
 
 
 def compile_rules(policy, observe, resolvers, numbers, generation, host=()):
     """Compiled: `config`; the ctypes arrays `keys` and `nets`, `hashes` and `names`, and `ports`, which both share;
-    `text`, the names in words; `paths`, `filesystems` and `sockets`, lists of (what a rule names, FileRule) in the order of the rules.
+    `text`, the names in words; `paths`, `filesystems` and `sockets`, lists of (what a rule names, FileRule) in the order of the
+    rules; `ways_out`, sockets that are recorded.
 
     `resolvers`: the host's DNS servers, which a sealed room (`default: deny`) leaves open, and which no name denies.
     `numbers`: {rule id: the rule's number in the kernel}. `generation`: the number of these rules among those that the
@@ -37,7 +38,7 @@ def compile_rules(policy, observe, resolvers, numbers, generation, host=()):
     named = [((CANARY_NAME,), (CANARY,))] + [(rule.hosts, matchers) for rule, matchers in rules]
     hashes, names, text = host_names.pack(named, policy.default == 'deny', slices, host)
     return Compiled(_config(policy, observe, resolvers, generation), keys, nets, slices.pack(), hashes, names,
-                    text, *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')))
+                    text, *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')), policy.ways_out)
 
 
 def _config(policy, observe, resolvers, generation):

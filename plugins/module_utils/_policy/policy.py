@@ -27,6 +27,7 @@ class Policy:
     encrypted_dns: str  # deny or allow
     interval: int  # seconds; 0: names are looked up once, when the guard starts
     lock: bool  # no process leaves the guard
+    ways_out: tuple  # unix sockets that lead out, besides those that are known: recorded, never denied
     limits: tuple  # of (memory, bytes), (cpus, number), (pids, number), those that there are
 
     @property
@@ -54,6 +55,7 @@ class Policy:
         if self.interval != INTERVAL:
             mapping['resolve'] = {'interval': self.interval}
         mapping['lock'] = self.lock
+        mapping['ways_out'] = list(self.ways_out)
         mapping['limits'] = dict(self.limits)
         return {key: value for key, value in mapping.items() if value}
 

@@ -145,6 +145,11 @@ def now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='microseconds').replace('+00:00', 'Z')
 
 
+def seconds(stamp):
+    """What now() said, in seconds since the epoch."""
+    return datetime.datetime.fromisoformat(stamp.replace('Z', '+00:00')).timestamp()
+
+
 def names_by_address(heard):
     """{address: the names that are known to lead there}, from the entries of ebg_heard."""
     names = {}

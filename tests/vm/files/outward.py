@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 DOCKER, TOOL, PLAIN, DATAGRAMS, LATER = "/run/docker.sock", "\0tool", "/run/plain", "/run/datagrams", "/run/later"
+OF_USERS = "/run/user/7/docker.sock", "/run/user/7/systemd/private", "/root/gnupg/S.dirmngr"
 CGROUPS = "/sys/fs/cgroup"
 UNIT = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
 CLONE3, CLONE_INTO_CGROUP = 435, 0x200000000
@@ -43,7 +44,9 @@ def prepare():
     subprocess.run(["systemctl", "start", "cron", "atd", "x"], check=True)
     with contextlib.suppress(FileExistsError):
         os.symlink(DOCKER, "/root/docker")
-    listeners = [listen(address) for address in (DOCKER, TOOL, PLAIN)] + [listen(DATAGRAMS, socket.SOCK_DGRAM)]
+    for address in OF_USERS:
+        os.makedirs(os.path.dirname(address), exist_ok=True)
+    listeners = [listen(address) for address in (DOCKER, TOOL, PLAIN, *OF_USERS)] + [listen(DATAGRAMS, socket.SOCK_DGRAM)]
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -56,6 +59,11 @@ def prepare():
 def connect(address):
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(address)
+
+
+def master():
+    write("/proc/self/comm", "ssh")
+    connect(PLAIN)
 
 
 def relative():
@@ -157,6 +165,10 @@ WAYS = {
     "a socket that is made later": later,
     "a datagram": datagram,
     "a socket of no rule": lambda: connect(PLAIN),
+    "docker of a user": lambda: connect(OF_USERS[0]),
+    "systemd of a user": lambda: connect(OF_USERS[1]),
+    "dirmngr": lambda: connect(OF_USERS[2]),
+    "a master of ssh": master,
     "systemd-run": lambda: command("systemd-run", "--wait", "--quiet", "true"),
     "systemctl restart": lambda: command("systemctl", "restart", "x"),
     "the system bus": lambda: connect("/run/dbus/system_bus_socket"),

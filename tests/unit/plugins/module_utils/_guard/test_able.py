@@ -34,16 +34,6 @@ def test_security_modules_and_lockdown(tmp_path, files, found):
     assert able.security(str(tmp_path)) == found
 
 
-@pytest.mark.parametrize('capabilities, uid_map, contained', [
-    ('000001ffffffffff', '         0          0 4294967295\n', False),
-    ('00000000a80425fb', '         0          0 4294967295\n', True),  # docker's default
-    ('000001ffffffffff', '         0     100000      65536\n', True)])
-def test_a_root_that_is_less(tmp_path, capabilities, uid_map, contained):
-    (tmp_path / 'status').write_text('Name:\tpython3\nCapPrm:\t0\nCapEff:\t%s\nCapBnd:\t0\n' % capabilities)
-    (tmp_path / 'uid_map').write_text(uid_map)
-    assert able._is_contained(str(tmp_path / 'status'), str(tmp_path / 'uid_map')) is contained
-
-
 @pytest.mark.parametrize('line, version', [
     ('7f0-7f1 r-xp 0 00:00 1 /usr/lib/x86_64-linux-gnu/libbpf.so.1.1.2\n', '1.1.2'),
     ('7f0-7f1 r-xp 0 00:00 1 /usr/lib64/libbpf.so.0.5.0\n', '0.5.0'),

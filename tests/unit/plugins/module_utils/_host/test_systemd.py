@@ -48,3 +48,26 @@ def test_no_session(tmp_path, own):
     (tmp_path / 'own').write_text(own)
     with pytest.raises(GuardError, match='systemd-logind.*Use scope: tasks'):
         systemd.slice_of_user(str(tmp_path / 'own'))
+
+
+@pytest.mark.parametrize('told, number', [
+    ('systemd 239 (239-82.el8)\n+PAM +AUDIT\n', 239), ('systemd 257.4-1 (257.4)\n', 257), ('systemd 243', 243),
+    ('systemd 256~rc3 (256~rc3)\n', 256), ('', 0), ('v1\n', 0)])
+def test_its_version(told, number):
+    assert systemd.version(told) == number
+
+
+OLD = ['Delegate=yes', 'KillMode=process', 'TasksMax=infinity']
+
+
+@pytest.mark.parametrize('number, known', [
+    (0, OLD), (236, OLD), (239, OLD), (240, ['Type=exec'] + OLD), (242, ['Type=exec'] + OLD),
+    (243, list(systemd.PROPERTIES)), (257, list(systemd.PROPERTIES))])
+def test_what_a_version_knows(number, known):
+    assert systemd.properties(number) == known
+
+
+@pytest.mark.parametrize('number', [219, 229, 235])
+def test_one_that_is_too_old(number):
+    with pytest.raises(GuardError, match='systemd %d, and .* needs 236 or later' % number):
+        systemd.properties(number)

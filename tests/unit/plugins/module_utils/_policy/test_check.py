@@ -30,7 +30,7 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('a list', '- version: 1', 'p.yml:1: a list is not a policy.', ['mapping', 'version: 1']),
     ('a word', 'hello', "p.yml:1: 'hello' is not a policy.", []),
     ('unknown key', 'version: 1\ndenny: []', "p.yml:2: unknown key 'denny'. Did you mean deny?",
-     ['version, service, mode, default, deny, allow, expected, resolve, limits, lock, encrypted_dns.']),
+     ['version, service, mode, default, deny, allow, expected, resolve, limits, lock, ways_out, encrypted_dns.']),
     ('bad mode', 'version: 1\nmode: enforced', "p.yml:2: mode: 'enforced' is no mode. Did you mean enforce?",
      ['monitor or enforce or drill']),
     ('mode is off', 'version: 1\nmode: off', 'p.yml:2: mode: false is no mode.', []),
@@ -111,6 +111,9 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('limits are a list', 'version: 1\nlimits: [2G]', 'p.yml:2: limits: a list where a mapping', []),
     ('no limits', 'version: 1\nlimits: {}', 'p.yml:2: limits: an empty mapping where', []),
     ('lock is a word', 'version: 1\nlock: maybe', "p.yml:2: lock: 'maybe' is neither true nor false.", []),
+    ('ways_out is one', 'version: 1\nways_out: /run/a.sock', "p.yml:2: ways_out: '/run/a.sock' where a list",
+     ['ways_out: ["/run/a.sock"]']),
+    ('ways_out has no path', 'version: 1\nways_out: [a.sock]', "p.yml:2: ways_out: 'a.sock' is no unix socket.", []),
     ('services is a number', 'version: 1\nservices: 1', 'p.yml:2: services: 1 where text', []),
     # the line is that of the item, also in the long form
     ('item of a long list', RULE + '    networks:\n      - 10.0.0.0/8\n\n      - 10.0.0.0/99',
@@ -158,6 +161,7 @@ def test_full_policy():
     assert (github.paths, github.filesystems) == (('/mnt/artifacts', '/mnt/tools'), ('fuse.sshfs', 'nfs4'))
     assert policy.rules[2].reason is None and policy.rules[2].paths == ('/mnt/artifacts/public',)
     assert (policy.interval, policy.encrypted_dns) == (30, 'deny')
+    assert policy.ways_out == ('/run/mydaemon.sock', '@helper')
     assert policy.as_mapping()['deny'][0]['ports'] == ['443', '8000-8080', 'udp/443']
     assert check(json.loads(json.dumps(policy.as_mapping()))) == policy
 

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. The way in, tried as each user that may join: whom the launcher does not lead inside is told before a task is.
+
+How a user becomes another one is tried by the controller, because only that knows how.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import stat
+import subprocess
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
+
+
+def check(place, uid):
+    """Raises GuardError where this user's tasks would not get inside, with what is in the way. Returns whether somebody went
+    in: a user who is not there any more does not.
+    """
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:  # removed since: nobody comes by this name
+        return False
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)  # here: a child of a process with threads should look nothing up
+
+    def become():
+        os.setgroups(groups)
+        os.setgid(user.pw_gid)
+        os.setuid(uid)
+
+    try:
+        entered = subprocess.run([place.launcher, '-c', 'exit 0'], cwd='/', preexec_fn=become if uid else None,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    except OSError as error:
+        raise GuardError("User '%s' can't run the launcher %s, through which all of this user's tasks have to go: %s. %s" % (
+            user.pw_name, place.launcher, error.strerror, _remedy(place.launcher, user)))
+    if entered.returncode == -signal.SIGKILL:
+        raise NotTried('Something killed the launcher, as the kernel does where a cgroup is out of memory.')
+    if entered.returncode:
+        said = (entered.stderr or entered.stdout).decode('utf-8', 'replace').strip().partition('\n')[0]
+        raise GuardError("The guard did not prove itself: for user '%s' its launcher %s ended with %d%s" % (
+            user.pw_name, place.launcher, entered.returncode, ': ' + said if said else '.'))
+    return True
+
+
+def _remedy(launcher, user):
+    """What keeps the user from running it, and what to change."""
+    directory = os.path.dirname(launcher)
+    if os.statvfs(directory).f_flag & os.ST_NOEXEC:
+        return '%s is on a file system that is mounted noexec. Mount it with exec.' % directory
+    while directory != '/':
+        if not _may_pass(os.stat(directory), user):
+            return 'The mode of %s shuts this user out. Give it 0755.' % directory
+        directory = os.path.dirname(directory)
+    return ('Modes and mount allow that, so an ACL, a security module, or a service such as fapolicyd forbids it. Have it let '
+            'this user execute what is below %s.' % os.path.dirname(os.path.dirname(launcher)))
+
+
+def _may_pass(status, user):
+    if user.pw_uid == status.st_uid:
+        return status.st_mode & stat.S_IXUSR
+    if status.st_gid in os.getgrouplist(user.pw_name, user.pw_gid):
+        return status.st_mode & stat.S_IXGRP
+    return status.st_mode & stat.S_IXOTH
