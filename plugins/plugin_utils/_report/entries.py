@@ -62,7 +62,8 @@ def compare(ran, others, entries, between):
                 unknown += 1
             else:
                 outside.append((one.why or DID_NOT_ENTER, one.task))
-    return Missed(outside, unknown, bool(expected) and not entries['count'])
+    missed = sum(how == DID_NOT_ENTER for how, _task in outside)
+    return Missed(outside, unknown, bool(expected) and missed == len(expected))
 
 
 def _any_in(moments, start, end):
