@@ -136,4 +136,3 @@ def test_the_agents_own_cgroup_is_no_leaving(moved):
                         ctypes.c_uint64(os.stat(places['other']).st_ino))
     moved(IN + '; ' + OUT + '; echo $$ > %(top)s/cgroup.procs', guard)
     assert (entered(guard), guard.counters()['left']) == (2, 0)
-
