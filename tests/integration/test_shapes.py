@@ -10,7 +10,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from controller import GUARD_NETS, guarded_play, policy, where
+from controller import GUARD_NETS, policy, where
 
 INSIDE, OUTSIDE = "0::/ebpf_guard/deploy", "0::/"
 PROBE = [{**task, "tags": ["deploy"]} for task in where("Probe")]
@@ -227,8 +227,8 @@ def test_a_local_task_inside(controller):
     local = {"ansible_connection": "local"}
     run = controller.guarded([
         *task("By keyword", connection="local"), *task("By variable", vars=local),
-        *task("By template", connection="{{ 'local' }}"), *task("In bash", connection="local",
-                                                                 vars={"ansible_shell_executable": "/bin/bash"}),
+        *task("By template", connection="{{ 'local' }}"),
+        *task("In bash", connection="local", vars={"ansible_shell_executable": "/bin/bash"}),
         {"name": "Include", "ansible.builtin.include_tasks": str(controller.write(task("Included"))), "vars": local},
         {"name": "local_action", "local_action": {"module": "ansible.builtin.command", "argv": ["true"]}},
         *where()])
