@@ -194,6 +194,7 @@ class Bracket:
     def outside(self):
         """What ran outside, as far as that is known without the report."""
         return entries.compare(self.ran, self.others, None, None).outside
+    @property
     def because(self):
         """Why it is left up."""
         if self.broke_off:
