@@ -21,6 +21,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import ob
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
     _brackets, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault, _way_in)
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 
 INTERNAL = ('_objects', '_secret_policy', '_shell', '_remote_user', '_run')
 
@@ -76,7 +77,7 @@ class ActionModule(ActionBase):
 
     def _check_host(self, task_vars):
         to, role = self._task.delegate_to, self._task._role
-        if to and to != task_vars.get('inventory_hostname') and role and role.get_name() == _brackets.OURS:
+        if to and to != task_vars.get('inventory_hostname') and role and role.get_name() == OURS:
             raise GuardError("The role can't be delegated (delegate_to: %s): the tasks that it runs would be guarded on one "
                              'host and run on another. Write a play for that host, and use the role there.' % to)
 

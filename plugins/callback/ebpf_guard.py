@@ -135,105 +135,17 @@ import functools
 import os
 import sys
 import time
-from dataclasses import dataclass, field
 
 from ansible import context
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import launcher
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _gone, _no_log, _output, _reboot, _run, _seen, _told)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._brackets import OUR_TASKS, OURS
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._brackets import action_of as _action
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, entries, model, text
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._shell import SHELL, Variables, short
-
-OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
-# Actions that start no process on any host: nobody expects them to enter a guard.
-CONTROLLER_ONLY = frozenset((
-    'add_host', 'assert', 'debug', 'fail', 'group_by', 'import_role', 'import_tasks', 'include_role',
-    'include_tasks', 'include_vars', 'meta', 'pause', 'set_fact', 'set_stats', 'validate_argument_spec',
-))
-SYNCHRONIZE = ('synchronize', 'ansible.posix.synchronize')
-RAN = ('rc', 'stdout', 'module_stdout')  # in the result of a task that failed on the host, and not before
-# Of these, what gathers facts is no part of a deployment that a guard could have been meant for.
-HARMLESS = CONTROLLER_ONLY | {'gather_facts', 'setup'}
-ENDINGS = ('end_batch', 'end_host', 'end_play', 'end_role')  # what leaves out the `always` of a block
-
-
-@dataclass
-class Bracket:
-    """A guard that is up on a host, and what ran on the host since."""
-
-    name: str
-    guard: dict
-    args: dict
-    brought_by: str
-    become: bool
-    shell: str | None = None  # what a fact says that tasks run through; None: no fact was seen
-    windows: list = field(default_factory=list)
-    ran: list = field(default_factory=list)  # entries.Ran of each task that was to start something on the host
-    others: list = field(default_factory=list)  # (start, end) of what else may have entered
-    elsewhere: list = field(default_factory=list)  # (how, task) of what ran inside the guard of another host
-    endings: dict = field(default_factory=dict)  # uuid of a meta task -> what it ended, since the guard is up
-    broke_off: str | None = None  # in which task the guard could no longer be reached
-    gone: dict | None = None  # what a task was told that came after the guard's end
-
-    @property
-    def mode(self):
-        return self.guard.get('mode') or model.UNKNOWN
-
-    @property
-    def launches(self):
-        """Is it a guard that tasks enter?"""
-        return not self.args.get('cgroup') and self.args.get('scope') != 'user'
-
-    def outside(self):
-        """What ran outside, as far as that is known without the report."""
-        return entries.compare(self.ran, self.others, None, None).outside
-    @property
-    def because(self):
-        """Why it is left up."""
-        if self.broke_off:
-            return self.broke_off
-        ended = ', '.join(dict.fromkeys(self.endings.values()))
-        return f'no state=absent task ran after it ({ended or "a stopped run"})'
-
-
-def _part(result, name):
-    """Read host or task, public since ansible-core 2.19 and underscored before."""
-    return getattr(result, name) if hasattr(result, name) else getattr(result, '_' + name)
-
-
-def _data(result):
-    """Read what the task returned. Since ansible-core 2.19 `result` is a copy of it, whose making costs more than all that
-    is done with it here."""
-    return result._return_data if hasattr(result, '_return_data') else result._result
-
-
-def _has_run(data, outside):
-    """Did something that failed run on some host? What the launcher refused did not."""
-    signs = (*RAN, 'invocation') if outside else RAN  # a module's arguments are there also where a plugin failed before
-    items = [item for item in [data, *(data.get('results') or [])] if isinstance(item, dict)]
-    return any(key in item and item.get('rc') != launcher.REFUSED for item in items for key in signs)
-
-
-def _describe(task):
-    """Name a task with its role and the place where it is written; a task of our own needs neither."""
-    path, name = task.get_path() or '', words.clean(task.get_name())
-    name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
-    if OUR_TASKS in path or _run.PLAYBOOK in path:
-        return name
-    return f'{name} ({_place(task)})' if path else name
-
-
-def _place(task):
-    """Where a task is written, from the working directory on."""
-    path, here = task.get_path() or '', os.path.join(os.getcwd(), '')
-    return path[len(here):] if path.startswith(here) else path
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets, _gone, _output, _reboot, _run, _seen
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, model, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, data_of, describe, part
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._unguarded import Unguarded
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._up import Guard, Up
 
 
 def _kept(event):
@@ -245,17 +157,6 @@ def _kept(event):
         except Exception as error:  # pylint: disable=broad-exception-caught
             return self._fault(event.__name__, error)
     return wrapper
-
-
-def _between(*guards):
-    """The least and the greatest offset of the clocks, by the calls that brought the guard up and down; the last one's
-    where a clock was set in the meantime.
-    """
-    found = [guard['clock_between'] for guard in guards if guard.get('clock_between')]
-    if not found:
-        return None
-    least, greatest = max(low for low, dummy in found), min(high for dummy, high in found)
-    return (least, greatest) if least <= greatest else tuple(found[-1])
 
 
 class CallbackModule(CallbackBase):
@@ -270,14 +171,9 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         super().__init__()
         self._fail, self._observed, self._max_rows, self._stdout = True, False, 20, None
-        self._up = _seen.tasks  # host -> {guard's name: Bracket}
+        self._up = Up(self._fault)
+        self._unguarded = Unguarded(self._up)
         self._starts = {}  # (host, task's uuid) -> controller time
-        self._watch = _brackets.Watch()
-        self._variables = None
-        self._been = set()  # (host, guard's name): was up in this run, or failed to come up
-        self._ran_bare = {}  # host -> titles of the first tasks that ran there in this play with no guard up
-        self._never = {}  # (host, guard's name) -> (because, titles of tasks): should have been up
-        self._checked = {}  # host -> {guard's name: tasks that ran for real}, in check mode
         self._faults = []
         self._fleet = model.Fleet()
         self._tried = allow.Tried()
@@ -285,7 +181,6 @@ class CallbackModule(CallbackBase):
         self._output = _output.Output(self._display)
         self._refusal = _reboot.Refusal()
         self._runs_command = False
-        self._play = None
         self._adhoc = False
         self._playbooks = 0
         self._running, self._pid = False, os.getpid()
@@ -300,7 +195,7 @@ class CallbackModule(CallbackBase):
         # Raising here would only unload the callback, and the run would go on unjudged.
         super().set_options(*args, **kwargs)
         self._fail, self._observed = self.get_option('fail'), self.get_option('observed')
-        self._max_rows = max(0, self.get_option('max_rows'))
+        self._max_rows = self._unguarded.room = max(0, self.get_option('max_rows'))
         self._stdout = self.get_option('command_stdout')
         self._output = _output.Output(self._display, self.get_option('output'))
 
@@ -314,24 +209,18 @@ class CallbackModule(CallbackBase):
 
     @_kept
     def v2_playbook_on_play_start(self, play):
-        self._play, self._ran_bare = play, {}
-        self._watch.begin(play)
+        self._up.play = play
+        self._unguarded.begin(play)
 
     @_kept
     def v2_playbook_on_task_start(self, task, is_conditional):
-        if self._up and _action(task) == 'meta' and task.args.get('_raw_params') in ENDINGS:
-            hosts = self._play.get_variable_manager()._inventory.get_hosts(self._play.hosts)
-            for bracket in self._brackets_up(host.name for host in hosts):
-                bracket.endings[task._uuid] = f'meta: {task.args["_raw_params"]} in {_place(task)}'
-
-    def _brackets_up(self, hosts):
-        return [bracket for host in hosts for bracket in self._up.get(host, {}).values()]
+        self._up.ending(task)
 
     @_kept
     def v2_runner_on_start(self, host, task):
         if self._up:
             self._starts[host.name, task._uuid] = time.time()
-        self._refusal.expect(task, self._ends_by_reboot(host, task))
+        self._refusal.expect(task, self._up.ends_by_reboot(host, task))
 
     @_kept
     def v2_runner_on_ok(self, result):
@@ -343,137 +232,42 @@ class CallbackModule(CallbackBase):
 
     @_kept
     def v2_runner_on_unreachable(self, result):
-        host, task = _part(result, 'host').name, _part(result, 'task')
+        host, task = part(result, 'host').name, part(result, 'task')
         self._ran(result, _brackets.IGNORED if task.ignore_unreachable else _brackets.FAILED)
-        for bracket in self._brackets_up([task.delegate_to or host]):
-            bracket.broke_off = f'the host became unreachable in {_describe(task)}'
+        for guard in self._up.on(task.delegate_to or host):
+            guard.broke_off = f'the host became unreachable in {describe(task)}'
 
     @_kept
     def v2_runner_on_skipped(self, result):
-        host, task = _part(result, 'host').name, _part(result, 'task')
+        host, task = part(result, 'host').name, part(result, 'task')
         self._starts.pop((host, task._uuid), None)
-        self._watch.note(host, task, _brackets.SKIPPED)
-        name = _brackets.started(task)
-        if name:  # on purpose: no `absent` is to miss it
-            self._been.add((host, name))
-        for bracket in self._brackets_up([host]):
-            bracket.endings.pop(task._uuid, None)
+        self._unguarded.skipped(host, task)
+        self._up.skipped(host, task)
 
     def _ran(self, result, failed=None):
         """`failed`: whether it was ignored."""
-        host, task = _part(result, 'host').name, _part(result, 'task')
-        start, end = self._starts.pop((host, task._uuid), None), time.time()
+        host, task, data = part(result, 'host'), part(result, 'task'), data_of(result)
+        start, end = self._starts.pop((host.name, task._uuid), None), time.time()
         if failed:
-            self._start_failed(_part(result, 'host'), task, failed)
+            self._unguarded.failed(host, task, failed)
         if context.CLIARGS.get('check'):
-            self._foretold(host, task)
-        elif not self._up.get(host):
-            self._note_bare(_part(result, 'host'), task)
-        if _action(task) == OURS:
+            self._foretold(host.name, task)
+        elif not self._up.on(host.name):
+            self._unguarded.ran(host, task)
+        if action_of(task) == OURS:
             # In check mode nothing is up, whatever the result foretells.
             if task.check_mode is not True:
-                self._guarded(task.delegate_to or host, task, _data(result), failed)
+                self._guarded(task.delegate_to or host.name, task, data, failed)
         elif self._up:
-            data = _data(result)
-            for machine in self._machines(_part(result, 'host'), task, data):
-                if failed:
-                    self._note_gone(machine, data)
-                if task.no_log is True or 'censored' in data:
-                    _no_log.note(machine, task, start or end, end)
-                _told.note(machine, _describe(task), _part(result, 'task_fields').get('args'), data.get('results') or [])
-                self._note_task(_part(result, 'host'), machine, task, data, failed, start or end, end)
-            if self._variables:
-                self._variables.seen.pop((host, task._uuid), None)
-        if _run.PLAYBOOK in (task.get_path() or '') and _action(task) == 'shell':
-            self._command_ended(host, _data(result))
+            self._up.ran(host, task, part(result, 'task_fields').get('args'), data, failed, start or end, end)
+        if _run.PLAYBOOK in (task.get_path() or '') and action_of(task) == 'shell':
+            self._command_ended(host.name, data)
 
-    def _ends_by_reboot(self, host, task):
-        """The name of a guard that this task would end by a reboot; None where there is none."""
-        if not self._up or task.action not in _reboot.ACTIONS or task.check_mode is True:
-            return None
-        target = self._machines(host, task, {})[0]
-        return next(iter(self._up.get(target, ())), None)
-
-    def _note_gone(self, host, data):
-        """Remember what the task tells of a guard that has ended under it."""
-        gone = _gone.seen(data) if host in self._up else None
-        for bracket in self._brackets_up([host]) if gone else ():
-            if gone['name'] in (bracket.name, None):
-                bracket.gone = gone
-
-    def _machines(self, host, task, data):
-        """The hosts on which a task ran that was meant for `host`: in a loop, each item can be delegated to another."""
-        if not task.delegate_to:
-            return [host.name]
-        if '{{' not in task.delegate_to:
-            return [task.delegate_to]
-        seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
-        items = [{item['ansible_loop_var']: item.get(item['ansible_loop_var'])} for item in data.get('results') or []
-                 if 'ansible_loop_var' in item]
-        return list(dict.fromkeys(_brackets.written(task.delegate_to, {**seen, **item}) for item in items or [{}]))
-
-    def _note_task(self, host, machine, task, data, failed, start, end):
-        """Remember when the task ran, on its own host and on the one it was delegated to."""
-        title, starts = _describe(task), _action(task) not in CONTROLLER_ONLY
-        inside = _action(task) != 'raw' and any(other.guard.get('launcher') for other in self._brackets_up([machine]))
-        shell, connection = self._variables.seen.get((host.name, task._uuid), (None, None)) if self._variables else (None, None)
-        for bracket in self._brackets_up([host.name]):
-            bracket.shell = (data.get('ansible_facts') or {}).get(SHELL, bracket.shell)
-            outside = self._why_outside(host, machine, task, bracket, shell, connection) if starts else None
-            bracket.windows.append(model.Window(start, end, title, bool(outside) or not starts))
-            if not starts or failed and not _has_run(data, outside):
-                continue
-            if outside and machine != host.name and inside:
-                bracket.elsewhere.append((outside, f'inside the guard of {machine}: {title}'))
-            elif bracket.launches or outside and not bracket.args.get('cgroup'):
-                transfers = not outside and self._transfers(host, task, data)
-                bracket.ran.append(entries.Ran(start, end, title, 'file transfer' if transfers else outside, transfers))
-        if machine != host.name:
-            for bracket in self._brackets_up([machine]):
-                bracket.windows.append(model.Window(start, end, title, False))
-                if inside and starts and not failed:  # then it has to have entered
-                    bracket.ran.append(entries.Ran(start, end, f'{title}, for {host.name}'))
-                else:
-                    bracket.others.append((start, end))
-
-    def _transfers(self, host, task, data):
-        """Did it read a file by the connection itself (sftp), with no process that could enter?"""
-        fetched = any(item.get('changed') for item in data.get('results', [data]) if isinstance(item, dict))
-        return _action(task) == 'fetch' and fetched and not self._becomes(host, task)[0]
-
-    def _becomes(self, host, task):
-        """(does the task become another user, the variables that it sees)"""
-        seen = self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task)
-        return boolean(seen.get('ansible_become', task.become), strict=False), seen
-
-    def _why_outside(self, host, machine, task, bracket, shell, connection):
-        """Tell how a task went around the guard's launcher, or None when it did not. `shell` and `connection`: by which it
-        ran; None where that is not known."""
-        action = _action(task)
-        if machine != host.name:
-            return f'delegated to {machine}'
-        if connection and self._variables.leads_elsewhere(host.name, connection):
-            return f'{"on the controller" if short(connection) == "local" else "elsewhere"} (connection: {connection})'
-        if bracket.args.get('scope') == 'user':
-            return None
-        if action in SYNCHRONIZE:
-            return 'rsync, which ssh itself starts'
-        if action != 'raw':
-            # A later fact takes the launcher's place, and the variables of an include beat every fact.
-            if not shell or '{{' in shell:
-                shell = task.get_include_params().get(SHELL, bracket.shell)
-            return f'through {shell}' if shell not in (None, bracket.guard.get('launcher')) else None
-        if task.args.get('executable'):
-            return 'raw with executable'
-        # Only a change of user puts `raw` through the launcher; become to the login user is none.
-        becomes, seen = self._becomes(host, task)
-        if not becomes:
-            return 'raw'
-        login = seen.get('ansible_user', seen.get('ansible_ssh_user', task.remote_user))
-        user = seen.get('ansible_become_user', task.become_user) or 'root'
-        if login and login != user and '{{' not in f'{login}{user}':
-            return None
-        return 'raw' if login == user else f'raw, where {user} logs in'
+    def _foretold(self, host, task):
+        name, for_real = self._unguarded.foretell(host, task) or (None, None)
+        if for_real:
+            self._print([('warn', f'GUARD {name} on {host} [check mode]: not up'),
+                         *text.outside_section(for_real, self._max_rows)])
 
     def _guarded(self, host, task, data, failed):
         """Follow one result of our own module, or each item of its loop."""
@@ -481,101 +275,31 @@ class CallbackModule(CallbackBase):
         for item in data.get('results', [data]) if looped else [data]:
             # The arguments of a loop's task are still templates, those of its items may be there.
             args = (item.get('invocation') or {}).get('module_args') or {} if looped else task.args
-            guard, up = item.get('guard'), self._up.setdefault(host, {})
+            guard = item.get('guard')
             name = (guard or args).get('name') or ('deploy' if args or not looped else model.UNKNOWN)
             if 'left_running' in item:
                 self._came_down(host, name, guard, item)
-                if self._variables and not up:
-                    self._variables.end(host, restore=OUR_TASKS in (task.get_path() or '') and (guard or {}).get('launcher'))
             elif guard:
                 self._came_up(host, name, guard, args, task)
             elif 'censored' in item:
                 self._hidden(host, name, task, args, failed)
-            elif failed and args.get('state') == 'absent' and name in up:
-                up[name].broke_off = f'state=absent failed in {_describe(task)}'
-            if not up:
-                del self._up[host]
-                _seen.arguments.pop(host, None)
+            elif failed and args.get('state') == 'absent' and name in self._up.hosts.get(host, ()):
+                self._up.hosts[host][name].broke_off = f'state=absent failed in {describe(task)}'
+            self._up.tidy(host, task, (guard or {}).get('launcher'))
 
     def _came_up(self, host, name, guard, args, task):
-        self._been.add((host, name))
-        self._watch.note(host, task, _brackets.UP)
-        bracket = self._up[host].setdefault(name, Bracket(name, guard, args, _describe(task), task.become))
-        bracket.guard = guard
-        manager = self._play.get_variable_manager()
-        if self._variables is None or self._variables.manager is not manager:
-            self._variables = Variables(manager, self._fault)
-        if manager._inventory.get_host(host):
-            self._variables.begin(manager._inventory.get_host(host), self._play, task)
-
-    def _start_failed(self, host, task, failed):
-        """A task that brings a guard up has failed; where that is ignored, the play goes on without it."""
-        role = (task.get_path() or '').partition(OUR_TASKS)[2].startswith(('start.yml', 'present.yml', 'nested.yml', 'install.yml'))
-        if not role and (_action(task) != OURS or task.args.get('state') == 'absent'):
-            return
-        self._watch.note(host.name, task, failed)
-        name = _brackets.name_of(task, self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task))
-        self._been.add((host.name, name))
-        # Of a bracket that is written in the play, the tasks that run without a guard are told one by one.
-        if failed == _brackets.IGNORED and (self._up.get(host.name) or not self._watch.started_by(task)):
-            because = f'its start failed in {_describe(task)}, and the error is ignored'
-            if role and not _brackets.is_of_entry(task):
-                because += ': what it was to guard was not run'
-            self._never.setdefault((host.name, name), (because, []))
-
-    def _note_bare(self, host, task):
-        """A task ran while no guard was up on the host. Was one meant to be?"""
-        if (_action(task) in HARMLESS or _action(task) == OURS or task.delegate_to not in (None, host.name)
-                or task.check_mode is True or OUR_TASKS in (task.get_path() or '')):
-            return
-        titles = self._ran_bare.setdefault(host.name, [])
-        if len(titles) < self._max_rows:
-            titles.append(_describe(task))
-        found = self._watch.unguarded(host.name, task)
-        if found:
-            name, because = found
-            name = _brackets.written(name, self._play.get_variable_manager().get_vars(play=self._play, host=host, task=task))
-            self._never_up(host.name, name, f'{because}: what it was to guard ran outside the guard, unguarded', [_describe(task)])
-
-    def _never_up(self, host, name, because, titles):
-        dummy, known = self._never.setdefault((host, name), (because, []))
-        if not known:
-            self._never[host, name] = because, known
-        known += titles
-
-    def _foretold(self, host, task):
-        """In check mode nothing is up. What runs for real all the same is told where the guard would have come down."""
-        if _action(task) == OURS:
-            name, up = task.args.get('name') or 'deploy', self._checked.setdefault(host, {})
-            self._watch.note(host, task, _brackets.UP)
-            if task.args.get('state') != 'absent':
-                up.setdefault(name, [])
-            elif up.get(name):
-                self._print([('warn', f'GUARD {name} on {host} [check mode]: not up'),
-                             *text.outside_section(up[name], self._max_rows)])
-                up[name] = []
-        elif task.check_mode is False and _action(task) not in HARMLESS:
-            for tasks in self._checked.get(host, {}).values():
-                tasks.append(('ran for real in check mode, outside any guard', _describe(task)))
+        self._unguarded.came_up(host, name, task)
+        self._up.came_up(host, name, guard, args, task)
 
     def _came_down(self, host, name, guard, data):
-        bracket = self._up[host].pop(name, None)
+        known = self._up.came_down(host, name)
         if guard is None:
-            before = self._ran_bare.get(host)
-            if before and not self._adhoc and (host, name) not in self._been and not self._watch.knows(name):
-                self._never_up(host, name, 'state=absent found no guard, and this run brought none up: the tasks before this '
-                               'ran unguarded', list(before))
-            if bracket:  # somebody else took it down
-                self._miss('REPORT LOST', host, bracket, 'it was already gone when state=absent ran')
+            if not self._adhoc:
+                self._unguarded.missed(host, name)
+            if known:  # somebody else took it down
+                self._miss('REPORT LOST', host, known, 'it was already gone when state=absent ran')
             return
-        bracket = bracket or Bracket(name, guard, {}, '', False)
-        offset = guard.get('clock_offset', bracket.guard.get('clock_offset'))
-        report = dict(
-            data, host=host, name=name, mode=guard.get('mode') or bracket.mode, offset=offset or 0.0,
-            denied=data.get('denied') or [], observed=data.get('observed') or [], tasks=bracket.windows,
-            elsewhere=bracket.elsewhere, launched=bracket.launches, **entries.compare(
-                bracket.ran, bracket.others, data.get('entries') if bracket.launches else None,
-                _between(bracket.guard, guard))._asdict())
+        report = (known or Guard(name, guard, {}, '', False)).report(host, data)
         show = self._observed or report['mode'] == 'monitor'
         self._fleet.add(report, show)
         self._tried.add(name, report['denied'])
@@ -583,18 +307,18 @@ class CallbackModule(CallbackBase):
 
     def _hidden(self, host, name, task, args, failed):
         """Judge a result that no_log hides by what the task asked for."""
-        known = name != model.UNKNOWN
-        if known and args.get('state', 'present') == 'present':
+        named = name != model.UNKNOWN
+        if named and args.get('state', 'present') == 'present':
             if not failed:
                 self._came_up(host, name, {}, args, task)
             return
-        bracket = self._up[host].pop(name, None) or Bracket(name, {}, args, '', False)
-        if failed or not known or not boolean(args.get('fail_on_denied', True), strict=False):
-            self._miss('REPORT LOST', host, bracket, f'no_log hides the report in {_describe(task)}')
+        known = self._up.came_down(host, name) or Guard(name, {}, args, '', False)
+        if failed or not named or not boolean(args.get('fail_on_denied', True), strict=False):
+            self._miss('REPORT LOST', host, known, f'no_log hides the report in {describe(task)}')
         else:
             # The task passed, so an enforcing guard denied nothing unexpected.
-            self._fleet.note(host, name, bracket.mode, 'no_log', len(set(bracket.outside())))
-            self._print([('warn', f'GUARD {name} on {host}: no_log hides the report in {_describe(task)}')])
+            self._fleet.note(host, name, known.mode, 'no_log', known.outside())
+            self._print([('warn', f'GUARD {name} on {host}: no_log hides the report in {describe(task)}')])
 
     def _command_ended(self, host, data):
         status = _run.exit_status(data)
@@ -609,17 +333,17 @@ class CallbackModule(CallbackBase):
             self._output.of_command(data['stdout'])
         self._output.of_command(data['stderr'], stderr=True)
 
-    def _miss(self, title, host, bracket, because):
-        details = [('up since', bracket.brought_by)] if bracket.brought_by else []
-        if bracket.gone:
+    def _miss(self, title, host, guard, because):
+        details = [('up since', guard.brought_by)] if guard.brought_by else []
+        if guard.gone:
             title = 'GONE'
-            details += _gone.details(bracket.gone)
+            details += _gone.details(guard.gone)
         details.append(('because', because))
         if title == 'LEFT UP':
-            asked = 'state=absent' if bracket.name == 'deploy' else f'state=absent name={bracket.name}'
-            become = '-b ' if bracket.become else ''
+            asked = 'state=absent' if guard.name == 'deploy' else f'state=absent name={guard.name}'
+            become = '-b ' if guard.become else ''
             details.append(('remedy', f"run `ansible {host} {become}-m {OURS} -a '{asked}'`"))
-        self._fleet.miss(title, host, bracket.name, bracket.mode, details, len(set(bracket.outside())))
+        self._fleet.miss(title, host, guard.name, guard.mode, details, guard.outside())
 
     def _print(self, lines):
         self._output.lines(lines)
@@ -627,16 +351,14 @@ class CallbackModule(CallbackBase):
     @_kept
     def _end(self, final):
         self._running = False
-        for (host, name), (because, titles) in sorted(self._never.items()):
-            details = [('because', because)] + [('' if number else 'tasks', title) for number, title in enumerate(titles)]
-            self._fleet.miss(model.NEVER_UP, host, name, model.UNKNOWN, details[:self._max_rows + 1])
-        self._never = {}
-        for host, brackets in sorted(self._up.items()):
-            for bracket in brackets.values():
+        for host, name, details in self._unguarded.collect():
+            self._fleet.miss(model.NEVER_UP, host, name, model.UNKNOWN, details)
+        for host, guards in sorted(self._up.hosts.items()):
+            for guard in guards.values():
                 if final and not self._adhoc:
-                    self._miss('LEFT UP', host, bracket, bracket.because)
+                    self._miss('LEFT UP', host, guard, guard.because)
                 else:
-                    self._fleet.note(host, bracket.name, bracket.mode, 'up', len(set(bracket.outside())))
+                    self._fleet.note(host, guard.name, guard.mode, 'up', guard.outside())
         self._print([('plain', '')] + text.fleet_lines(self._fleet, self._max_rows) if self._fleet.guards else [])
         self._print(self._tried.lines(self._max_rows))
 

@@ -8,3 +8,4 @@ from __future__ import annotations
 GONE = 'ebpf_guard_gone'  # the key of {name, by, at, report}, in the answer to a task that came after the guard's end
 REBOOT = ("Guard '%s' does not survive a reboot, so the host was not rebooted: what came after it would not be guarded. Stop "
           'the guard before the reboot, and start it again after it (tasks_from: stop and tasks_from: start of the role).')
+REFUSED = 97  # the exit status of a task that was not run

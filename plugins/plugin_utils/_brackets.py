@@ -17,18 +17,10 @@ import contextlib
 from ansible import context
 from ansible.template import Templar
 
-OURS = 'loopbreak.deploy.ebpf_guard'
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of
+
 ROLES = (OURS, 'ebpf_guard')
-OUR_TASKS = '/ansible_collections/loopbreak/deploy/roles/ebpf_guard/tasks/'
 NOT_RUN, SKIPPED, FAILED, IGNORED, UP = 'not run', 'skipped', 'failed', 'ignored', 'up'
-
-
-def action_of(task):
-    """Return the action's full name, of ansible-core's own the short one."""
-    name = getattr(task, 'resolved_action', None) or task.action
-    for prefix in ('ansible.builtin.', 'ansible.legacy.'):
-        name = name[len(prefix):] if name.startswith(prefix) else name
-    return name
 
 
 class Bracket:

@@ -17,8 +17,6 @@ import shlex
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _said
 
-REFUSED = 97  # the exit status of a task that was not run
-
 REFUSE = r'''
 # Only letters of which no shell makes anything but a word.
 plain() {
@@ -182,7 +180,7 @@ def script(place, relative, shell, as_is=False):
 
     return ENTER % {
         'name': place.name, 'relative': relative, 'procs': shlex.quote(procs), 'doors': shlex.quote(place.doors),
-        'shell': shlex.quote(shell), 'refused': REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
+        'shell': shlex.quote(shell), 'refused': _said.REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
         'reboot': shlex.quote('ebpf_guard: ' + _said.REBOOT % place.name),
         'no_cgroup': because('the guard is not up on this host (there is no %s).' % procs),
         'read_only': because('cgroup2 is read-only here, as in a container or a service with ProtectControlGroups=yes, so '
@@ -198,7 +196,7 @@ def tombstone(name, shell, sentence, gone):
 
 
 def _refuse(shell):
-    return REFUSE % {'shell': shlex.quote(shell), 'refused': REFUSED}
+    return REFUSE % {'shell': shlex.quote(shell), 'refused': _said.REFUSED}
 
 
 def _answer(sentence, **more):

@@ -61,7 +61,7 @@ def run(program, *arguments, uid=0, cgroup=None, **options):
 def refused(done, reason):
     message = "ebpf_guard: this task was not run, because it could not enter the guard 'deploy': " + reason
     return (done.returncode, json.loads(done.stdout), done.stderr.decode()) == (
-        launcher.REFUSED, {'failed': True, 'msg': message}, message + '\n')
+        _said.REFUSED, {'failed': True, 'msg': message}, message + '\n')
 
 
 @pytest.mark.parametrize('checker', [['dash', '-n'], ['bash', '-n'], ['shellcheck', '--shell=sh']], ids=' '.join)
@@ -101,7 +101,7 @@ def test_a_tombstone_lets_ansible_prepare(tombstone):
     for command in ('chmod u+rwx %s/ %s/AnsiballZ_command.py', 'chmod u+x %s/ %s/', 'setfacl -m u:nobody:r-x %s/ %s/x.py'):
         with open(TMP + '/AnsiballZ_command.py', 'w'), open(TMP + '/x.py', 'w'):
             pass
-        assert run(tombstone, '-c', command % (TMP, TMP) + SLEEP).returncode != launcher.REFUSED
+        assert run(tombstone, '-c', command % (TMP, TMP) + SLEEP).returncode != _said.REFUSED
     assert run(tombstone, '-c', 'rm -f -r %s/ > /dev/null 2>&1' % TMP + SLEEP).returncode == 0
     assert not os.path.exists(TMP)
 
@@ -126,7 +126,7 @@ def test_a_tombstone_runs_nothing_else(tombstone, command):
     for asked in (command, 'echo BECOME-SUCCESS-%s ; %s' % ('a' * 32, command)):
         done = run(tombstone, '-c', asked, cwd='/tmp')
         answer = done.stdout.decode().split('\n')
-        assert done.returncode == launcher.REFUSED and done.stderr.decode() == BURIED + '\n'
+        assert done.returncode == _said.REFUSED and done.stderr.decode() == BURIED + '\n'
         assert json.loads(answer[-2]) == {'failed': True, 'msg': BURIED, _said.GONE: {'name': 'deploy', 'by': "its ttl's end"}}
         assert answer[:-2] == (['BECOME-SUCCESS-' + 'a' * 32] if asked != command else [])
     assert not os.path.exists('/tmp/ebg-ran') and os.stat('/tmp/ebg-keep').st_mode & 0o777 == 0o644
@@ -139,7 +139,7 @@ def test_a_tombstone_runs_nothing_else(tombstone, command):
     ('echo /sbin/shutdown -r 0', False), ('echo BECOME-SUCCESS-abc ; echo reboot', False), ('echo reboot' + SLEEP, False)])
 def test_a_reboot_is_refused_by_name(place, command, refuses):
     done = run(place.launcher, '-c', command.replace('/sbin/', '/nonexistent/').replace('systemctl', '/nonexistent/systemctl'))
-    assert (done.returncode == launcher.REFUSED and b'does not survive a reboot' in done.stderr) == refuses, done
+    assert (done.returncode == _said.REFUSED and b'does not survive a reboot' in done.stderr) == refuses, done
 
 
 @pytest.mark.parametrize('arguments', [

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: used by this collection only, may change without notice.
+
+"""Tasks and their results, as ansible-core hands them to a callback: what they are, where they are written, whether they ran."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _said
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _run
+
+OURS = 'loopbreak.deploy.ebpf_guard'
+OUR_TASKS = '/ansible_collections/loopbreak/deploy/roles/ebpf_guard/tasks/'
+OUR_PREFIX = f'{OURS} : '  # also before the names of the tasks that are wrapped
+# Actions that start no process on any host: nobody expects them to enter a guard.
+CONTROLLER_ONLY = frozenset((
+    'add_host', 'assert', 'debug', 'fail', 'group_by', 'import_role', 'import_tasks', 'include_role',
+    'include_tasks', 'include_vars', 'meta', 'pause', 'set_fact', 'set_stats', 'validate_argument_spec',
+))
+RAN = ('rc', 'stdout', 'module_stdout')  # in the result of a task that failed on the host, and not before
+# Of these, what gathers facts is no part of a deployment that a guard could have been meant for.
+HARMLESS = CONTROLLER_ONLY | {'gather_facts', 'setup'}
+
+
+def action_of(task):
+    """Return the action's full name, of ansible-core's own the short one."""
+    name = getattr(task, 'resolved_action', None) or task.action
+    for prefix in ('ansible.builtin.', 'ansible.legacy.'):
+        name = name[len(prefix):] if name.startswith(prefix) else name
+    return name
+
+
+def part(result, name):
+    """Read host or task, public since ansible-core 2.19 and underscored before."""
+    return getattr(result, name) if hasattr(result, name) else getattr(result, '_' + name)
+
+
+def data_of(result):
+    """Read what the task returned. Since ansible-core 2.19 `result` is a copy of it, whose making costs more than all that
+    is done with it here."""
+    return result._return_data if hasattr(result, '_return_data') else result._result
+
+
+def has_run(data, outside):
+    """Did something that failed run on some host? What the launcher refused did not."""
+    signs = (*RAN, 'invocation') if outside else RAN  # a module's arguments are there also where a plugin failed before
+    items = [item for item in [data, *(data.get('results') or [])] if isinstance(item, dict)]
+    return any(key in item and item.get('rc') != _said.REFUSED for item in items for key in signs)
+
+
+def describe(task):
+    """Name a task with its role and the place where it is written; a task of our own needs neither."""
+    path, name = task.get_path() or '', words.clean(task.get_name())
+    name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
+    if OUR_TASKS in path or _run.PLAYBOOK in path:
+        return name
+    return f'{name} ({place(task)})' if path else name
+
+
+def place(task):
+    """Where a task is written, from the working directory on."""
+    path, here = task.get_path() or '', os.path.join(os.getcwd(), '')
+    return path[len(here):] if path.startswith(here) else path
