@@ -68,16 +68,16 @@ class Machine:
         while not self._answers():
             ended = self.process.poll() is not None
             if may_start_again and (ended or self._hangs()):
-                print(f"The machine {self.name} {'ended' if ended else 'hangs'} in its emulated kernel, so it is started "
+                print(f"The machine {self.kernel} {'ended' if ended else 'hangs'} in its emulated kernel, so it is started "
                       f"again.\n{self._last_words()}", file=sys.stderr)
                 may_start_again = False
                 self.end()
                 self.process = self._start()
             elif ended:
-                raise VmError(f"The machine {self.name} ended while it booted: {self.process.stderr.read().strip()}"
+                raise VmError(f"The machine {self.kernel} ended while it booted: {self.process.stderr.read().strip()}"
                               f"\n{self._last_words()}")
             if time.monotonic() > deadline:
-                raise VmError(f"The machine {self.name} did not answer over SSH within {BOOTS_WITHIN} seconds."
+                raise VmError(f"The machine {self.kernel} did not answer over SSH within {BOOTS_WITHIN} seconds."
                               f"\n{self._last_words()}")
             time.sleep(0.5)
         return self
