@@ -39,7 +39,7 @@ enum ebg_limit {
 	EBG_PARENTS = 8,          /* processes whose start nobody has seen that are followed */
 	EBG_MAX_MEMBERS = 16384,  /* processes inside that are remembered, the latest ones */
 	EBG_MAX_ENTRIES = 65536,  /* moments of entries that are kept, the latest ones */
-	EBG_ENTRY_GAP = 10000000, /* ns; of entries that are closer together, the first one's moment is kept */
+	EBG_ENTRY_GAP = 2000000, /* ns; of entries that are closer together, the first one's moment is kept */
 	EBG_MAX_LEAVINGS = 256,   /* details of processes that left */
 	EBG_CGROUPS = 64,         /* cgroups above one that are followed */
 	EBG_CGROUP_PATH = 256,    /* bytes of a cgroup's path that are kept */

@@ -474,7 +474,7 @@ entries:
     times:
       description:
         - When they entered, in seconds since the epoch by the target's clock, rounded to milliseconds, in their order.
-        - Of entries that are less than 10 milliseconds apart, the first one's moment is there. Of more than 65,536 moments,
+        - Of entries that are less than 2 milliseconds apart, the first one's moment is there. Of more than 65,536 moments,
           the latest ones are.
       type: list
       elements: float

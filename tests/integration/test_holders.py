@@ -41,7 +41,7 @@ def test_what_was_before_counts_where_it_is_asked_for_and_fresh_starts_anew(cont
     first = controller.call("ebpf_guard", policy=policy())
     assert denied(fleet)
     run = controller.guarded([], variables={"ebpf_guard_fail_on_earlier": True})
-    run.ended(2).said("The guard denied what the policy does not expect", "(ad-hoc)")
+    run.ended(2).said("denied what the policy does not expect", "(ad-hoc)")
     first = controller.call("ebpf_guard", policy=policy())
     assert denied(fleet)
     again = controller.call("ebpf_guard", policy=policy(), fresh=True)

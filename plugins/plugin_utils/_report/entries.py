@@ -20,7 +20,7 @@ from typing import NamedTuple
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 
 FOLD = _abi.ENTRY_GAP / 1e9  # seconds after a moment that is kept in which others may have entered
-SLACK = 0.02  # seconds by which an entry may lie outside its task: clocks are set while they run
+SLACK = 0.02  # seconds by which an entry that is in no task may miss its own: clocks are set while they run
 RETURN = 0.03  # seconds that an answer takes from the target to the controller, about
 DID_NOT_ENTER = 'did not enter'
 
@@ -54,10 +54,10 @@ def compare(ran, others, entries, between):
     offset = _offset(spans, times, between or (0.0, 0.0))
     moments = [time - offset for time in times]
     oldest = moments[0] if len(moments) >= _abi.MAX_ENTRIES else float('-inf')
-    left = _without(moments, spans)
+    left, explained = _without(moments, spans, SLACK), set(moments).difference(_without(moments, spans, 0))
     outside, unknown = [], 0
     for one in ran:
-        if one.sure or not _any_in(left if one.why else moments, one.start, one.end):
+        if one.sure or not _any_in(left if one.why else moments, explained, one.start, one.end):
             if one.end < oldest and not one.why:
                 unknown += 1
             else:
@@ -66,17 +66,18 @@ def compare(ran, others, entries, between):
     return Missed(outside, unknown, bool(expected) and missed == len(expected))
 
 
-def _any_in(moments, start, end):
-    first = bisect.bisect_left(moments, start - SLACK - FOLD)
-    return first < len(moments) and moments[first] <= end + SLACK
+def _any_in(moments, explained, start, end):
+    first, last = bisect.bisect_left(moments, start - SLACK - FOLD), bisect.bisect_right(moments, end + SLACK)
+    return any(moment in explained and start - FOLD <= moment <= end or moment not in explained
+               for moment in moments[first:last])
 
 
-def _without(moments, spans):
+def _without(moments, spans, slack):
     """The moments that lie in none of these spans: somebody else entered then."""
     found, ends = [], list(itertools.accumulate((end for _start, end in spans), max))
     for moment in moments:
-        before = bisect.bisect_right(spans, (moment + SLACK + FOLD, float('inf')))
-        if not before or ends[before - 1] < moment - SLACK:
+        before = bisect.bisect_right(spans, (moment + slack + FOLD, float('inf')))
+        if not before or ends[before - 1] < moment - slack:
             found.append(moment)
     return found
 
