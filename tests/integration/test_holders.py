@@ -31,8 +31,9 @@ def test_a_guard_of_a_killed_run_is_taken_over(controller, fleet):
     fleet.exec("web1", "touch", "/tmp/go-on")
     killed.communicate()
     run = controller.guarded(where())
-    run.ended(0).said("Guard 'deploy' stands from an earlier run: up since 2", "with 1 accesses denied", ".yml)",
-                      "1 access denied before this run", "before this run:", "DENIED (earlier)")
+    run.ended(0).said("1 access denied before this run", "before this run:", "DENIED (earlier)")
+    warned = " ".join(run.output.split())  # before ansible-core 2.19 warnings are wrapped
+    assert "Guard 'deploy' stands from an earlier run: up since 2" in warned and "with 1 access denied." in warned, run
     assert run.values("WHERE") == ["web1 0::/ebpf_guard/deploy"]
 
 

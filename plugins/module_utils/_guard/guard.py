@@ -160,9 +160,9 @@ def _settle(place, state, request, check_mode):
     living = [one for one in holders.of(state) if holders.is_needed(one, run, in_use)]
     if living and (not request.share or request.fresh):
         raise holders.refuse(place, living[0], run)
-    before = _story(state)
-    stood = ("Guard '%s' stands from an earlier run: up since %s, by %s, with %d accesses denied."
-             % (place.name, before['since'], before['by'], sum(record['count'] for record in so_far['denied'])))
+    before, denied = _story(state), sum(record['count'] for record in so_far['denied'])
+    stood = ("Guard '%s' stands from an earlier run: up since %s, by %s, with %d %s denied."
+             % (place.name, before['since'], before['by'], denied, 'access' if denied == 1 else 'accesses'))
     if living:
         if not _has_policy(state, request):
             raise GuardError("Guard '%s' can't be shared: its policy, or its mode, is another than this run asks for. It is "
