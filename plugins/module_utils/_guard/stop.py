@@ -18,7 +18,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import lo
 
 def so_far(place, state):
     """The report as it would be if the guard ended now: with what was broken (`faults`, `damages`), and who was `refused`."""
-    return _judged(place, state, health.faults(place, state))
+    return dict(_judged(place, state, health.faults(place, state)), left_running=[])
 
 
 def _judged(place, state, faults):
@@ -26,8 +26,8 @@ def _judged(place, state, faults):
     (breaches, damages), found = faults, report(place, state)
     told = look.left(state, found)
     past = state['breaches'] if state else []
-    return dict(found, left_running=[], faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches,
-                damages=damages + told.damages, refused=log.refusals(place.log, state['started_at']) if state else [])
+    return dict(found, faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches, damages=damages + told.damages,
+                refused=log.refusals(place.log, state['started_at']) if state else [])
 
 
 def take_down(place, state, ended=None):

@@ -21,7 +21,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 
 FOLD = _abi.ENTRY_GAP / 1e9  # seconds after a moment that is kept in which others may have entered
 SLACK = 0.02  # seconds by which an entry that is in no task may miss its own: clocks are set while they run
-RETURN = 0.03  # seconds that an answer takes from the target to the controller, about
+WAY_BACK = 0.03  # seconds that an answer takes from the target to the controller, about
 DID_NOT_ENTER = 'did not enter'
 
 
@@ -89,7 +89,7 @@ def _offset(spans, times, between):
     and its answer comes back soon.
     """
     least, greatest = between
-    likely = 0.0 if least <= 0 <= greatest else min(greatest, least + RETURN)
+    likely = 0.0 if least <= 0 <= greatest else min(greatest, least + WAY_BACK)
     steps = {}  # offset -> how many more entries are explained from there on
     ends = list(itertools.accumulate((end for _start, end in spans), max))
     for time in times:
