@@ -18,7 +18,7 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test test-here test-apart unit kernel integration shapes matrix kernels vm quality lint bench bpf dist clean
+.PHONY: help demo test unit kernel integration shapes matrix kernels vm quality lint bench bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
@@ -39,16 +39,8 @@ help:
 demo: $(INSTALLED)/MANIFEST.json
 	@PYTHONPATH=$(CURDIR)/tests/fleet $(BIN)/python demo/demo.py
 
-# In two at once. All that loads programs into this kernel is in one of them: some tests count what is loaded.
 test: $(INSTALLED)/MANIFEST.json
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-here test-apart
-
-# sed puts out whole lines, so that those of one run are not in the middle of the other's
-test-here:
-	@$(BIN)/python -m pytest tests/fleet tests/integration tests/bpf tests/quality | sed -u ''
-
-test-apart:
-	@$(BIN)/python -m pytest tests/unit tests/house tests/vm | sed -u ''
+	$(BIN)/python -m pytest tests
 
 unit: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/unit tests/house

@@ -50,6 +50,8 @@ class Unguarded:
         self._watch.note(host.name, task, how)
         name = _brackets.name_of(task, self._up.vars_of(host, task))
         self._been.add((host.name, name))
+        if not role and name in self._up.hosts.get(host.name, ()):
+            return  # the module did not exchange the rules, and those of before are in force
         # Of a bracket that is written in the play, the tasks that run without a guard are told one by one.
         if how == _brackets.IGNORED and (self._up.on(host.name) or not self._watch.started_by(task)):
             because = f'its start failed in {describe(task)}, and the error is ignored'
