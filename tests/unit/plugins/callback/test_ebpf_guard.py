@@ -76,6 +76,7 @@ OUTCOMES = [
      f"    remedy   run `ansible web1 -m {OURS} -a 'state=absent'`\n"),
     ('left up by a failure', play(UP, down('broken: true')), 2, 'state=absent failed in Stop (play.yml:23)'),
     ('start failed', play(BROKEN), 0, 'ignored=1'),
+    ('exchange failed', play(UP, BROKEN, down()), 0, 'clean, nothing denied'),
     ('restart failed', play(UP, BROKEN), 2, 'GUARD LEFT UP'),
     ('gone by itself', play(UP, down('gone: true')), 2, 'GUARD REPORT LOST: deploy on web1 [enforce]'),
     ('never there', play(down('gone: true')), 0, 'ok=1'),
