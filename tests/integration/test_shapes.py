@@ -10,6 +10,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import yaml
 from controller import GUARD_NETS, policy, where
 
 INSIDE, OUTSIDE = "0::/ebpf_guard/deploy", "0::/"
@@ -141,6 +142,22 @@ def test_nested_guards_are_one(controller):
         assert [told for told in run.values("WHERE") if told.startswith(host)] == [
             f"{host} {INSIDE}", f"{host} {INSIDE}", f"{host} {OUTSIDE}"], run
         assert run.output.count(f"GUARD deploy on {host} [enforce]: clean") == 1, run
+
+
+@pytest.mark.shape("a guard inside that names roles, where the outer one names tasks; and the other way round",
+                   "each runs its own, once")
+def test_a_nested_guard_runs_what_is_its_own(controller):
+    def guard(**wraps):
+        return role(policy=NAMED, **wraps)
+
+    for name, tasks in (("leaf", where("Leaf")), ("brings", [guard(tasks=str(controller.write(where("Own"))))])):
+        directory = controller.directory / "roles" / name / "tasks"
+        directory.mkdir(parents=True)
+        (directory / "main.yml").write_text(yaml.safe_dump(tasks))
+    run = controller.playbook([play("web1", wrapped(controller, guard(roles=["leaf"]), policy=NAMED)),
+                               play("web2", guard(roles=["brings"]))], timeout=120)
+    run.ended(0)
+    assert run.values("WHERE") == [f"web1 {INSIDE}", f"web2 {INSIDE}"], run
 
 
 @pytest.mark.shape("a guard inside a guard of the same name with another policy", "refused; the outer one stays")
