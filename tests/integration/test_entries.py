@@ -94,6 +94,18 @@ def test_the_guard_proves_itself_at_its_end(controller, fleet):
     assert fleet.exec("web1", "test", "-e", CGROUP, check=False).returncode == 1
 
 
+def test_an_end_that_can_not_be_tried_out_is_told(controller, fleet):
+    """The process that would try it needs a cgroup below this one. That says nothing of the guard, so it fails nothing."""
+    site = "/sys/fs/cgroup/unified/site"
+    fleet.exec("web1", "mkdir", site)
+    controller.call("ebpf_guard", policy=policy(), cgroup="site")
+    fleet.exec("web1", "sh", "-c", f"echo 0 > {site}/cgroup.max.descendants")
+    results, run = controller.adhoc("ebpf_guard", {"state": "absent"})
+    fleet.exec("web1", "rmdir", site)
+    run.ended(0).said("At its end the guard could not be tried out")
+    assert results["web1"]["faults"] == []
+
+
 def test_a_cgroup2_that_was_mounted_elsewhere_is_told(controller, fleet):
     """Nothing gets past the guard there: no task finds it, so none runs."""
     controller.call("ebpf_guard", policy=policy())
