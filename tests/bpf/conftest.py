@@ -40,3 +40,11 @@ def guards(request):
 def as_root():
     if os.geteuid():
         pytest.fail('These tests load BPF programs: run them as root.')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def closed():
+    """What a module opens it closes: many hosts give a process no more than 1,024 descriptors."""
+    before = len(os.listdir('/proc/self/fd'))
+    yield
+    assert len(os.listdir('/proc/self/fd')) <= before + 20, 'tests of this module leave descriptors open'

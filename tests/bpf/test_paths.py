@@ -51,7 +51,7 @@ def watch(guards, tmp_path):
 
     Returns {path: its rule, UNREADABLE, or None} of what was executed.
     """
-    opened = []
+    opened, loads = [], []
 
     def run(policy, act):
         guard = guards(policy, observe=True)
@@ -61,6 +61,7 @@ def watch(guards, tmp_path):
         loaded = files.load(guard.kernel, {programs.FILES: OBJECT.read_bytes()}, shared,
                             compiled(policy, observe=True), str(tmp_path / 'run'), directory)
         assert not loaded.warnings
+        loads.append(loaded)
         opened.extend(guard.kernel.attach_hook(program, name) for name, program in loaded.programs.items())
         guard.kernel.update(guard.object.map_fd('ebg_current'), ctypes.c_uint32(0), ctypes.c_uint32(guard.generation))
         guard.inside(act)
@@ -71,6 +72,8 @@ def watch(guards, tmp_path):
 
     yield run
     bpf.close(opened)
+    for loaded in loads:
+        loaded.close()
 
 
 def ends_well(*command):

@@ -36,7 +36,7 @@ def policy_of(*deny, allow=(), **more):
 @pytest.fixture
 def rules(guards, tmp_path):
     """Makes a guard in which a policy's rules for sockets judge."""
-    opened = []
+    opened, loads = [], []
 
     def start(policy):
         guard = guards(policy)
@@ -45,6 +45,7 @@ def rules(guards, tmp_path):
         opened.append(directory)
         loaded = ways_out.load(guard.kernel, objects.unpacked(objects.packed('libbpf')), shared,
                                compiled(policy), str(tmp_path), guard.cgroup, directory)
+        loads.append(loaded)
         assert loaded.enforced['unix'] is True and not loaded.warnings
         for name, program in loaded.programs.items():
             opened.append(guard.kernel.attach(program, directory, name) if programs.is_on_cgroup(name)
@@ -55,6 +56,8 @@ def rules(guards, tmp_path):
 
     yield start
     bpf.close(opened)
+    for loaded in loads:
+        loaded.close()
 
 
 def listening(path, kind=socket.SOCK_STREAM):

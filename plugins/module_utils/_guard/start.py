@@ -159,7 +159,7 @@ def begin_answering(start, undo):
         start.agent.begin_answering(questions, answering, start.rules)
 
 
-def load_optional(start, _undo):
+def load_optional(start, undo):
     """The programs for ways out and for files, which share what the guard's know. BCC has none."""
     place, loaded = start.place, start.loaded
     objects = start.request.objects if start.loader == loader.LIBBPF else {}
@@ -168,7 +168,9 @@ def load_optional(start, _undo):
     try:
         outward = ways_out.load(start.kernel, objects, shared, start.compiled, place.run, place.cgroup,
                                 directory)
+        undo.callback(outward.close)
         on_files = files.load(start.kernel, objects, shared, start.compiled, place.run, directory)
+        undo.callback(on_files.close)
     finally:
         os.close(directory)
     start.programs = {**{name: loaded.program_fd(name) for name in programs.of_object(programs.GUARD)},

@@ -35,7 +35,7 @@ def load(kernel, objects, shared, compiled, run, cgroup):
     """
     observe = bool(compiled.config.observe)
     if not (compiled.paths or compiled.filesystems or observe):
-        return Loaded({}, {'file': NOT_NEEDED, 'exec': NOT_NEEDED}, [])
+        return Loaded(None, {}, {'file': NOT_NEEDED, 'exec': NOT_NEEDED}, [])
     canaries.make_files(run)
     wanted = list(canaries.file_rules(run).items()) + compiled.paths
     types = _types(compiled.filesystems, observe)
@@ -45,12 +45,12 @@ def load(kernel, objects, shared, compiled, run, cgroup):
         'ebg_paths': len(spelled), 'ebg_inodes': len(found), 'ebg_types': len(types)})
     if not loaded:
         paths.close(found)
-        return Loaded({}, enforced, [])
+        return Loaded(None, {}, enforced, [])
     inodes = paths.by_inode(wanted, paths.identify(kernel, loaded, found))
     paths.close(found)
     _fill(kernel, loaded, spelled, inodes, types, traced=enforced['file'] is not True)
     kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(cgroup))
-    return Loaded({name: loaded.program_fd(name) for name in candidate.programs}, enforced, paths.warnings(late))
+    return Loaded(loaded, {name: loaded.program_fd(name) for name in candidate.programs}, enforced, paths.warnings(late))
 
 
 def start(library, objects, shared, sizes):

@@ -22,9 +22,21 @@ UNSUPPORTED = ("this kernel can't have BPF programs answer for its security hook
 FORBIDDEN = ("something keeps root from loading programs for the kernel's security hooks (%s): look for a container, a seccomp "
              'filter, a security module, and lockdown=confidentiality')
 
-# What a guard gets of it. programs: {name: file descriptor}, attached to nothing. enforced: {capability: True, or why not}.
-Loaded = namedtuple('Loaded', 'programs enforced warnings')
 Candidate = namedtuple('Candidate', 'object programs')  # the object's name, and which of its programs are to be loaded
+
+
+class Loaded(namedtuple('Loaded', 'object programs enforced warnings')):
+    """What a guard gets of it.
+
+    object: in the kernel; None where it took none. programs: {name: file descriptor}, attached to nothing. enforced:
+    {capability: True, or why not}.
+    """
+
+    __slots__ = ()
+
+    def close(self):
+        if self.object:
+            self.object.close()
 
 
 def load_first(library, objects, candidates, shared, sizes):

@@ -59,10 +59,10 @@ def load(kernel, objects, shared, compiled, run, cgroup_path, cgroup):
         kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(cgroup))
     paths.close(found)
     if not loaded:
-        return Loaded({}, enforced, [])
+        return Loaded(None, {}, enforced, [])
     inodes = {**paths.by_inode(built_in, identified), **paths.by_inode(compiled.sockets, identified)}
     paths.fill(kernel, loaded, spelled, inodes, dict.fromkeys(outward.PROGRAMS, OUTWARD))
-    return Loaded({name: loaded.program_fd(name) for name in candidate.programs}, enforced, paths.warnings(late))
+    return Loaded(loaded, {name: loaded.program_fd(name) for name in candidate.programs}, enforced, paths.warnings(late))
 
 
 def _built_in(compiled):
