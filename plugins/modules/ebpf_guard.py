@@ -565,14 +565,13 @@ collected:
 
 import json
 import os
-import pwd
 import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, report, start
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, resolver, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, resolver, systemd, users
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import verdict
@@ -595,11 +594,11 @@ def joining_uids(wanted, connecting):
     """The uids that may join. Of the connecting user, who is not asked for by name, only what this host knows."""
     uids = set()
     for user in connecting if wanted is None else wanted:
-        try:
-            uids.add(pwd.getpwnam(user).pw_uid)
-        except KeyError:
-            if wanted is not None:
-                raise GuardError("join_users: this host has no user '%s'." % user)
+        known = users.named(user)
+        if known:
+            uids.add(known.pw_uid)
+        elif wanted is not None:
+            raise GuardError("join_users: this host has no user '%s'." % user)
     return uids - {0}
 
 

@@ -14,14 +14,13 @@ import errno
 import gzip
 import os
 import platform
-import pwd
 import re
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, place, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, command
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, command, locks, users
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
     bcc_compiler, files, libbpf, loader, optional, programs, security_hooks, ways_out)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
@@ -53,7 +52,7 @@ def facts():
     found = {'kernel': machine.release, 'architecture': machine.machine, 'python': platform.python_version(),
              'btf': os.path.exists(libbpf.BTF), 'lsm': lsm, 'lockdown': lockdown,
              'cgroup2': None, 'cgroup_layout': None, 'libbpf': None, 'loader': None,
-             'bpffs': _has_bpffs(mounted),
+             'bpffs': place.has_bpffs(),
              'bcc': bcc_compiler.is_there(),
              'kernel_headers': False}
     with contextlib.suppress(GuardError):
@@ -122,30 +121,33 @@ def _try_out(objects, by):
         return dict.fromkeys(CONNECTIONS, True)
     request = guard.Request(name=place.TRIAL, policy=check(POLICY), observe=True, ttl=0, uids=_connecting(), shell=None, loader=by,
                             objects=objects, agent=agent_process.main)
-    with place.lock():
-        had_bpffs = _has_bpffs(cgroup.mounts())
+    with trial.lock('the doctor'):
+        had_bpffs = place.has_bpffs()
         stop.sweep(trial)  # of a call that was killed together with its agent
         try:
             return starts.Start(trial, request, {}, [], None).try_out()
         finally:
-            if not had_bpffs and _has_bpffs(cgroup.mounts()):
-                command.run('umount', BPFFS)
+            if not had_bpffs:
+                _unmount_bpffs()
+
+
+def _unmount_bpffs():
+    with locks.shared():
+        if place.has_bpffs() and not os.listdir(BPFFS):  # else a guard has come up meanwhile
+            command.run('umount', BPFFS)
 
 
 def _connecting():
-    with contextlib.suppress(KeyError):
-        return {pwd.getpwnam(os.environ['SUDO_USER']).pw_uid} - {0}
-    return set()
-
-
-def _has_bpffs(mounted):
-    return any(point == BPFFS and kind == 'bpf' for point, _root, kind in mounted)
+    user = users.named(os.environ['SUDO_USER']) if 'SUDO_USER' in os.environ else None
+    return {user.pw_uid} - {0} if user else set()
 
 
 @contextlib.contextmanager
 def _noted(missing, host):
     try:
         yield
+    except locks.NotTaken:  # that says nothing of the host
+        raise
     except (GuardError, OSError) as error:
         missing.append(_why(error, host))
 

@@ -86,9 +86,13 @@ class Agent:
             self._hear()
 
     def _order(self, text):
+        pipe, left, deadline = self.process.stdin.fileno(), text.encode() + b'\n', time.monotonic() + PATIENCE
+        os.set_blocking(pipe, False)  # one that hangs reads nothing, and the rules are more than a pipe holds
         try:
-            self.process.stdin.write(text.encode() + b'\n')
-            self.process.stdin.flush()
+            while left:
+                if not select.select([], [pipe], [], max(0, deadline - time.monotonic()))[1]:
+                    raise GuardError("The guard's agent does not answer. Is it stopped, or the host very busy?")
+                left = left[os.write(pipe, left):]
         except OSError:
             raise GuardError("The guard's agent ended at once.")
 
@@ -99,9 +103,9 @@ class Agent:
 
     def take_over(self):
         """The guard is up and its memory is written: from now on the agent serves it, and cleans up no more."""
-        with contextlib.suppress(OSError):  # it has died since: the guard tells so when it is looked at
-            self.process.stdin.write(b'up\n')
-            self.process.stdin.close()
+        with contextlib.suppress(GuardError):  # it has died since: the guard tells so when it is looked at
+            self._order('up')
+        self.process.stdin.close()
         self.process.stdout.close()
 
     def identity(self):

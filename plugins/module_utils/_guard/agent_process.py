@@ -20,9 +20,9 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import answers, doors, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import answers, doors, stop, ttl
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes, resolver, sockdiag
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, locks, processes, resolver, sockdiag
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, teach
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
@@ -45,7 +45,7 @@ def main(name):
             _leave_desk(place)
         else:
             _leave_desk(place)
-            stop.abandon(place)
+            _clear_up(place)
             return
         with contextlib.suppress(OSError):  # the start has died since, as the next line tells
             sys.stdout.write('done\n')
@@ -53,6 +53,13 @@ def main(name):
     sys.stdout.close()
     cgroup.enter(place.desk)  # leave the login session: it would not end before its processes
     _serve(place)
+
+
+def _clear_up(place):
+    """Nobody waits for this, and nobody else does it."""
+    while True:
+        with contextlib.suppress(locks.NotTaken):
+            return stop.abandon(place)
 
 
 def _leave_desk(place):
@@ -87,19 +94,20 @@ def _serve(place):
         if time.monotonic() - looked > OFTEN:
             now, looked = _identity(place.state), time.monotonic()
             if now is None:
-                stop.bury(place, state)
-                return
-            if now != seen:
+                with contextlib.suppress(locks.NotTaken):  # whoever takes the guard down ends this process as well
+                    stop.bury(place, state)
+                    return
+            elif now != seen:
                 state, seen = place.read() or state, now
         if time.monotonic() - swept > GLANCE:
             swept = time.monotonic()
             with contextlib.suppress(GuardError, OSError):  # the guard is going down, or is being mended
                 teach.make_room(bpf.kernel(), place.pins)
-        left = state['expires_at'] - time.time() if state['expires_at'] else OFTEN
-        if left <= 0:
-            stop.expire(place)
-            return
-        if waiting.poll(min(left, OFTEN) * 1000 + 1):
+        if ttl.is_over(state) and not ttl.inside(place):
+            with contextlib.suppress(locks.NotTaken):  # whoever changes the guard may renew its ttl
+                if stop.expire(place):
+                    return
+        if waiting.poll(OFTEN * 1000):
             refusals.read()
 
 

@@ -11,10 +11,10 @@ from collections import namedtuple
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
-    agent, answers, health, holders, look, proof, stop, tombstone)
+    agent, answers, health, holders, proof, stop, tombstone, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place, lock
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report, shown
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
@@ -39,7 +39,7 @@ def present(request, check_mode=False):
     place = Place(request.name)
     loader.check(request.loader)
     places.check()
-    with lock():
+    with place.lock('present'):
         state, more = _settle(place, place.read(), request, check_mode)
         warnings = more.pop('warnings')
         _check_cgroup(place, state, request.cgroup or place.own)
@@ -59,7 +59,7 @@ def present(request, check_mode=False):
         if same and not faults:
             state = _prove_again(place, state, state['uids'])
             teach.teach_attached(bpf.kernel(), place.pins, addresses)
-            place.write(dict(state, expires_at=starts.deadline(request), secret=request.secret or state.get('secret')))
+            place.write(dict(state, expires_at=ttl.deadline(request.ttl), secret=request.secret or state.get('secret')))
             return dict(_report(place, state, request.run), changed=False, repaired=[], warnings=warnings, **more)
         if state is None:
             agent.stop_lost(place)
@@ -77,7 +77,7 @@ def absent(name, check_mode=False, run=None):
     guard had ended before, `ended`; where it stays up, `shared_with`.
     """
     place = Place(name)
-    with lock():
+    with place.lock('absent'):
         try:
             state = place.read()
         except GuardError as error:
@@ -190,18 +190,16 @@ def _story(state):
 
 
 def _check_cgroup(place, state, wanted):
-    """A guard stays where it is, and no process is in two: the programs of both would want its sockets."""
+    """A guard stays where it is. In a cgroup that is frozen nothing could be tried out, and no task would get in."""
+    frozen = cgroups.frozen(wanted)
+    if frozen:
+        raise GuardError("Guard '%s' can't be brought up or changed. %s" % (place.name, cgroups.why_frozen(frozen)))
     if state:
         if state['cgroup'] != wanted:
             raise GuardError("Guard '%s' is up, at the cgroup %s. Take it down (state=absent) before it guards %s, or "
                              'give this one another name.' % (place.name, state['cgroup'], wanted))
         return
-    for name in {*look.names(), place.name}:
-        other = Place(name)
-        for taken in {other.own, other.cgroup} - ({wanted} if name == place.name else set()):
-            if cgroups.overlap(taken, wanted):
-                raise GuardError("The cgroup %s can't be guarded, because %s is that of guard '%s' or of its agent, and "
-                                 'no process can be in two guards.' % (wanted, taken, name))
+    place.refuse_overlap(wanted)
 
 
 def _leave(place):

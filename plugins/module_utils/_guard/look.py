@@ -9,22 +9,22 @@ import contextlib
 import os
 from collections import namedtuple
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import health
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS, RUN, TRIAL, Place, lock
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import RUN, Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import locks
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import moves, outcome
+
+PATIENCE = 5  # seconds to wait for a call that changes the guard
 
 Told = namedtuple('Told', 'breaches damages')
 
 
 def names():
     """The guards of this host, whole or not."""
-    found = cgroup.names()
-    for directory in (RUN, os.path.join(BPFFS, 'ebpf_guard')):
-        with contextlib.suppress(OSError):
-            found.update(entry for entry in os.listdir(directory) if os.path.isdir(os.path.join(directory, entry)))
-    return sorted(name for name in found - {TRIAL} if not Place(name).is_buried or Place(name).remains())
+    return sorted(name for name in places.names() if not Place(name).is_buried or Place(name).remains())
 
 
 def ended():
@@ -39,13 +39,26 @@ def ended():
 
 
 def inspect(name):
-    """The guard as it is: its report so far, and its faults as sentences."""
+    """The guard as it is: its report so far, and its faults as sentences.
+
+    Nobody has to wait for long to look. While another call changes the guard, what is told of it may be half of that.
+    """
     place = Place(name)
-    with lock():
-        state = place.read()
-        found = report(place, state)
-        told = left(state, found)
-        return dict(found, faults=sum(health.faults(place, state), []) + outcome.forgotten(found['counters']) + told.breaches)
+    try:
+        with place.lock('info', PATIENCE):
+            return _looked(place)
+    except locks.NotTaken as busy:
+        try:
+            return dict(_looked(place), faults=[str(busy)])
+        except (GuardError, OSError):  # half of it
+            raise busy
+
+
+def _looked(place):
+    state = place.read()
+    found = report(place, state)
+    told = left(state, found)
+    return dict(found, faults=sum(health.faults(place, state), []) + outcome.forgotten(found['counters']) + told.breaches)
 
 
 def left(state, found):

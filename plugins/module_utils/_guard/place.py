@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, privileges, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, locks, privileges, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 
 BPFFS = '/sys/fs/bpf'
 RUN = '/run/ebpf_guard'
 LOG = '/var/log/ebpf_guard'
+FORM = 2  # of the memory; as ABI_VERSION for what is in the kernel
 TRIAL = '_trial'  # a guard that is taken down before its call ends; no user's begins with _
 
 
@@ -54,6 +54,10 @@ class Place:
         """Has the guard ended, and is its last report waiting for the run that used it (tombstone.py)?"""
         return os.path.exists(self.last) and not os.path.exists(self.state)
 
+    def lock(self, doing, patience=None):
+        """One call at a time changes a guard. No other guard waits for it."""
+        return locks.hold(self.name, doing, patience)
+
     def remains(self):
         """What of the guard exists on this host. A tombstone is no part of it."""
         paths = (self.own, self.desk, self.pins) if self.is_buried else (self.own, self.desk, self.pins, self.run)
@@ -69,7 +73,7 @@ class Place:
         except ValueError as error:
             raise GuardError("The memory of guard '%s', %s, is damaged (%s), so the guard has to be taken down "
                              '(state=absent).' % (self.name, self.state, error))
-        if state.get('abi') != _abi.ABI_VERSION:
+        if (state.get('abi'), state.get('form')) != (_abi.ABI_VERSION, FORM):
             raise GuardError("Guard '%s' was brought up by another version of this collection, which keeps its records "
                              'in another form, so the guard has to be taken down (state=absent).' % self.name)
         return state
@@ -127,27 +131,43 @@ class Place:
 
         `cgroup`: an existing one, to be guarded in place of the guard's own.
         """
-        make_open(RUN)
-        if os.statvfs(RUN).f_flag & os.ST_NOEXEC:
-            command.run('mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m,nosuid,nodev', 'ebpf_guard', RUN)
-        make_open(self.run)
-        if cgroup and self.cgroup != cgroup:
-            os.symlink(cgroup, self.link)
+        with locks.shared():
+            self.refuse_overlap(cgroup or self.own)  # another guard may have come up since the call began
+            make_open(RUN)
+            if os.statvfs(RUN).f_flag & os.ST_NOEXEC:
+                command.run('mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m,nosuid,nodev', 'ebpf_guard', RUN)
+            make_open(self.run)
+            if cgroup and self.cgroup != cgroup:
+                os.symlink(cgroup, self.link)
+
+    def refuse_overlap(self, wanted):
+        """No process is in two guards: the programs of both would want its sockets. A guard is there with its run directory."""
+        for name in {*names(), self.name}:
+            other = Place(name)
+            for taken in {other.own, other.cgroup} - ({wanted} if name == self.name else set()):
+                if cgroups.overlap(taken, wanted):
+                    raise GuardError("The cgroup %s can't be guarded, because %s is that of guard '%s' or of its agent, and "
+                                     'no process can be in two guards.' % (wanted, taken, name))
 
     def make_pins(self):
         if not os.path.isdir(BPFFS):
             raise GuardError('This kernel has no %s: it is built without CONFIG_BPF_SYSCALL, which the guard needs.'
                              % BPFFS)
-        if not any(point == BPFFS and kind == 'bpf' for point, _root, kind in cgroups.mounts()):
-            command.run('mount', '-t', 'bpf', '-o', 'mode=700', 'bpf', BPFFS)
-        os.makedirs(self.pins, mode=0o700, exist_ok=True)
+        with locks.shared():
+            if not has_bpffs():
+                command.run('mount', '-t', 'bpf', '-o', 'mode=700', 'bpf', BPFFS)
+            os.makedirs(self.pins, mode=0o700, exist_ok=True)
 
     def remove_cgroups(self):
         """The empty ones. What is left in them is moved out before. An existing one stays, as it was."""
         if self.cgroup != self.own:
             cgroups.remove_alone(self._below)
-        if systemd.cgroup_of(self.name) and os.path.exists(cgroups.home(self.name)):
-            systemd.stop(self.name)
+        home = cgroups.home(self.name)
+        if systemd.cgroup_of(self.name) and os.path.exists(home):
+            try:
+                systemd.stop(self.name)
+            except command.TooLate:  # the service is one process that sleeps: without it, systemd has nothing to stop
+                cgroups.kill(set(cgroups.pids(home)) - set(cgroups.pids(self.own)))
         cgroups.remove(self.desk)
         cgroups.remove(self.own)
 
@@ -167,21 +187,34 @@ class Place:
                     os.unlink(path)
             return
         _remove_tree(self.run)
-        if os.path.isdir(RUN) and not os.listdir(RUN):
-            command.run('umount', '-l', RUN)  # it was mounted for the launcher: else it went with its last guard
-            os.rmdir(RUN)
+        with locks.shared():
+            if os.path.isdir(RUN) and not os.listdir(RUN):
+                command.run('umount', '-l', RUN)  # it was mounted for the launcher: else it went with its last guard
+                os.rmdir(RUN)
 
 
 def check():
     """Raises GuardError where this host, or what is seen of it here, has no room for a guard."""
     privileges.check()
     cgroups.check_writable()
-    has_bpffs = any(point == BPFFS and kind == 'bpf' for point, _root, kind in cgroups.mounts())
-    for path in (RUN if os.path.isdir(RUN) else os.path.dirname(RUN),) + (BPFFS,) * has_bpffs:
+    for path in (RUN if os.path.isdir(RUN) else os.path.dirname(RUN),) + (BPFFS,) * has_bpffs():
         if os.statvfs(path).f_flag & os.ST_RDONLY:
             raise GuardError('%s is read-only here, and a guard keeps things there while it is up. Mount it writable; where '
                              'this is a container, or a service with ProtectSystem= or ReadOnlyPaths=, bring the guard up on '
                              'the machine itself, or take that setting out.' % path)
+
+
+def names():
+    """The guards of this host, whole or not, also those that are no more than a tombstone; not the doctor's."""
+    found = cgroups.names()
+    for directory in (RUN, os.path.join(BPFFS, 'ebpf_guard')):
+        with contextlib.suppress(OSError):
+            found.update(entry for entry in os.listdir(directory) if os.path.isdir(os.path.join(directory, entry)))
+    return found - {TRIAL}
+
+
+def has_bpffs():
+    return any(point == BPFFS and kind == 'bpf' for point, _root, kind in cgroups.mounts())
 
 
 def make_open(path):
@@ -193,7 +226,7 @@ def make_open(path):
 def _remove_tree(path):
     """Remove a directory of the guard's, and the collection's own parent where nothing else is in it."""
     shutil.rmtree(path, ignore_errors=True)
-    with contextlib.suppress(OSError):
+    with locks.shared(), contextlib.suppress(OSError):
         os.rmdir(os.path.dirname(path))
 
 
@@ -205,15 +238,3 @@ def _replace(path, text, mode):
         os.fchmod(descriptor, mode)
         content.write(text)
     os.rename(draft, path)
-
-
-@contextlib.contextmanager
-def lock():
-    """One call at a time changes guards on this host. It locks a directory that is there anyway: nothing is left."""
-    descriptor = os.open('/run', os.O_RDONLY | os.O_DIRECTORY)
-    os.set_inheritable(descriptor, True)  # for command.run
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import signal
 import time
 from collections import namedtuple
@@ -16,6 +17,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import way_in
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import canaries, programs
 
 REFUSED = (errno.EACCES, errno.EPERM)
@@ -23,6 +25,7 @@ ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
 # What the attempts end with where the host, or the cgroup, has no room for them
 NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EROFS)
 
+PATIENCE = 45  # seconds for all attempts; each has a limit of its own, and some seconds are enough for all
 NEEDS = {'memory': 32 << 20, 'pids': 4}  # room in the guard's cgroup
 
 # answered: {family: did the answers arrive}; a guard needs none. entered: [begin, end] in CLOCK_MONOTONIC, ns, of each
@@ -37,6 +40,9 @@ def prove(place, read_counters, attached, refuses, servers, uids):
     `read_counters()` gives the totals of ebg_counters so far. `attached`: the names of the programs that are. `refuses`: the
     mode denies. `servers`: {family: DNS servers}, where denied questions are to be answered.
     """
+    frozen = cgroups.frozen(place.cgroup)
+    if frozen:
+        raise NotTried(cgroups.why_frozen(frozen))
     # by number the simplest access comes first, which tells most where several fail
     rows = sorted((row for row in programs.TABLE if row.name in attached and row.attempt), key=lambda row: row.counter)
     canaries.make_files(place.run)
@@ -92,9 +98,11 @@ def _inside(cgroup, run, attempts):
     {attempt: what it returned}, and when it entered.
     """
     receive, send = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if not child:
         try:
+            processes.end_with(parent)
             began = _clock()
             cgroups.enter(cgroup)
             span = [began, _clock()]
@@ -105,8 +113,11 @@ def _inside(cgroup, run, attempts):
             os._exit(0)
     os.close(send)
     with os.fdopen(receive) as answer:
-        text = answer.read()
-    status = os.waitpid(child, 0)[1]
+        text = _heard(receive)
+    status = processes.reap(child) if text is None else os.waitpid(child, 0)[1]
+    if text is None:
+        raise NotTried('The process that should try it out did not end within %d seconds. %s' % (
+            PATIENCE, cgroups.why_frozen(cgroup) if cgroups.frozen(cgroup) else 'Is the host very busy?'))
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         raise NotTried('Something killed the process that should try it out, as the kernel does where a cgroup is out of '
                        'memory.')
@@ -115,6 +126,16 @@ def _inside(cgroup, run, attempts):
         raise GuardError('The guard did not prove itself: the process that should try it out failed: %s.' % answer)
     results, span = answer
     return *({attempt: result[part] for attempt, result in zip(attempts, results)} for part in (0, 1)), span
+
+
+def _heard(descriptor):
+    """All that is written there; None where the writer does not come to its end in time."""
+    deadline, heard = time.monotonic() + PATIENCE, []
+    while select.select([descriptor], [], [], max(0, deadline - time.monotonic()))[0]:
+        heard.append(os.read(descriptor, 65536))
+        if not heard[-1]:
+            return b''.join(heard).decode()
+    return None
 
 
 def _outcome_of(attempt, run):

@@ -10,7 +10,7 @@ import os
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, ttl
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, outward, pinned
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
@@ -28,7 +28,7 @@ def report(place, state):
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
                 'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0),
                 'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}}
-    guard = dict({key: state[key] for key in GUARD}, answered=_answered(place))
+    guard = dict({key: state[key] for key in GUARD}, answered=_answered(place), **ttl.told(state))
     return dict(_ledger(place, state), guard=guard, policy=shown(state),
                 limits=limits.reached(place.cgroup, state['policy'].get('limits', {})))
 

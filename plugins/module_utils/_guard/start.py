@@ -17,8 +17,10 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import answers, doors, holders, launcher, proof, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
+    answers, doors, holders, launcher, proof, stop, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent as agents
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import FORM
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
@@ -240,8 +242,8 @@ def remember(start, _undo):
         launcher=None if start.request.cgroup else place.launcher,
         started_at=began, load_ms=start.load_ms,
         holders=holders.of(start.old) if start.old else [holders.holder(run, began)] if run else [],
-        enforced=start.enforced, abi=_abi.ABI_VERSION, generation=start.generation, breaches=start.breaches,
-        rules=start.rules, shell=start.shell, agent=start.agent.identity(), expires_at=deadline(start.request),
+        enforced=start.enforced, abi=_abi.ABI_VERSION, form=FORM, generation=start.generation, breaches=start.breaches,
+        rules=start.rules, shell=start.shell, agent=start.agent.identity(), expires_at=ttl.deadline(start.request.ttl),
         programs={name: kernel.program_info(program).id for name, program in start.programs.items()},
         servers=start.servers, entered=(start.old['entered'] if start.old else []) + start.proved.entered,
         maps={name: kernel.map_info(start.loaded.map_fd(name)).id
@@ -284,8 +286,3 @@ def wish(request):
     return {'policy': request.policy.as_mapping(), 'policy_sha256': request.policy.sha256(),
             'mode': request.policy.mode, 'observe': request.observe or request.policy.mode == 'monitor',
             'uids': sorted(request.uids), 'secret': request.secret}
-
-
-def deadline(request):
-    """When the guard takes itself down, in seconds since the epoch; None: never."""
-    return time.time() + request.ttl if request.ttl else None

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import time
-
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, tombstone
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import lock
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
+    agent, health, holders, look, tombstone, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, pinned, programs
@@ -26,7 +24,7 @@ def _judged(place, state, faults):
     (breaches, damages), found = faults, report(place, state)
     told = look.left(state, found)
     past = state['breaches'] if state else []
-    return dict(found, faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches, damages=damages + told.damages,
+    return dict(found, faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches, damages=damages + told.damages + ttl.damages(state),
                 refused=log.refusals(place.log, state['started_at']) if state else [])
 
 
@@ -39,7 +37,11 @@ def take_down(place, state, ended=None):
     if ended:
         tombstone.stop_entry(place, state, ended)
     attach.detach(bpf.kernel(), place.pins)
+    frozen = cgroup.frozen(place.own)
     last = dict(_judged(place, state, faults), left_running=cgroup.empty(place.own))
+    if frozen and last['left_running']:
+        last['damages'].append('The cgroup %s was frozen. Outside of it its processes run again, unguarded: %s.' % (
+            frozen, ', '.join('%d (%s)' % (one['pid'], one['command']) for one in last['left_running'])))
     try:
         log.append(place.log, place.name, last)
     except OSError as error:  # a full disk must not keep a guard up; the report has it all
@@ -68,16 +70,21 @@ def sweep(place, buries=False):
 
 
 def expire(place):
-    """The end of a guard that nobody took down. For the agent."""
-    with lock():
+    """The end of a guard that nobody took down. For the agent, which has other work than to wait: raises locks.NotTaken.
+
+    Returns whether it has ended.
+    """
+    with place.lock('its end by the ttl', patience=0):
         state = place.read()
-        if state and state['expires_at'] and state['expires_at'] <= time.time():
-            _end_by_agent(place, state, tombstone.TTL)
+        if not ttl.is_over(state) or ttl.inside(place):
+            return False
+        _end_by_agent(place, state, tombstone.TTL)
+        return True
 
 
 def bury(place, state):
     """The end of a guard whose state somebody removed. For the agent. `state`: as it was."""
-    with lock():
+    with place.lock('its end, as its state was removed', patience=0):
         if place.read() is None and not place.is_buried:
             _end_by_agent(place, state, tombstone.REMOVED)
 
@@ -93,7 +100,7 @@ def abandon(place):
 
     Where a guard was up before, its rules and those of the start may both be attached: then both judge.
     """
-    with lock():
+    with place.lock('clearing up after a start that died'):
         state = place.read()
         if state is None:
             sweep(place)

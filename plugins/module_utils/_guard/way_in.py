@@ -9,23 +9,26 @@ How a user becomes another one is tried by the controller, because only that kno
 from __future__ import annotations
 
 import os
-import pwd
 import signal
 import stat
 import subprocess
+from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import users
+
+PATIENCE = 30  # seconds; the launcher itself waits for the agent for some ten
+ROOT = namedtuple('User', 'pw_name pw_uid pw_gid')('root', 0, 0)
 
 
 def check(place, uid):
     """Raises GuardError where this user's tasks would not get inside, with what is in the way. Returns whether somebody went
     in: a user who is not there any more does not.
     """
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:  # removed since: nobody comes by this name
+    user = users.numbered(uid) if uid else ROOT  # root goes in whether or not a name service answers
+    if user is None:  # removed since: nobody comes by this name
         return False
-    groups = os.getgrouplist(user.pw_name, user.pw_gid)  # here: a child of a process with threads should look nothing up
+    groups = users.groups(user) if uid else None  # here: a child of a process with threads should look nothing up
 
     def become():
         os.setgroups(groups)
@@ -33,8 +36,10 @@ def check(place, uid):
         os.setuid(uid)
 
     try:
-        entered = subprocess.run([place.launcher, '-c', 'exit 0'], cwd='/', preexec_fn=become if uid else None,
+        entered = subprocess.run([place.launcher, '-c', 'exit 0'], cwd='/', preexec_fn=become if uid else None, timeout=PATIENCE,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    except subprocess.TimeoutExpired:
+        raise NotTried("For user '%s' the launcher %s did not end within %d seconds." % (user.pw_name, place.launcher, PATIENCE))
     except OSError as error:
         raise GuardError("User '%s' can't run the launcher %s, through which all of this user's tasks have to go: %s. %s" % (
             user.pw_name, place.launcher, error.strerror, _remedy(place.launcher, user)))
@@ -63,6 +68,6 @@ def _remedy(launcher, user):
 def _may_pass(status, user):
     if user.pw_uid == status.st_uid:
         return status.st_mode & stat.S_IXUSR
-    if status.st_gid in os.getgrouplist(user.pw_name, user.pw_gid):
+    if status.st_gid in users.groups(user):
         return status.st_mode & stat.S_IXGRP
     return status.st_mode & stat.S_IXOTH

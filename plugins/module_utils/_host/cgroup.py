@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob
 import os
+import signal
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
@@ -100,9 +102,29 @@ def relative(path):
 def make(path):
     usual = os.umask(0o022)  # a launcher looks into it, as any user
     try:
-        os.makedirs(path, mode=0o755, exist_ok=True)
+        for attempt in range(100):
+            try:
+                return os.makedirs(path, mode=0o755, exist_ok=True)
+            except FileNotFoundError:  # the last guard but this one has removed the parent
+                if attempt == 99:
+                    raise
     finally:
         os.umask(usual)
+
+
+def frozen(path):
+    """The cgroup by which nothing in this one runs, itself or one above it; None where it is not frozen."""
+    while path != mount_point() and path != '/':
+        with contextlib.suppress(OSError):
+            if _read(path, 'cgroup.freeze').strip() == '1':
+                return path
+        path = os.path.dirname(path)
+    return None
+
+
+def why_frozen(path):
+    """What to say of such a cgroup, and what to do."""
+    return 'The cgroup %s is frozen, so nothing in it runs. Let it go on: echo 0 > %s/cgroup.freeze.' % (path, path)
 
 
 def identity(path):
@@ -129,6 +151,13 @@ def enter(path, pid=0):
     """Move a process (0: this one) into the cgroup."""
     with open(os.path.join(path, 'cgroup.procs'), 'w') as procs:
         procs.write(str(pid))
+
+
+def kill(found):
+    """End these processes, but this one."""
+    for pid in found - {os.getpid()}:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def is_guarded(pid):
@@ -164,8 +193,9 @@ def remove(path):
     """Remove the empty cgroup and what is below it, then the collection's own parent where nothing else is in it."""
     remove_alone(path)
     parent = os.path.dirname(path)
-    if parent != mount_point() and not next(os.walk(parent), ((), (), ()))[1]:
-        _remove_empty(parent)
+    if parent != mount_point():
+        with contextlib.suppress(OSError):  # another guard is in it, or it is gone
+            os.rmdir(parent)
 
 
 def remove_alone(path):

@@ -14,6 +14,7 @@ import glob
 import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import locks
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host.cgroup import mount_point
 
 CONTROLLERS = {'memory': 'memory', 'cpus': 'cpu', 'pids': 'pids'}
@@ -28,8 +29,9 @@ def impose(cgroup, run, limits):
     """These limits from now on, and no others, on a guard's own cgroup; `run`: the guard's run directory."""
     controllers = [CONTROLLERS[key] for key in limits]
     _check_available(controllers)
-    for directory in reversed(list(_above(cgroup))):
-        _enable(run, directory, controllers)
+    with locks.shared():
+        for directory in reversed(list(_above(cgroup))):
+            _enable(run, directory, controllers)
     for key, name in FILES.items():
         path = os.path.join(cgroup, name)
         if key in limits or os.path.exists(path):  # also what an earlier policy said
@@ -63,10 +65,15 @@ def reached(cgroup, limits):
 
 def restore(run):
     """Disable what this guard has enabled, where nothing else uses it. Its own cgroups are gone by now."""
-    for controller, directory in reversed(_remembered(os.path.join(run, MEMO))):
-        if os.path.isdir(directory) and not _in_use(directory, controller):
-            with contextlib.suppress(OSError):  # somebody else has begun to use it
-                _put(os.path.join(directory, 'cgroup.subtree_control'), '-' + controller)
+    memo = os.path.join(run, MEMO)
+    with locks.shared():
+        others = _noted(path for path in _memos(run) if path != memo)  # one that is coming up may not have set its limits yet
+        for controller, directory in reversed(_remembered(memo)):
+            if os.path.isdir(directory) and (controller, directory) not in others and not _in_use(directory, controller):
+                with contextlib.suppress(OSError):  # somebody else has begun to use it
+                    _put(os.path.join(directory, 'cgroup.subtree_control'), '-' + controller)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(memo)
 
 
 def _value(key, limits):
@@ -111,8 +118,7 @@ def _why_not(controller, listing='/proc/cgroups'):
 def _enable(run, directory, controllers):
     control = os.path.join(directory, 'cgroup.subtree_control')
     enabled = _words(control)
-    memos = glob.glob(os.path.join(os.path.dirname(run), '*', MEMO))
-    ours = {line for path in memos for line in _remembered(path)}
+    ours = _noted(_memos(run))
     for controller in controllers:
         if controller not in enabled or (controller, directory) in ours:  # the last guard that needs it disables it
             with open(os.path.join(run, MEMO), 'a') as memo:
@@ -132,6 +138,14 @@ def _in_use(directory, controller):
             if ' '.join(_words(os.path.join(below, name))) not in ('', default):
                 return True
     return False
+
+
+def _memos(run):
+    return glob.glob(os.path.join(os.path.dirname(run), '*', MEMO))
+
+
+def _noted(memos):
+    return {line for path in memos for line in _remembered(path)}
 
 
 def _remembered(path):

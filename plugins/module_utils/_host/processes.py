@@ -5,17 +5,69 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
+import signal
+import time
+
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _secrets
+
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def started(pid):
     """When a process started, in clock ticks since boot; None where there is no such process."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields and fields[0] not in 'ZX' else None
+
+
+def is_stopped(pid):
+    """By a signal, or by a debugger."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] in 'Tt'
+
+
+def _stat(pid):
+    """What proc(5) tells behind the name; None where there is no such process."""
     try:
         with open('/proc/%d/stat' % pid) as stat:
-            fields = stat.read().rpartition(')')[2].split()
+            return stat.read().rpartition(')')[2].split()
     except OSError:
         return None
-    return None if fields[0] in 'ZX' else int(fields[19])
+
+
+def with_lock(path):
+    """The processes that have the lock of a file; not those that only have it open."""
+    found = []
+    for pid in sorted(int(entry) for entry in os.listdir('/proc') if entry.isdigit()):
+        with contextlib.suppress(OSError):
+            for descriptor in os.listdir('/proc/%d/fd' % pid):
+                if os.readlink('/proc/%d/fd/%s' % (pid, descriptor)) == path:
+                    with open('/proc/%d/fdinfo/%s' % (pid, descriptor)) as told:
+                        if 'FLOCK' in told.read():
+                            found.append(pid)
+    return found
+
+
+def end_with(parent):
+    """A child that is killed with the process that forked it: it is of no use to anybody else, and has that one's locks."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def reap(child, patience=2):
+    """Kill a child. Returns its status; None where it does not end, as who waits for a dead file server."""
+    os.kill(child, signal.SIGKILL)
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.01)
+    return None
 
 
 def command_of(pid):
@@ -32,8 +84,5 @@ def ancestors(pid):
     """This process and those that started it."""
     while pid:
         yield pid
-        try:
-            with open('/proc/%d/stat' % pid) as stat:
-                pid = int(stat.read().rpartition(')')[2].split()[1])
-        except OSError:
-            return
+        fields = _stat(pid)
+        pid = int(fields[1]) if fields else 0

@@ -29,8 +29,8 @@ PATIENCE = 10  # seconds, for what arrives at once
 ANSWERED_WITHIN = 1  # seconds; where an answer does not arrive at all, each start waits for so long
 ECHO_REQUEST = b'\x08\x00\xf7\xfe\x00\x00\x00\x01'
 SIOCOUTQNSD = 0x894b  # <linux/sockios.h>: bytes that TCP could not send so far
-SOCKET = '/run/ebpf_guard/canary.sock'
-WRITTEN = 'canary.file'  # in the run directory, as the next one
+SOCKET = 'canary.sock'  # in the run directory, as the next one
+WRITTEN = 'canary.file'
 FILES, ALLOWED = 'canary', 'true'  # a directory that is denied, and a program in it that is not
 THERE = ('directory', 'opened', 'removed', 'linked', 'renamed', ALLOWED)  # in FILES before the attempts
 MADE = ('made', 'new', 'symlink', 'link', 'other')  # what the attempts leave there where nothing is denied
@@ -139,7 +139,7 @@ def _client_of(server):
 
 def way_out_rules(run):
     """{path: FileRule} of the canaries for ways out."""
-    return {path: _abi.FileRule(_abi.RULE_CANARY, 1) for path in (SOCKET, os.path.join(run, WRITTEN))}
+    return {path: _abi.FileRule(_abi.RULE_CANARY, 1) for path in (os.path.join(run, SOCKET), os.path.join(run, WRITTEN))}
 
 
 def make_way_out(run):
@@ -150,19 +150,20 @@ def make_way_out(run):
 
 def _by_unix_socket(kind):
     """To a canary that listens: the kernel asks nobody about a socket that is not there."""
-    def attempt(_run):
+    def attempt(run):
+        path = os.path.join(run, SOCKET)
         with socket.socket(socket.AF_UNIX, kind) as server, socket.socket(socket.AF_UNIX, kind) as client:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(SOCKET)
-            server.bind(SOCKET)
+                os.unlink(path)
+            server.bind(path)
             try:
                 if kind == socket.SOCK_DGRAM:
-                    client.sendto(b'', SOCKET)
+                    client.sendto(b'', path)
                 else:
                     server.listen(1)
-                    client.connect(SOCKET)
+                    client.connect(path)
             finally:
-                os.unlink(SOCKET)
+                os.unlink(path)
     return attempt
 
 
