@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -20,7 +19,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault, _way_in)
+    _brackets, _clock, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault, _way_in)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 
 INTERNAL = ('_objects', '_secret_policy', '_shell', '_remote_user', '_run')
@@ -53,7 +52,7 @@ class ActionModule(ActionBase):
         _shell.step_out(self, task_vars)
         began, called = self._call(dict(arguments, _run=run), task_vars)
         result.update(called)
-        self._compare_clocks(result, began, time.time())
+        self._compare_clocks(result, began, _clock.now())
         self._tell_who_is_not_root(result, task_vars)
         if starts:
             self._try_the_way_in(result, run, task_vars)
@@ -67,7 +66,7 @@ class ActionModule(ActionBase):
     def _call(self, arguments, task_vars):
         """(when the module was called, its result). Where it asks whether other runs are over, it is called again."""
         for _attempt in range(2):
-            began = time.time()
+            began = _clock.now()
             result = self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
                                           task_vars=task_vars)
             if not result.get('ask_controller'):

@@ -134,14 +134,14 @@ import atexit
 import functools
 import os
 import sys
-import time
 
 from ansible import context
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets, _gone, _output, _reboot, _run, _seen
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
+    _brackets, _clock, _gone, _output, _reboot, _run, _seen)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, model, text
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, data_of, describe, part
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._unguarded import Unguarded
@@ -219,7 +219,7 @@ class CallbackModule(CallbackBase):
     @_kept
     def v2_runner_on_start(self, host, task):
         if self._up:
-            self._starts[host.name, task._uuid] = time.time()
+            self._starts[host.name, task._uuid] = _clock.now()
         self._refusal.expect(task, self._up.ends_by_reboot(host, task))
 
     @_kept
@@ -247,7 +247,7 @@ class CallbackModule(CallbackBase):
     def _ran(self, result, failed=None):
         """`failed`: whether it was ignored."""
         host, task, data = part(result, 'host'), part(result, 'task'), data_of(result)
-        start, end = self._starts.pop((host.name, task._uuid), None), time.time()
+        start, end = self._starts.pop((host.name, task._uuid), None), _clock.now()
         if failed:
             self._unguarded.failed(host, task, failed)
         if context.CLIARGS.get('check'):

@@ -571,7 +571,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, report, start
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, resolver, systemd, users
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, resolver, systemd, users
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import verdict
@@ -701,17 +701,17 @@ def main():
         },
         supports_check_mode=True,
     )
-    began = time.time()
+    began = clock.moment()
     try:
         if os.geteuid() != 0:
             raise GuardError('Only root can load BPF programs: run this with become: true.')
         check_options(module.params)
         result = bring_up(module) if module.params['state'] == 'present' else take_down(module)
     except (GuardError, OSError) as error:
-        module.fail_json(msg=str(error), clock=[began, time.time()], **getattr(error, 'facts', {}))
+        module.fail_json(msg=str(error), clock=[clock.wall(began), time.time()], **getattr(error, 'facts', {}))
     for internal in ('_objects', '_secret_policy', '_shell', '_remote_user', '_run'):
         module.params.pop(internal)
-    module.exit_json(clock=[began, time.time()], **result)
+    module.exit_json(clock=[clock.wall(began), time.time()], **result)
 
 
 if __name__ == '__main__':

@@ -17,10 +17,10 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import pla
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report, shown
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock, limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, loader, pinned, teach
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import earlier, records
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import earlier
 
 # agent: the main() of the module that runs as the agent. cgroup: the path of an existing one; None for one of the guard's
 # own, which tasks enter. secret: nobody is shown the policy. run: who asks, as holders.py has it. share, fresh: as the
@@ -105,14 +105,14 @@ def absent(name, check_mode=False, run=None):
             last = stop.so_far(place, state)
             if not check_mode:
                 place.write(dict(state, holders=staying))
-            return _told_apart(dict(last, changed=True, shared_with=list(map(_who, staying))), mine)
+            return _told_to(mine, dict(last, changed=True, shared_with=list(map(_who, staying))))
         if check_mode:
-            return _told_apart(dict(stop.so_far(place, state), changed=True), mine)
+            return _told_to(mine, dict(stop.so_far(place, state), changed=True))
         is_awaited = not mine and any(not run or one['id'] != run['id'] for one in staying)
         ended = tombstone.end('state=absent' + (' of ' + holders.told(run) if run else '')) if is_awaited else None
         state, untried = _prove_at_the_end(place, state)
         last = stop.take_down(place, state, ended)
-        return _told_apart(dict(last, changed=True, damages=last['damages'] + untried), mine)
+        return _told_to(mine, dict(last, changed=True, damages=last['damages'] + untried))
 
 
 def _dig_up(place, check_mode, run):
@@ -129,18 +129,22 @@ def _dig_up(place, check_mode, run):
 
 
 def _report(place, state, run):
-    return _told_apart(report(place, state), holders.mine(state, run))
+    return _told_to(holders.mine(state, run), report(place, state))
+
+
+def _told_to(mine, found):
+    return _told_apart(found, mine and holders.as_told(mine))
 
 
 def _told_apart(found, mine):
-    """The report as the run has to see it that took the guard over, or joined."""
+    """The report as the run has to see it that took the guard over, or joined. `mine`: as told."""
     if not mine or mine['before'] is None:
         return found
     return dict(earlier.told_apart(found, mine['since'], mine['before']), earlier=mine['earlier'])
 
 
 def _who(one):
-    return {key: one[key] for key in ('host', 'user', 'controller', 'playbook', 'since')}
+    return dict({key: one[key] for key in ('host', 'user', 'controller', 'playbook')}, since=clock.told(one['since']))
 
 
 def _settle(place, state, request, check_mode):
@@ -162,7 +166,7 @@ def _settle(place, state, request, check_mode):
         raise holders.refuse(place, living[0], run)
     before, denied = _story(state), sum(record['count'] for record in so_far['denied'])
     stood = ("Guard '%s' stands from an earlier run: up since %s, by %s, with %d %s denied."
-             % (place.name, before['since'], before['by'], denied, 'access' if denied == 1 else 'accesses'))
+             % (place.name, clock.told(before['since']), before['by'], denied, 'access' if denied == 1 else 'accesses'))
     if living:
         if not _has_policy(state, request):
             raise GuardError("Guard '%s' can't be shared: its policy, or its mode, is another than this run asks for. It is "
@@ -186,7 +190,7 @@ def _settle(place, state, request, check_mode):
 def _story(state):
     """What a run that takes a guard over, or joins, has to know: since when and by whom it is up, until now."""
     last = (holders.of(state) or [None])[-1]
-    return {'since': state['started_at'], 'by': holders.told(last) if last else 'an unknown run', 'until': records.now()}
+    return {'since': state['started_at'], 'by': holders.told(last) if last else 'an unknown run', 'until': clock.moment()}
 
 
 def _check_cgroup(place, state, wanted):

@@ -13,14 +13,16 @@ import os
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, processes
 
 LATELY = 60  # seconds within which a run is likely to send its next task
 KEPT = ('id', 'host', 'controller', 'machine', 'user', 'playbook', 'pid', 'started')
 
 
 def holder(run, since, before=None, earlier=None):
-    """`before`: the counters until this run took the guard over; None where it has brought it up. `earlier`: from whom."""
+    """`since`: a moment (clock.py). `before`: the counters until this run took the guard
+    over; None where it has brought it up. `earlier`: from whom.
+    """
     return dict({key: run.get(key) for key in KEPT}, since=since, before=before, earlier=earlier)
 
 
@@ -34,6 +36,12 @@ def of(state):
 
 def mine(state, run):
     return next((one for one in of(state) if run and same(one, run)), None)
+
+
+def as_told(one):
+    """A holder with moments as users read them; since when it is one, so that records can be compared with it."""
+    earlier = one['earlier'] and dict(one['earlier'], **{key: clock.told(one['earlier'][key]) for key in ('since', 'until')})
+    return dict(one, since=clock.stamp(clock.wall(one['since'])), earlier=earlier)
 
 
 def others(state, run):
@@ -88,4 +96,4 @@ def refuse(place, one, run):
     return GuardError(
         "Guard '%s' is held by another run: %s, for %s, since %s. Nothing was changed. Give this run a guard of its own (name; "
         'in the role ebpf_guard_name), or share that one: share: true (ebpf_guard_share). If the other run is over, take the '
-        'guard down: state: absent.' % (place.name, told(one), one['host'], one['since']))
+        'guard down: state: absent.' % (place.name, told(one), one['host'], clock.told(one['since'])))

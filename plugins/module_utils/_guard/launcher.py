@@ -189,11 +189,13 @@ def script(place, relative, shell, as_is=False):
         return _answer("ebpf_guard: this task was not run, because it could not enter the guard '%s': %s" % (place.name, why))
 
     return ENTER % {
-        'name': place.name, 'relative': relative, 'procs': shlex.quote(procs), 'cgroup': shlex.quote(place.cgroup), 'doors': shlex.quote(place.doors),
+        'name': place.name, 'relative': relative, 'procs': shlex.quote(procs), 'cgroup': shlex.quote(place.cgroup),
+        'doors': shlex.quote(place.doors),
         'shell': shlex.quote(shell), 'refused': _said.REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
         'reboot': shlex.quote('ebpf_guard: ' + _said.REBOOT % place.name),
         'no_cgroup': because('the guard is not up on this host (there is no %s).' % procs),
-        'frozen': because('its cgroup is frozen, so nothing in it runs. echo 0 > %s/cgroup.freeze lets it go on.' % place.cgroup),
+        'frozen': because('its cgroup is frozen, so nothing in it runs. echo 0 > %s/cgroup.freeze lets it go on.'
+                          % place.cgroup),
         'read_only': because('cgroup2 is read-only here, as in a container or a service with ProtectControlGroups=yes, so '
                              'that root can not join.'),
         'no_door': because('this user may not join it (see join_users), and is not root.'),

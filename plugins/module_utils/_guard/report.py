@@ -11,7 +11,7 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, ttl
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock, limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, outward, pinned
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import moves, records, search_list
@@ -28,7 +28,8 @@ def report(place, state):
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
                 'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0),
                 'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}}
-    guard = dict({key: state[key] for key in GUARD}, answered=_answered(place), **ttl.told(state))
+    guard = dict({key: state[key] for key in GUARD}, started_at=clock.told(state['started_at']),
+                 answered=_answered(place), **ttl.told(state))
     return dict(_ledger(place, state), guard=guard, policy=shown(state),
                 limits=limits.reached(place.cgroup, state['policy'].get('limits', {})))
 
@@ -61,7 +62,7 @@ def _ledger(place, state):
     def items(name, key, value):
         return kernel.items(maps[name], key, value) if name in maps else ()
 
-    began = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    began = clock.zero(time.CLOCK_MONOTONIC)
     totals = (kernel.totals(maps['ebg_counters'], _abi.COUNTERS) if 'ebg_counters' in maps
               else [0] * _abi.COUNTERS)
     try:
@@ -73,9 +74,12 @@ def _ledger(place, state):
             reader.denials(items('ebg_denied', _abi.Denial, _abi.Record)),
             {(key.pid, key.name) for key, _yes in items('ebg_asked', _abi.Asked, ctypes.c_uint8)},
             resolver.search_domains())
-        named, up_since = state['policy'].get('ways_out', ()), records.seconds(state['started_at'])
-        observed = [record for record in reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
-                    if not agent.went_out(place, record) and outward.leads_out(record, named, up_since)]
+        # what is older than the guard is so by the clock of that time and by that of today, whoever has set it in between
+        named = state['policy'].get('ways_out', ())
+        up_since = min(state['started_at'][1], clock.wall(state['started_at']))
+        observed = outward.ways_out(
+            [record for record in reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
+             if not agent.went_out(place, record)], named, up_since)
         return {'denied': denied, 'observed': observed,
                 'counters': dict(records.counters(totals), search_list=made_up),
                 'entries': moves.entries(totals[_abi.COUNTER_ENTERED], list(_moments(kernel, maps)), state['entered'], began),

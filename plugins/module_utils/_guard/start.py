@@ -22,7 +22,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent as agents
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import FORM
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock, limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
     attach, bpf, files, loader, pinned, programs, teach, ways_out)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import compile_rules
@@ -235,7 +235,7 @@ def pin(start, _undo):
 def remember(start, _undo):
     """The guard is complete from here on: only then it has a memory."""
     place, kernel, run = start.place, start.kernel, start.request.run
-    began = start.old['started_at'] if start.old else records.now()
+    began = start.old['started_at'] if start.old else clock.moment()
     start.state = dict(
         wish(start.request), name=start.request.name, loader=start.loader, loader_reason=start.loader_reason,
         cgroup=place.cgroup, cgroup_name=cgroups.relative(place.cgroup), cgroup_id=cgroups.identity(place.cgroup),

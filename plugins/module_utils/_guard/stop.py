@@ -9,7 +9,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
     agent, health, holders, look, tombstone, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, limits
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, pinned, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome
 
@@ -24,8 +24,9 @@ def _judged(place, state, faults):
     (breaches, damages), found = faults, report(place, state)
     told = look.left(state, found)
     past = state['breaches'] if state else []
-    return dict(found, faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches, damages=damages + told.damages + ttl.damages(state),
-                refused=log.refusals(place.log, state['started_at']) if state else [])
+    return dict(found, faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches,
+                damages=damages + told.damages + ttl.damages(state),
+                refused=log.refusals(place.log, clock.told(state['started_at'])) if state else [])
 
 
 def take_down(place, state, ended=None):
@@ -49,7 +50,7 @@ def take_down(place, state, ended=None):
     agent.stop(state['agent'])
     if ended:
         place.write_last(dict(last, faults=last['faults'] + [tombstone.fault(ended)], ended=ended,
-                              holders=state.get('holders', [])))
+                              holders=[holders.as_told(one) for one in holders.of(state)]))
     try:
         sweep(place, buries=bool(ended))
     except GuardError as error:

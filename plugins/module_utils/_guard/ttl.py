@@ -27,9 +27,13 @@ def inside(place):
 
 def told(state):
     """{expires_at, overdue} as users read them."""
-    return {'expires_at': clock.told(state['expires_at']) if state['expires_at'] else None, 'overdue': is_over(state)}
+    return {'expires_at': _end(state) if state['expires_at'] else None, 'overdue': is_over(state)}
 
 
 def damages(state):
     return ['The ttl of the guard was over at %s. A guard stays as long as processes run inside.'
-            % clock.told(state['expires_at'])] if is_over(state) else []
+            % _end(state)] if is_over(state) else []
+
+
+def _end(state):
+    return clock.stamp(round(clock.zero() + state['expires_at']))

@@ -36,10 +36,12 @@ def check(place, uid):
         os.setuid(uid)
 
     try:
-        entered = subprocess.run([place.launcher, '-c', 'exit 0'], cwd='/', preexec_fn=become if uid else None, timeout=PATIENCE,
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        entered = subprocess.run([place.launcher, '-c', 'exit 0'], cwd='/', preexec_fn=become if uid else None,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+                                 timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        raise NotTried("For user '%s' the launcher %s did not end within %d seconds." % (user.pw_name, place.launcher, PATIENCE))
+        raise NotTried("For user '%s' the launcher %s did not end within %d seconds." % (
+            user.pw_name, place.launcher, PATIENCE))
     except OSError as error:
         raise GuardError("User '%s' can't run the launcher %s, through which all of this user's tasks have to go: %s. %s" % (
             user.pw_name, place.launcher, error.strerror, _remedy(place.launcher, user)))

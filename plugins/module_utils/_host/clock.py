@@ -1,10 +1,10 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The two clocks: a moment is kept in seconds since boot, and told as wall time.
+"""PRIVATE. The clocks: moments are compared on the one that nobody sets, and told by the one on the wall.
 
-Nobody can set the time since boot, which goes on while the host sleeps. So whoever sets the clock ends no guard, and all that one
-report tells is on one clock: that of the moment when it is told.
+The time since boot goes on while the host sleeps. Whoever sets the clock on the wall ends no guard by that. What
+happened before is told by that clock as it is set now.
 """
 
 from __future__ import annotations
@@ -12,25 +12,33 @@ from __future__ import annotations
 import datetime
 import time
 
+STEP = 60  # seconds by which the clock must have been set for a moment to be told anew
+
 
 def now():
     """In seconds since boot."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def zero(clock):
-    """When a clock of the kernel stood at zero, in seconds since the epoch, by the wall clock as it is set now."""
+def moment():
+    """Now, to be remembered: [seconds since boot, seconds since the epoch as they are read now]."""
+    return [now(), time.time()]
+
+
+def zero(clock=time.CLOCK_BOOTTIME):
+    """When a clock of the kernel stood at zero, in seconds since the epoch, by the clock on the wall as it is set now."""
     return time.time() - time.clock_gettime(clock)
 
 
-def wall(moment):
-    """A moment in seconds since the epoch."""
-    return zero(time.CLOCK_BOOTTIME) + moment
+def wall(remembered):
+    """A moment in seconds since the epoch, to be compared with what the kernel has recorded."""
+    return zero() + remembered[0]
 
 
-def told(moment):
-    """A moment as users read it."""
-    return stamp(wall(moment))
+def told(remembered):
+    """A moment as users read it: always the same, unless somebody has set the clock."""
+    by_now = wall(remembered)
+    return stamp(by_now if abs(by_now - remembered[1]) > STEP else remembered[1])
 
 
 def stamp(seconds):

@@ -21,8 +21,8 @@ class TooLate(GuardError):
 def run(*command):
     """What the command said. Raises GuardError with it, where it fails.
 
-    It inherits the locks of the call: who clears up after a killed call waits until the command has ended, too. A timer ends it,
-    whatever becomes of the call.
+    It inherits the locks of the call: who clears up after a killed call waits until the command has ended, too. A timer
+    ends it, whatever becomes of the call.
     """
     words = ' '.join(command)
     try:

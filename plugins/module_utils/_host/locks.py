@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. One call at a time: a lock for each guard, and one for what the guards of a host share.
 
-A lock is the kernel's, of a file that only root can reach. So nobody else can keep a call waiting, and who died has no lock. The
-file is there while the lock is taken, and says who has it, for those who wait too long.
+A lock is the kernel's, of a file that only root can reach. So nobody else can keep a call waiting, and who died has no lock.
+The file is there while the lock is taken, and says who has it, for those who wait too long.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cloc
 
 DIRECTORY = '/run/ebpf_guard.lock'  # not below the guards' own, on which a tmpfs may be mounted at any time
 SHARED = '.shared'  # no guard's name begins like this
-# Seconds. A call may take half a minute: many rules, a slow resolver, a busy host. What is done under SHARED takes milliseconds.
-PATIENCE = 60
+PATIENCE = 60  # seconds; a call may take half a minute: many rules, a slow resolver, a busy host
 PAUSE = 0.02
 TRIES = 100
 
@@ -102,7 +101,7 @@ def _note(descriptor, doing):
     with contextlib.suppress(OSError):  # no room: then nobody is told who it is
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({'pid': os.getpid(), 'started': processes.started(os.getpid()), 'doing': doing,
-                                          'since': clock.now()}).encode(), 0)
+                                          'since': clock.moment()}).encode(), 0)
 
 
 def _remove(descriptor, path):
@@ -129,7 +128,7 @@ def _who(descriptor, path, patience):
         note = json.loads(os.pread(descriptor, 4096, 0))
         pid, started = note['pid'], note['started']
         who = 'process %d (%s), since %s' % (pid, note['doing'], clock.told(note['since']))
-    except (ValueError, KeyError, TypeError):  # the holder is just about to write it
+    except (ValueError, KeyError, TypeError, IndexError):  # the holder is just about to write it
         pid, started, who = None, None, 'another call'
     told = '%s is being changed by %s. This call has waited %d seconds for that, and changed nothing. ' % (what, who, patience)
     if pid and processes.started(pid) == started:
@@ -137,5 +136,6 @@ def _who(descriptor, path, patience):
             return told + 'That process is stopped: let it go on (kill -CONT %d), or end it (kill -KILL %d).' % (pid, pid)
         return told + 'Try again when it has ended. If it hangs, end it (kill %d).' % pid
     still = ', '.join('%d (%s)' % (pid, processes.command_of(pid)) for pid in processes.with_lock(path))
-    return told + ('That process has ended, and a command that it had started has not: %s. Try again when it has, or end it.' % still
-                   if still else 'Try again.')
+    if still:
+        return told + 'That process has ended, and what it had started has not: %s. Try again when it has, or end it.' % still
+    return told + 'Try again.'

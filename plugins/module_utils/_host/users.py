@@ -43,5 +43,5 @@ def _ask(question, who, *more):
     try:
         return answered.get(timeout=PATIENCE)
     except queue.Empty:
-        raise GuardError("Within %d seconds this host did not tell who user '%s' is: a name service of /etc/nsswitch.conf does not "
-                         'answer. Try `id %s` there.' % (PATIENCE, who, who))
+        raise GuardError("Within %d seconds this host did not tell who user '%s' is: a name service of /etc/nsswitch.conf does "
+                         'not answer. Try `id %s` there.' % (PATIENCE, who, who))

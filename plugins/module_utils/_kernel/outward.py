@@ -13,6 +13,8 @@ import os
 import re
 import stat
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import file_servers
+
 BUS = '/run/dbus/system_bus_socket'
 # (the path of a socket, who listens)
 SOCKETS = (
@@ -73,20 +75,44 @@ INNOCENT = re.compile(r"/(agent\.\d+|s\.[^/]+\.(agent|sshd)\.[^/]+|(ssh-)?agent(
                       r'Home|Machine)|winbindd/pipe|sss/pipes/[^/]+|dev-log|log|pcscd\.comm)$')
 
 
-def leads_out(record, named, since):
+def leads_out(record, named, since, sockets=None):
     """Was what the kernel recorded a way out? Of what a program of PROGRAMS asks, only the end tells.
 
     Its other process was there before the guard. So it asked a socket that is still there, and older: nobody listens where
     it is the first to come, and what it then starts is inside. `named`: the policy's `ways_out`. `since`: when the guard
-    began, in seconds since the epoch.
+    began, in seconds since the epoch. `sockets`: what was found at the paths.
     """
+    if not _is_asked(record, named):
+        return True
+    path = record['path']
+    sockets = file_servers.ask(_look_at, [path]) if sockets is None else sockets
+    if path not in sockets:  # nobody can tell, so it is told
+        return True
+    found, _opened = sockets[path]
+    if found is None:
+        return False
+    is_socket, changed = found
+    return not is_socket or (changed < since and not INNOCENT.search(path))
+
+
+def ways_out(records, named, since):
+    """Those of the records that were ways out; `named`, `since`: as below."""
+    sockets = file_servers.ask(_look_at, sorted({record['path'] for record in records if _is_asked(record, named)}))
+    return [record for record in records if leads_out(record, named, since, sockets)]
+
+
+def _is_asked(record, named):
+    """Does only the end tell, and not the path alone?"""
     path, program = record['path'], (record['command'] or '').partition(' ')[0].rpartition('/')[2]
     if record['kind'] != 'unix' or record['rule'] or program not in PROGRAMS or not path.startswith('/'):
-        return True
-    if path in named or path in dict(SOCKETS) or any(path.endswith('/' + ending) for ending, _who in ENDINGS):
-        return True
+        return False
+    return not (path in named or path in dict(SOCKETS) or any(path.endswith('/' + ending) for ending, _who in ENDINGS))
+
+
+def _look_at(path):
+    """(is it a socket, since when), None where nothing is there. It may be in a home that is mounted from a dead server."""
     try:
         found = os.stat(path)
     except OSError:
-        return False
-    return not stat.S_ISSOCK(found.st_mode) or (found.st_ctime < since and not INNOCENT.search(path))
+        return None, []
+    return (stat.S_ISSOCK(found.st_mode), found.st_ctime), []

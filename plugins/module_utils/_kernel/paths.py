@@ -8,109 +8,42 @@ The one meets what is made or mounted later, the other what is reached by anothe
 
 from __future__ import annotations
 
-import array
 import contextlib
 import ctypes
-import json
 import os
-import queue
-import socket
-import threading
-import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import file_servers
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, programs
 
-PARALLEL = 8
 SHOWN = 5  # paths in one warning
-PATIENCE = 2  # seconds for a file server to say what a path is
-REAPED = 2  # the same for the child to end that has answered
-MESSAGE = 65536  # bytes; two spellings of a path fit, also in the escapes of JSON
 
 Found = namedtuple('Found', 'forms fd')  # how the kernel spells a path, and an open file, None where nothing is there
 
 
 def look_up(paths):
-    """({path: Found}, [paths that a file server does not answer for]).
-
-    Nothing ends a call that waits for a file server, not even a signal, and no process ends before its threads. So a child makes
-    these calls, that nobody has to wait for.
-    """
+    """({path: Found}, [paths that a file server does not answer for])."""
     paths = list(paths)
-    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    parent = os.getpid()
-    child = os.fork()
-    if not child:
-        try:
-            processes.end_with(parent)
-            _keep_only(there.fileno())
-            _look_up(paths, there)
-        finally:
-            os._exit(0)
-    there.close()
-    with here:
-        found = dict(_heard(here, paths))
-    processes.reap(child, 0 if len(found) < len(paths) else REAPED)
+    found = {path: Found(set(forms), opened[0] if opened else None)
+             for path, (forms, opened) in file_servers.ask(_what_is, paths).items()}
     return found, [path for path in paths if path not in found]
 
 
-def _keep_only(kept):
-    """Nothing that somebody else waits for: the ends of pipes, locks."""
-    last = max(map(int, os.listdir('/proc/self/fd')))
-    os.closerange(0, kept)
-    os.closerange(kept + 1, last + 1)
-
-
-def _look_up(paths, there):
-    """The child's part: each answer goes to the parent, with the open file."""
-    waiting = queue.SimpleQueue()
-    for path in enumerate(paths):
-        waiting.put(path)
-
-    def work():
-        with contextlib.suppress(queue.Empty, OSError):  # or the parent waits no more
-            while True:
-                number, path = waiting.get_nowait()
-                # without symlinks on the way; where the last part is one, the rule means it, and what it leads to
-                forms, fds = {os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))}, []
-                with contextlib.suppress(OSError):  # not there yet
-                    fds.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
-                    forms.add(os.readlink('/proc/self/fd/%d' % fds[0]))
-                there.sendmsg([json.dumps([number, sorted(forms)]).encode()],
-                              [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', fds))] if fds else [])
-                bpf.close(fds)
-
-    threads = [threading.Thread(target=work) for _number in range(min(PARALLEL, len(paths)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def _heard(here, paths):
-    """The parent's part: (path, Found) of each that is answered for in time."""
-    deadline = time.monotonic() + PATIENCE
-    for _path in paths:
-        here.settimeout(max(0.001, deadline - time.monotonic()))
-        try:
-            told, passed, _flags, _who = here.recvmsg(MESSAGE, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
-        except socket.timeout:
-            return
-        if not told:
-            return
-        number, forms = json.loads(told)
-        fds = array.array('i')
-        for _level, _kind, content in passed:
-            fds.frombytes(content)
-        yield paths[number], Found(set(forms), fds[0] if fds else None)
+def _what_is(path):
+    # without symlinks on the way; where the last part is one, the rule means it, and what it leads to
+    forms, opened = [os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))], []
+    with contextlib.suppress(OSError):  # not there yet
+        opened.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
+        forms.append(os.readlink('/proc/self/fd/%d' % opened[0]))
+    return forms, opened
 
 
 def warnings(late):
     """What to say of paths that are known by their spelling alone."""
-    return ['Within %d seconds there was no answer to what is at %s%s. The rules know that by its path alone.' % (
-        PATIENCE, ', '.join(late[:SHOWN]), ' and %d more' % (len(late) - SHOWN) if late[SHOWN:] else '')] if late else []
+    shown = ', '.join(late[:SHOWN]) + (' and %d more' % (len(late) - SHOWN) if late[SHOWN:] else '')
+    return ['Within %d seconds there was no answer to what is at %s. The rules know that by its path alone.'
+            % (file_servers.PATIENCE, shown)] if late else []
 
 
 def identify(kernel, loaded, found):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 import itertools
 import re
@@ -14,6 +13,7 @@ import time
 import typing
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names, _secrets
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import classes
 
 MODES = {_abi.MODE_MONITOR: 'monitor', _abi.MODE_ENFORCE: 'enforce', _abi.MODE_DRILL: 'drill'}
@@ -69,8 +69,8 @@ class Reader:
 
     def __init__(self, rules, names, images, mode):
         self.rules, self.names, self.images, self.mode = rules, names, images, mode
-        now = time.time()  # when the kernel's clocks stood at zero: the second goes on while the host sleeps
-        self.began, self.boot = (now - time.clock_gettime(clock) for clock in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME))
+        # the second goes on while the host sleeps
+        self.began, self.boot = clock.zero(time.CLOCK_MONOTONIC), clock.zero(time.CLOCK_BOOTTIME)
 
     def denials(self, entries):
         return self._sorted(self._record(key.endpoint, value, self._rule(key.rule, BY_DEFAULT), MODES[key.mode])
@@ -87,8 +87,7 @@ class Reader:
         return _rule_of(self.rules, number, none)
 
     def _time(self, nanoseconds, zero=None):
-        moment = datetime.datetime.fromtimestamp((zero or self.began) + nanoseconds / 1e9, datetime.timezone.utc)
-        return moment.isoformat(timespec='microseconds').replace('+00:00', 'Z')
+        return clock.stamp((zero or self.began) + nanoseconds / 1e9)
 
     def _name(self, endpoint, value, address):
         """The name that was asked for or presented; where none was, those that are known to lead to the address."""
@@ -142,12 +141,7 @@ def _nameless(endpoint, value, rule, names):
 
 
 def now():
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='microseconds').replace('+00:00', 'Z')
-
-
-def seconds(stamp):
-    """What now() said, in seconds since the epoch."""
-    return datetime.datetime.fromisoformat(stamp.replace('Z', '+00:00')).timestamp()
+    return clock.stamp(time.time())
 
 
 def names_by_address(heard):

@@ -1,0 +1,96 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PRIVATE. Questions to file systems of this host, whose servers may be dead.
+
+Nothing ends a call that waits for such a server, often not even a signal, and no process ends before its threads. So a child
+makes these calls, that nobody has to wait for.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import queue
+import socket
+import threading
+import time
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
+
+PARALLEL = 8
+PATIENCE = 2  # seconds for all questions of a call
+REAPED = 2  # the same for the child to end that has answered
+MESSAGE = 65536  # bytes; two spellings of a path fit, also in the escapes of JSON
+
+
+def ask(question, paths):
+    """{path: (answer, [file descriptors])} of those for which there was an answer in time.
+
+    `question(path)`, which the child calls, gives both: the answer as JSON has it, and what it has opened.
+    """
+    if not paths:
+        return {}
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    parent = os.getpid()
+    child = os.fork()
+    if not child:
+        try:
+            processes.end_with(parent)
+            _keep_only(there.fileno())
+            _answer(question, paths, there)
+        finally:
+            os._exit(0)
+    there.close()
+    with here:
+        found = dict(_heard(here, paths))
+    processes.reap(child, 0 if len(found) < len(paths) else REAPED)
+    return found
+
+
+def _keep_only(kept):
+    """Nothing that somebody else waits for: the ends of pipes, locks."""
+    last = max(map(int, os.listdir('/proc/self/fd')))
+    os.closerange(0, kept)
+    os.closerange(kept + 1, last + 1)
+
+
+def _answer(question, paths, there):
+    waiting = queue.SimpleQueue()
+    for numbered in enumerate(paths):
+        waiting.put(numbered)
+
+    def work():
+        with contextlib.suppress(queue.Empty, OSError):  # or the parent waits no more
+            while True:
+                number, path = waiting.get_nowait()
+                answer, opened = question(path)
+                there.sendmsg([json.dumps([number, answer]).encode()],
+                              [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', opened))] if opened else [])
+                for descriptor in opened:
+                    os.close(descriptor)
+
+    threads = [threading.Thread(target=work) for _number in range(min(PARALLEL, len(paths)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _heard(here, paths):
+    deadline = time.monotonic() + PATIENCE
+    for _path in paths:
+        here.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            told, passed, _flags, _who = here.recvmsg(MESSAGE, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+        except socket.timeout:
+            return
+        if not told:
+            return
+        number, answer = json.loads(told)
+        opened = array.array('i')
+        for _level, _kind, content in passed:
+            opened.frombytes(content)
+        yield paths[number], (answer, list(opened))
