@@ -64,6 +64,7 @@ class Agent:
 
     def open_doors(self):
         """From now on the agent lets in who knocks. Returns when it listens, which also shows that it works."""
+        self.wait_until_answering()
         self._order('doors')
         self._hear()
 
@@ -116,6 +117,11 @@ def alive(identity):
     return processes.started(identity['pid']) == identity['started']
 
 
+def is_own(identity):
+    """Is it this process?"""
+    return identity['pid'] == os.getpid() and alive(identity)
+
+
 def stop(identity):
     """End the agent of a guard that is going down, unless it is the one that takes it down."""
     if identity['pid'] == os.getpid():
@@ -128,10 +134,13 @@ def stop(identity):
         time.sleep(0.01)
 
 
-def stop_lost(place):
-    """End the agents of a guard whose memory can't be read, so that nobody knows their pids."""
+def stop_lost(place, but=None):
+    """End the agents that the guard's memory does not tell of: it can't be read, or a call was killed that exchanged the agent.
+
+    `but`: the pid of one that stays.
+    """
     for pid in cgroup.pids(place.desk):
-        if processes.command_of(pid).endswith(' ebpf_guard agent ' + place.name):
+        if pid != but and processes.command_of(pid).endswith(' ebpf_guard agent ' + place.name):
             stop({'pid': pid, 'started': processes.started(pid)})
 
 

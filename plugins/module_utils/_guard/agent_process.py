@@ -20,7 +20,7 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import answers, doors, stop, ttl
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, doors, stop, ttl
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, locks, processes, resolver, sockdiag
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, teach
@@ -45,18 +45,20 @@ def main(name):
             _leave_desk(place)
         else:
             _leave_desk(place)
-            _clear_up(place)
-            return
+            if not _clear_up(place):
+                return
+            break  # the guard was up already
         with contextlib.suppress(OSError):  # the start has died since, as the next line tells
             sys.stdout.write('done\n')
             sys.stdout.flush()
-    sys.stdout.close()
+    with contextlib.suppress(OSError):
+        sys.stdout.close()
     cgroup.enter(place.desk)  # leave the login session: it would not end before its processes
     _serve(place)
 
 
 def _clear_up(place):
-    """Nobody waits for this, and nobody else does it."""
+    """Nobody waits for this, and nobody else does it. Returns what stop.abandon does."""
     while True:
         with contextlib.suppress(locks.NotTaken):
             return stop.abandon(place)
@@ -88,8 +90,10 @@ def _admit(place, opened):
 def _serve(place):
     waiting, refusals = select.poll(), _refusals(place)
     waiting.register(refusals, select.POLLIN)
-    threading.Thread(target=_look_up, args=(place,), daemon=True).start()  # a slow resolver keeps nobody at a door
     swept, looked, seen, state = time.monotonic(), 0, None, place.read()
+    if state:
+        # in a thread: a slow resolver keeps nobody at a door
+        threading.Thread(target=_look_up, args=(place, state['policy']), daemon=True).start()
     while state:
         if time.monotonic() - looked > OFTEN:
             now, looked = _identity(place.state), time.monotonic()
@@ -98,7 +102,15 @@ def _serve(place):
                     stop.bury(place, state)
                     return
             elif now != seen:
-                state, seen = place.read() or state, now
+                with contextlib.suppress(GuardError):  # it is damaged, copy and all: what was known of it goes on
+                    state = place.read() or state
+                seen = now
+                if not agent.is_own(state['agent']):
+                    return  # another one has taken over: of a guard there is one agent
+            if 'end' in state:  # as soon as the call that ends the guard is done, or was killed
+                with contextlib.suppress(locks.NotTaken):
+                    stop.complete(place)
+                    return
         if time.monotonic() - swept > GLANCE:
             swept = time.monotonic()
             with contextlib.suppress(GuardError, OSError):  # the guard is going down, or is being mended
@@ -136,9 +148,9 @@ def _answer(place, door, uid, intruders):
             log.append_refusal(place.log, place.name, *intruder, processes.command_of(intruder[1]))
 
 
-def _look_up(place):
+def _look_up(place, policy):
     """Every `resolve.interval` seconds: what the names of the rules lead to by now, for the kernel."""
-    policy = check(place.read()['policy'])
+    policy = check(policy)
     names = resolver.exact_names(policy)
     start = 0
     while policy.interval and any(rule.hosts for rule in policy.rules):

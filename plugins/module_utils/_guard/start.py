@@ -50,6 +50,7 @@ class Start:
             undo.pop_all()
         if self.old:
             agents.stop(self.old['agent'])
+            agents.stop_lost(self.place, but=self.state['agent']['pid'])
         bpf.close(self.links.values())
         self.loaded.close()
         return self.state, self.warnings
@@ -139,7 +140,10 @@ def impose_limits(start, undo):
         limits.impose(start.place.own, start.place.run, wanted)
 
 
-def write_launcher(start, _undo):
+def write_launcher(start, undo):
+    """Not before the programs are attached: who comes in is judged."""
+    if not start.old:
+        undo.callback(start.place.close)
     start.shell = start.request.shell or (start.old['shell'] if start.old else '/bin/sh')
     if not start.request.cgroup:
         as_is = start.compiled.config.judges_names and resolver.searches_first()
@@ -260,8 +264,8 @@ def hand_over(start, _undo):
 
 STEPS = (
     refuse_from_inside, start_agent, compile_policy, load, fill_rules, teach_names, make_directories, impose_limits,
-    write_launcher, open_doors, begin_answering, load_optional, refuse_what_can_not_be, attach_programs, switch_over,
-    teach_again, note_time, prove, pin, remember, hand_over,
+    begin_answering, load_optional, refuse_what_can_not_be, attach_programs, switch_over, teach_again, note_time,
+    write_launcher, open_doors, prove, pin, remember, hand_over,
 )
 
 
