@@ -25,6 +25,10 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OUR
 INTERNAL = ('_objects', '_secret_policy', '_shell', '_remote_user', '_run')
 
 
+# Once for all hosts: Ansible forks a process for each task of a host, and has read this file by then.
+objects.packed('auto')
+
+
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _supports_check_mode = True

@@ -178,5 +178,5 @@ def test_a_locked_guard_is_exchanged_by_a_task_inside(kernel, measured):
 
 
 def test_the_callback_lists_what_was_asked_outside(measured):
-    told = measured["output"].count("asked outside the guard to act (not watched there):")
+    told = measured["output"].count("ways out, asked to act outside the guard (not watched there):")
     assert told == 2 * len(KERNELS)  # in DENY those that no rule denies

@@ -9,6 +9,7 @@ For BCC, the sources of the guard's object.
 from __future__ import annotations
 
 import base64
+import functools
 import importlib
 import json
 import os
@@ -23,14 +24,21 @@ SHIPPED = {programs.GUARD: 'ebpf_guard.bpf.o', programs.FILES: 'ebpf_guard_files
 
 def packed(loader):
     """{object: text}, on the controller; what this loader may need."""
+    wanted = ([] if loader == 'bcc' else list(SHIPPED)) + ([] if loader == 'libbpf' else ['sources'])
+    return {name: _packed(name) for name in wanted}
+
+
+@functools.lru_cache(maxsize=None)
+def _packed(name):
     collection = list(importlib.import_module(COLLECTION).__path__)[0]
-    contents = {} if loader == 'bcc' else {
-        name: _read(os.path.join(collection, 'plugins', file)) for name, file in SHIPPED.items()}
-    if loader != 'libbpf':
-        sources = os.path.join(collection, 'bpf')
-        contents['sources'] = json.dumps({file: _read(os.path.join(sources, file)).decode() for file in sorted(
-            os.listdir(sources)) if file.endswith('.h') or file == 'guard.bpf.c'}).encode()
-    return {name: base64.b64encode(zlib.compress(content)).decode() for name, content in contents.items()}
+    content = _sources(os.path.join(collection, 'bpf')) if name == 'sources' else _read(
+        os.path.join(collection, 'plugins', SHIPPED[name]))
+    return base64.b64encode(zlib.compress(content)).decode()
+
+
+def _sources(directory):
+    return json.dumps({file: _read(os.path.join(directory, file)).decode() for file in sorted(os.listdir(directory))
+                       if file.endswith('.h') or file == 'guard.bpf.c'}).encode()
 
 
 def _read(path):

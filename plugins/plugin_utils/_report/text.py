@@ -181,7 +181,7 @@ def block(report, show_observed, max_rows):
         *earlier_lines(report, earlier[:max_rows]),
         *left_out(len(earlier) - max_rows),
         *doubt_lines(report),
-        *section('asked outside the guard to act (not watched there):', asked_line,
+        *section('ways out, asked to act outside the guard (not watched there):', asked_line,
                  [row for row in observed if row.get('kind') == 'unix'], max_rows),
         *limit_lines(report),
         *outside_section(report['outside'], max_rows),

@@ -158,7 +158,7 @@ def test_ways_out_are_listed_whatever_else_is_shown(show):
              used('/run/systemd/private', 'unix', rule=None, command='/usr/bin/systemd-run ' + 'y' * 90, pid=9),
              used('/mnt/tool', rule=None)]
     lines = told(observed=asked, show=show)
-    place = lines.index('  asked outside the guard to act (not watched there):')
+    place = lines.index('  ways out, asked to act outside the guard (not watched there):')
     assert lines[place + 1] == '    /run/systemd/private  2x  systemctl restart x'
     assert lines[place + 2].startswith('    /run/systemd/private  1x  systemd-run yyy') and len(lines[place + 2]) <= 80
     assert [line.startswith('  seen  /mnt/tool') for line in lines[1:place]] == [True] * show and not lines[place + 3:]
