@@ -13,6 +13,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgro
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, pinned, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome
 
+SHOWN = 10  # processes in a sentence
+
 
 def so_far(place, state):
     """The report as it would be if the guard ended now: with what was broken (`faults`, `damages`), and who was `refused`."""
@@ -41,8 +43,8 @@ def take_down(place, state, ended=None):
     frozen = cgroup.frozen(place.own)
     last = dict(_judged(place, state, faults), left_running=cgroup.empty(place.own))
     if frozen and last['left_running']:
-        last['damages'].append('The cgroup %s was frozen. Outside of it its processes run again, unguarded: %s.' % (
-            frozen, ', '.join('%d (%s)' % (one['pid'], one['command']) for one in last['left_running'])))
+        last['damages'].append('Outside of that cgroup its processes run again, unguarded: %s.' % ', '.join(
+            '%d (%s)' % (one['pid'], one['command']) for one in last['left_running'][:SHOWN]))
     try:
         log.append(place.log, place.name, last)
     except OSError as error:  # a full disk must not keep a guard up; the report has it all
