@@ -115,6 +115,10 @@ options:
   ttl:
     description:
       - The seconds after which a forgotten guard takes itself down. V(0) means never.
+      - They are counted since boot, so nobody ends a guard by setting the clock, and time counts in which the host sleeps.
+      - As long as a process is inside, the guard stays, because it would go on unguarded. So a daemon that a task has left
+        there keeps the guard up until O(state=absent). RV(guard.overdue) tells so.
+      - With O(cgroup) and O(scope=user) the guard ends all the same.
       - Its report is then in C(/var/log/ebpf_guard) on the host, and the next O(state=absent) returns it. A task that would
         still enter fails and tells so.
     type: int
@@ -276,6 +280,14 @@ guard:
       description: When the guard came up, in UTC by the target's clock.
       type: str
       sample: "2026-11-22T15:51:18.123456Z"
+    expires_at:
+      description:
+        - When the O(ttl) is over, in UTC by the target's clock as it is set now. Null for a guard that never ends by itself.
+      type: str
+      sample: "2026-11-22T21:51:18.000000Z"
+    overdue:
+      description: Whether the O(ttl) is over. The guard stays as long as processes run inside.
+      type: bool
     load_ms:
       description: The milliseconds it took to load the programs, fill in the rules and attach.
       type: float

@@ -10,6 +10,8 @@ from pathlib import Path
 LAUNCHER = "/run/ebpf_guard/deploy/launcher"
 CGROUP = "/sys/fs/cgroup/unified/ebpf_guard/deploy"
 PINS = "/sys/fs/bpf/ebpf_guard/deploy"
+# The shell command with which the ttl of a guard is over
+OVER = "sed -i 's/\"expires_at\": [0-9.]*/\"expires_at\": 1/' /run/ebpf_guard/deploy/state.json"
 REMAINS = "for d in /run/ebpf_guard /sys/fs/bpf/ebpf_guard $(find /sys/fs/cgroup -type d -name ebpf_guard); do " \
           "find $d 2> /dev/null; done; true"
 

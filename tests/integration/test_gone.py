@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import pytest
 from controller import BIN, reach
-from hosts import remains
+from hosts import OVER, remains
 
 LAST = "/run/ebpf_guard/deploy/last.json"
 WAIT = f"until [ -e {LAST} ]; do sleep 0.2; done"
-ENDS = {  # what ends it, by a task inside: a shell command on the host, or an ansible call of somebody else
-    "its ttl": f"sed -i 's/\"expires_at\": [0-9.]*/\"expires_at\": 1/' /run/ebpf_guard/deploy/state.json; {WAIT}",
+SHELL = ["ansible", "web1", "-u", "root", "-m", "ansible.builtin.shell", "-a"]
+ENDS = {  # what ends it: a shell command of a task inside, or an ansible call of somebody else
+    "its ttl": [*SHELL, f"{OVER}; {WAIT}"],
     "the removal of its state": f"rm -rf /run/ebpf_guard; {WAIT}",
-    "state=absent": None,
+    "state=absent": ["ansible", "web1", "-m", "loopbreak.deploy.ebpf_guard", "-a", "state=absent fail_on_denied=false"],
 }
-ANOTHER = ["ansible", "web1", "-m", "loopbreak.deploy.ebpf_guard", "-a", "state=absent fail_on_denied=false"]
 MEETS = {"name": "Meets it", "ansible.builtin.command": "touch /tmp/it-ran"}
 
 
 def ends(how):
-    if ENDS[how]:
+    if isinstance(ENDS[how], str):
         return {"name": "Ends it", "ansible.builtin.shell": ENDS[how], "become": True}
-    return {"name": "Ends it", "ansible.builtin.command": {"argv": [str(BIN / ANOTHER[0]), *ANOTHER[1:]]},
+    program, *arguments = ENDS[how]
+    return {"name": "Ends it", "ansible.builtin.command": {"argv": [str(BIN / program), *arguments]},
             "delegate_to": "localhost", "become": False, "vars": {"ansible_connection": "local"}}
 
 

@@ -223,7 +223,8 @@ def _check_cgroup(place, state, wanted):
     """A guard stays where it is. In a cgroup that is frozen nothing could be tried out, and no task would get in."""
     frozen = cgroups.frozen(wanted)
     if frozen:
-        raise GuardError("Guard '%s' can't be brought up or changed. %s" % (place.name, cgroups.why_frozen(frozen)))
+        raise GuardError("Guard '%s' can't be brought up or changed. %s Let it go on: echo 0 > %s/cgroup.freeze"
+                         % (place.name, cgroups.why_frozen(frozen), frozen))
     if state:
         if state['cgroup'] != wanted:
             raise GuardError("Guard '%s' is up, at the cgroup %s. Take it down (state=absent) before it guards %s, or "

@@ -189,6 +189,7 @@ class Place:
                 systemd.stop(self.name)
             except command.TooLate:  # the service is one process that sleeps: without it, systemd has nothing to stop
                 cgroups.kill(set(cgroups.pids(home)) - set(cgroups.pids(self.own)))
+                cgroups.remove_alone(home)
         cgroups.remove(self.desk)
         cgroups.remove(self.own)
 

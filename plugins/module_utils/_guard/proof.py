@@ -40,9 +40,8 @@ def prove(place, read_counters, attached, refuses, servers, uids):
     `read_counters()` gives the totals of ebg_counters so far. `attached`: the names of the programs that are. `refuses`: the
     mode denies. `servers`: {family: DNS servers}, where denied questions are to be answered.
     """
-    frozen = cgroups.frozen(place.cgroup)
-    if frozen:
-        raise NotTried(cgroups.why_frozen(frozen))
+    if cgroups.frozen(place.cgroup):
+        raise NotTried('Its cgroup is frozen.')
     # by number the simplest access comes first, which tells most where several fail
     rows = sorted((row for row in programs.TABLE if row.name in attached and row.attempt), key=lambda row: row.counter)
     canaries.make_files(place.run)
@@ -117,7 +116,7 @@ def _inside(cgroup, run, attempts):
     status = processes.reap(child) if text is None else os.waitpid(child, 0)[1]
     if text is None:
         raise NotTried('The process that should try it out did not end within %d seconds. %s' % (
-            PATIENCE, cgroups.why_frozen(cgroup) if cgroups.frozen(cgroup) else 'Is the host very busy?'))
+            PATIENCE, 'Its cgroup is frozen.' if cgroups.frozen(cgroup) else 'Is the host very busy?'))
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         raise NotTried('Something killed the process that should try it out, as the kernel does where a cgroup is out of '
                        'memory.')

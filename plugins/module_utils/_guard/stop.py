@@ -16,6 +16,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import at
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome, records
 
+SHOWN = 10  # processes in a sentence
+
 
 def so_far(place, state):
     """The report as it would be if the guard ended now: with what was broken (`faults`, `damages`), and who was `refused`."""
@@ -83,10 +85,10 @@ def _let_go(place, state):
     attach.let_go_to(kernel, place.pins, cgroup.identity(cgroup.mount_point()))
     running = {one['pid']: one for one in end['running'] + cgroup.running(place.own)}
     frozen = cgroup.frozen(place.own)
-    if frozen and running:
-        end['damages'].append('The cgroup %s was frozen. Outside of it its processes run again, unguarded: %s.' % (
-            frozen, ', '.join('%d (%s)' % (one['pid'], one['command']) for one in running.values())))
-    if end['limits'] is None:  # the kernel's counts go with the cgroup
+    if end['limits'] is None:  # the first time. The kernel's counts go with the cgroup
+        if frozen and running:
+            end['damages'].append('Outside of that cgroup its processes run again, unguarded: %s.' % ', '.join(
+                '%d (%s)' % (one['pid'], one['command']) for one in list(running.values())[:SHOWN]))
         end['limits'] = limits.reached(place.own, state['policy'].get('limits', {}))
     end['running'] = list(running.values())
     _note(place, state)
@@ -100,7 +102,8 @@ def _last(place, state):
     last = _judged(place, state, (end['breaches'], end['damages']))
     ended = {key: end[key] for key in ('by', 'at')}
     return dict(last, limits=end['limits'] or last['limits'], left_running=end['running'], ended=ended, is_logged=False,
-                holders=[holders.as_told(one) for one in holders.of(state)], faults=last['faults'] + [tombstone.fault(ended)] * end['is_awaited'])
+                holders=[holders.as_told(one) for one in holders.of(state)],
+                faults=last['faults'] + [tombstone.fault(ended)] * end['is_awaited'])
 
 
 def _note(place, state):

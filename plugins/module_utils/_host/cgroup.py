@@ -123,8 +123,8 @@ def frozen(path):
 
 
 def why_frozen(path):
-    """What to say of such a cgroup, and what to do."""
-    return 'The cgroup %s is frozen, so nothing in it runs. Let it go on: echo 0 > %s/cgroup.freeze.' % (path, path)
+    """What to say of such a cgroup."""
+    return 'The cgroup %s is frozen, so nothing in it runs.' % path
 
 
 def identity(path):

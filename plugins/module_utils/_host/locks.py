@@ -34,14 +34,19 @@ class NotTaken(GuardError):
 def hold(name, doing, patience=None):
     """The lock of this guard. `doing`: what for, as others are told. Raises NotTaken.
 
-    A command that is run meanwhile has it as well (command.py). Nothing else of this process passes it on.
+    A command that is run meanwhile has it as well (command.py). Nothing else of this process passes it on. Where /run is
+    read-only no guard can be changed, and there is no lock.
     """
     path = os.path.join(DIRECTORY, name)
+    if os.statvfs(os.path.dirname(DIRECTORY)).f_flag & os.ST_RDONLY:
+        yield
+        return
     descriptor = _take(path, doing, PATIENCE if patience is None else patience)
     try:
         yield
     finally:
-        _remove(descriptor, path)
+        with contextlib.suppress(OSError):
+            _remove(descriptor, path)
         fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where a process that hangs was given it
         os.close(descriptor)
         _clear()

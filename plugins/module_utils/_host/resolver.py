@@ -18,12 +18,13 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils import _names
 
 RESOLV_CONF, HOSTS = '/etc/resolv.conf', '/etc/hosts'
 NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, 'EAI_NODATA', socket.EAI_NONAME))
-PARALLEL = 32
+PARALLEL, MOST = 32, 256  # threads of one call, and of all that have not come back
 # For all names together. The resolver library waits 5 seconds for a server before it asks the next one.
 PATIENCE = 8
 AT_ONCE = 500  # names that are looked up in one go
 SHOWN = 5  # names in one warning
 UNRULED = 1000  # names of the hosts file that no rule speaks of, at most
+_asking = []  # the threads that wait for the resolver library, some of them maybe for ever
 NAME = re.compile(r'[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*')
 
 
@@ -57,8 +58,10 @@ def _ask(names, patience):
         except queue.Empty:
             pass
 
-    for _number in range(min(PARALLEL, len(names))):
-        threading.Thread(target=work, daemon=True).start()
+    _asking[:] = [thread for thread in _asking if thread.is_alive()]
+    for _number in range(min(PARALLEL, MOST - len(_asking), len(names))):
+        _asking.append(threading.Thread(target=work, daemon=True))
+        _asking[-1].start()
     answers = {}
     try:
         while len(answers) < len(names):
