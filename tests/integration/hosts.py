@@ -19,6 +19,14 @@ def remains(fleet, host="web1"):
     return fleet.exec(host, "sh", "-c", REMAINS).stdout.split()
 
 
+def remembering(**changes):
+    """A shell command on a host: from now on the guard remembers this as well, as if it had written it."""
+    code = ("import hashlib, json; path = '/run/ebpf_guard/deploy/state.json'; kept = json.load(open(path)); kept.pop('seal'); "
+            f"kept.update({changes!r}); seal = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest(); "
+            "open(path, 'w').write(json.dumps(dict(kept, seal=seal)))")
+    return f'/usr/bin/python3 -c "{code}"'
+
+
 def inside(fleet, *command, name="deploy", host="web1", **options):
     """Run a command on a host inside a guard."""
     return fleet.exec(host, f"/run/ebpf_guard/{name}/launcher", "-c", 'exec "$@"', "sh", *command, **options)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 from controller import BIN, reach
-from hosts import remains
+from hosts import remains, remembering
 
 LAST = "/run/ebpf_guard/deploy/last.json"
 WAIT = f"until [ -e {LAST} ]; do sleep 0.2; done"
 ENDS = {  # what ends it, by a task inside: a shell command on the host, or an ansible call of somebody else
-    "its ttl": f"sed -i 's/\"expires_at\": [0-9.]*/\"expires_at\": 1/' /run/ebpf_guard/deploy/state.json; {WAIT}",
+    "its ttl": f"{remembering(expires_at=1)}; {WAIT}",
     "the removal of its state": f"rm -rf /run/ebpf_guard; {WAIT}",
     "state=absent": None,
 }

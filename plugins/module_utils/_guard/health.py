@@ -72,7 +72,7 @@ def _other_damages(place, state):
                "the guard's cgroup, so none runs." % (_mount_of(state), cgroups.mount_point()))
     elif place.cgroup != state['cgroup']:
         yield 'The link %s to the guarded cgroup was removed.' % place.link
-    if state['launcher'] and not os.access(place.launcher, os.X_OK):
+    if state['launcher'] and not place.has_launcher:
         yield 'The launcher %s was removed.' % place.launcher
     yield from limits.changes(place.cgroup, state['policy'].get('limits', {}))
     if not agent.alive(state['agent']):

@@ -59,6 +59,10 @@ class Place:
         """Has the guard ended, and is its last report waiting for the run that used it (tombstone.py)?"""
         return os.path.isfile(self.last) and not os.path.exists(self.state)
 
+    @property
+    def has_launcher(self):
+        return os.path.isfile(self.launcher) and os.access(self.launcher, os.X_OK)
+
     def remains(self):
         """What of the guard exists on this host. A tombstone is no part of it."""
         paths = (self.own, self.desk, self.pins) if self.is_buried else (self.own, self.desk, self.pins, self.run)
