@@ -18,13 +18,14 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test unit kernel integration shapes matrix kernels vm quality lint bench bpf dist clean
+.PHONY: help demo test unit kernel kills integration shapes matrix kernels vm quality lint bench bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
 	@echo "make test         every test; installs what it needs"
 	@echo "make unit         the tests of what touches no kernel, and of the layout"
 	@echo "make kernel       the BPF programs in this kernel"
+	@echo "make kills        a call killed before every line that it runs, and what becomes of the guard; writes build/kills.txt"
 	@echo "make integration  plays over SSH on test hosts"
 	@echo "make shapes       plays of every shape, with one ansible-core: make shapes CORE=2.17; writes docs/shapes.md"
 	@echo "make matrix       the same with the oldest and with the newest ansible-core that can run here"
@@ -60,6 +61,9 @@ quality: $(INSTALLED)/MANIFEST.json
 
 kernel: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/bpf
+
+kills: $(INSTALLED)/MANIFEST.json
+	@PYTHONPATH=$(CURDIR)/tests/life:$(CURDIR)/tests/fleet:$(CURDIR)/$(COLLECTIONS) $(BIN)/python tests/life/kills.py
 
 kernels: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/vm

@@ -14,7 +14,7 @@ import time
 import pytest
 from controller import policy, reach, where
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from hosts import CGROUP, LAUNCHER, PINS, agents, command_of, denied, listing, remains
+from hosts import CGROUP, LAUNCHER, PINS, agents, command_of, denied, listing, remains, remembering
 
 # Knocks at a denied address as fast as it can until its standard input ends; prints attempts and successes.
 HAMMER = r"""
@@ -182,7 +182,7 @@ def test_what_is_broken_is_reported_and_mended(controller, fleet, what):
 def test_a_guard_of_another_version_is_not_touched_but_taken_down(controller, fleet):
     """Its records have another form, so that reading them would be reading something else."""
     controller.call("ebpf_guard", policy=policy("drill"))
-    fleet.exec("web1", "sed", "-i", 's/"abi": [0-9]*/"abi": 1/', "/run/ebpf_guard/deploy/state.json")
+    fleet.exec("web1", "sh", "-ec", f"{remembering(abi=1)}; rm {PINS}/ebg_memory")
     for arguments in ({"policy": policy("drill")}, {"state": "absent"}):
         _results, run = controller.adhoc("ebpf_guard", arguments)
         run.ended(2).said("another version of this collection", "state=absent")

@@ -67,8 +67,7 @@ def present(request, check_mode=False):
             place.write(dict(state, expires_at=ttl.deadline(request.ttl), secret=request.secret or state.get('secret')))
             return dict(_report(place, state, request.run), changed=False, repaired=[], warnings=warnings, **more)
         if state is None:
-            agent.stop_lost(place)
-            stop.sweep(place)
+            stop.take_down_lost(place)
         before, past = (shown(state), state['breaches']) if state else (None, [])
         state, others = starts.Start(place, request, addresses, past + breaches, state).run()
         return dict(_report(place, state, request.run), before=before, changed=True, repaired=faults,
@@ -100,8 +99,7 @@ def absent(name, check_mode=False, run=None):
         if state is None:
             last = dict(stop.so_far(place, None), changed=bool(place.remains()))
             if not check_mode:
-                agent.stop_lost(place)
-                stop.sweep(place)
+                last.update(stop.take_down_lost(place), damages=last['damages'], guard=None, policy=None)
             return last
         holders.ask(state, run)
         staying = [one for one in holders.others(state, run) if not holders.is_over(one, run)]
@@ -275,8 +273,12 @@ def _prove_at_the_end(place, state):
     try:
         if full:
             raise NotTried(full)
+        if state['launcher'] and not place.has_launcher:  # nobody could come in any more
+            raise NotTried('Its launcher %s is gone.' % place.launcher)
         return _prove_again(place, state, ()), []  # without its agent a guard enforces, and lets only root in
     except (NotTried, KernelError, OSError) as error:
         return state, ['At its end the guard could not be tried out: %s' % error]
     except GuardError as error:  # The guard did not prove itself
-        return dict(state, breaches=state['breaches'] + ['At its end t%s' % str(error)[1:]]), []
+        text = str(error)
+        told = 'At its end t' + text[1:] if text.startswith('The ') else 'At its end: ' + text
+        return dict(state, breaches=state['breaches'] + [told]), []

@@ -75,7 +75,7 @@ def _other_damages(place, state):
     frozen = cgroups.frozen(place.cgroup)
     if frozen:
         yield cgroups.why_frozen(frozen)
-    if state['launcher'] and not os.access(place.launcher, os.X_OK):
+    if state['launcher'] and not place.has_launcher:
         yield 'The launcher %s was removed.' % place.launcher
     yield from limits.changes(place.cgroup, state['policy'].get('limits', {}))
     if not agent.alive(state['agent']):

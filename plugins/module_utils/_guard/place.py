@@ -63,6 +63,10 @@ class Place:
         """One call at a time changes a guard. No other guard waits for it."""
         return locks.hold(self.name, doing, patience)
 
+    @property
+    def has_launcher(self):
+        return os.path.isfile(self.launcher) and os.access(self.launcher, os.X_OK)
+
     def remains(self):
         """What of the guard exists on this host. A tombstone is no part of it."""
         paths = (self.own, self.desk, self.pins) if self.is_buried else (self.own, self.desk, self.pins, self.run)

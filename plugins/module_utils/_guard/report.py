@@ -60,7 +60,11 @@ def _ledger(place, state):
     maps = pinned.ledger(kernel, place.pins)
 
     def items(name, key, value):
-        return kernel.items(maps[name], key, value) if name in maps else ()
+        if name not in maps:
+            return ()
+        info = kernel.map_info(maps[name])  # what another version left, where nobody remembers which, has another form
+        return kernel.items(maps[name], key, value) if (info.key_size, info.value_size) == (
+            ctypes.sizeof(key), ctypes.sizeof(value)) else ()
 
     began = clock.zero(time.CLOCK_MONOTONIC)
     totals = (kernel.totals(maps['ebg_counters'], _abi.COUNTERS) if 'ebg_counters' in maps

@@ -124,20 +124,24 @@ def _sweep(place, last, buries=False):
 
 
 def take_down_lost(place):
-    """The end of a guard whose memory is lost. Returns what the kernel still tells of it, with the rules by their numbers."""
+    """The end of a guard whose memory is lost, and of whatever else there is. Returns what the kernel still tells of it, with the
+    rules by their numbers.
+    """
     place.close()
     agent.stop_lost(place)
     state = dict.fromkeys(GUARD, None)
-    at = records.now()
     state.update(name=place.name, mode='enforce', cgroup=place.own, launcher=place.launcher, policy={}, rules=[], entered=[],
                  breaches=[], started_at=clock.moment(), expires_at=None, loader='unknown')
     attach.let_go_to(bpf.kernel(), place.pins, cgroup.identity(cgroup.mount_point()))
     running = cgroup.evict(place.own)
     attach.detach(bpf.kernel(), place.pins)
-    last = dict(_judged(place, state, ([], [])), left_running=running,
-                ended={'by': 'state=absent', 'at': at})
-    with contextlib.suppress(OSError):
-        log.append(place.log, place.name, last)
+    try:
+        last = dict(_judged(place, state, ([], [])), left_running=running)
+    except KernelError:  # it is of another form
+        last = dict(so_far(place, None), left_running=running)
+    if last['denied'] or last['observed']:  # else it was no guard yet
+        with contextlib.suppress(OSError):
+            log.append(place.log, place.name, dict(last, ended={'by': 'state=absent', 'at': records.now()}))
     _sweep(place, last)
     return last
 
