@@ -62,7 +62,7 @@ def present(request, check_mode=False):
             place.write(dict(state, expires_at=starts.deadline(request), secret=request.secret or state.get('secret')))
             return dict(_report(place, state, request.run), changed=False, repaired=[], warnings=warnings, **more)
         if state is None:
-            agent.stop_lost(place)
+            agent.stop(place)
             stop.sweep(place)
         before, past = (shown(state), state['breaches']) if state else (None, [])
         state, others = starts.Start(place, request, addresses, past + breaches, state).run()
@@ -83,7 +83,7 @@ def absent(name, check_mode=False, run=None):
         except GuardError as error:
             if check_mode:
                 raise
-            agent.stop_lost(place)
+            agent.stop(place)
             stop.sweep(place)
             raise GuardError('%s It has been taken down, and its report is lost.' % error)
         if place.remains() and not check_mode:
@@ -93,7 +93,7 @@ def absent(name, check_mode=False, run=None):
         if state is None:
             last = dict(stop.so_far(place, None), changed=bool(place.remains()))
             if not check_mode:
-                agent.stop_lost(place)
+                agent.stop(place)
                 stop.sweep(place)
             return last
         holders.ask(state, run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, tombstone
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, notes, tombstone
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, limits
@@ -26,8 +26,8 @@ def _judged(place, state, faults):
     (breaches, damages), found = faults, report(place, state)
     told = look.left(state, found)
     past = state['breaches'] if state else []
-    return dict(found, faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches, damages=damages + told.damages,
-                refused=log.refusals(place.log, state['started_at']) if state else [])
+    return dict(found, faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches, damages=damages + told.damages + (
+        list(notes.damages(place)) if state else []), refused=notes.read(place)['refused'] if state else [])
 
 
 def take_down(place, state, ended=None):
@@ -40,11 +40,8 @@ def take_down(place, state, ended=None):
         tombstone.stop_entry(place, state, ended)
     attach.detach(bpf.kernel(), place.pins)
     last = dict(_judged(place, state, faults), left_running=cgroup.empty(place.own))
-    try:
-        log.append(place.log, place.name, last)
-    except OSError as error:  # a full disk must not keep a guard up; the report has it all
-        last['damages'].append('The event log %s could not be written: %s.' % (place.log, error.strerror))
-    agent.stop(state['agent'])
+    last['damages'] += log.append(place.log, place.name, last)
+    agent.stop(place)
     if ended:
         place.write_last(dict(last, faults=last['faults'] + [tombstone.fault(ended)], ended=ended,
                               holders=state.get('holders', [])))
