@@ -183,8 +183,8 @@ def test_without_the_agent_the_next_question_has_its_error(controller, fleet, cl
     told = [line.split() for line in inside(fleet, PYTHON, "-c", script, kill).stdout.splitlines()]
     assert [code for code, _seconds in told] == ["-3"] * 3 and max(float(seconds) for _code, seconds in told) < 1, told
     assert agents(fleet) == []
-    assert MIRROR4 in inside(fleet, "getent", "ahosts", "mirror.github.com").stdout
     report = controller.call("ebpf_guard", policy=RULES)
     assert report["repaired"] and report["guard"]["answered"] == ["ipv4", "ipv6"]
     assert BLOCKED in inside(fleet, "dig", "github.com").stdout
+    assert MIRROR4 in inside(fleet, "getent", "ahosts", "mirror.github.com").stdout
     down(controller)

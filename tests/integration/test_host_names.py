@@ -215,9 +215,9 @@ def test_an_answer_tells_of_a_new_address_at_once(controller, fleet, moving):
 
 
 def test_without_its_agent_a_guard_denies_and_says_that_it_has_ended(controller, fleet):
-    run = controller.guarded([{"name": "Kill it", "ansible.builtin.shell": KILL_AGENT},
-                              {"name": "Fetch", "ansible.builtin.shell":
-                               f"curl -sS https://github.com/; curl -sS http://{GITHUB4}/; true"}],
+    """All in one task: root's next one would bring it back."""
+    run = controller.guarded([{"name": "Kill it", "ansible.builtin.shell":
+                               f"{KILL_AGENT}; curl -sS https://github.com/; curl -sS http://{GITHUB4}/; true"}],
                              "-v", policy=name_rules(interval=1))
     run.ended(2).said("The guard's agent (pid", "has ended", "github.com (DNS question)", f"{GITHUB4}:80/tcp  github.com")
     assert fleet.log("github.com") == [] and agents(fleet) == []

@@ -73,14 +73,20 @@ def read(place):
     try:
         with open(place.notes, 'rb') as content:
             found = json.loads(content.read())
-        if not all(isinstance(found[key], kind) for key, kind in KINDS.items()):
-            raise ValueError
-        return dict({key: found[key] for key in KINDS}, damaged=bool(found.get('damaged')),
-                    refused=[{key: one[key] for key in log.ATTEMPT} for one in found['refused']])
+        return dict(_checked(found, KINDS), damaged=bool(found.get('damaged')),
+                    refused=[_checked(one, log.ATTEMPT) for one in found['refused']])
     except FileNotFoundError:
         return dict(none(), damaged=False)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return dict(none(), damaged=True)
+
+
+def _checked(found, kinds):
+    """The fields that belong there. Raises ValueError where one is something else."""
+    for key, kind in kinds.items():
+        if not isinstance(found[key], kind) or kind not in (str, list) and not 0 <= found[key] < 2 ** 53:
+            raise ValueError(key)
+    return {key: found[key] for key in kinds}
 
 
 def watched(place):

@@ -17,7 +17,7 @@ import stat
 VERSION = 1  # of a line; a field that is there keeps its name and meaning
 LIMIT = 32 * 1024 * 1024  # bytes of the log, and of the earlier one that is put aside
 LISTED = 1000  # processes in one line
-ATTEMPT = ('time', 'uid', 'pid', 'owner', 'command')  # to bring somebody else's process in
+ATTEMPT = {'time': str, 'uid': int, 'pid': int, 'owner': int, 'command': str}  # to bring somebody else's process in
 
 
 def append(path, name, report):

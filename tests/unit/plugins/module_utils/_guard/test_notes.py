@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import notes, standby
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_notes_that_can_not_be_written_are_kept(place):
     b'', b'[]', b'{}', b'null', b'\xff\xfe', b'[' * 100000, b'{"pid": 1', *(
         json.dumps(dict(notes.none(), **change)).encode() for change in (
             {'pid': 'x'}, {'restarts': None}, {'gone_seconds': []}, {'refused': {}}, {'refused': [1]}, {'refused': [{}]},
-            {'unlogged': '1'}, {'why': 3}))], ids=lambda content: repr(content[:20]))
+            {'unlogged': '1'}, {'why': 3}, {'gone_seconds': float('inf')}, {'restarts': -1}, {'refused': [dict.fromkeys(log.ATTEMPT, 1)]}))], ids=lambda content: repr(content[:20]))
 def test_damaged_notes_are_told_and_keep_nobody_from_anything(place, content):
     with open(place.notes, 'wb') as file:
         file.write(content)
