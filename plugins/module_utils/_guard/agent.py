@@ -76,6 +76,7 @@ class Agent:
 
     def open_doors(self):
         """From now on the agent lets in who knocks. Returns when it listens, which also shows that it works."""
+        self.wait_until_answering()
         self._order('doors')
         self._hear()
 
@@ -118,6 +119,11 @@ class Agent:
 
     def identity(self):
         return {'pid': self.process.pid, 'started': processes.started(self.process.pid)}
+
+
+def is_own(identity):
+    """Is it this process?"""
+    return identity['pid'] == os.getpid() and processes.started(os.getpid()) == identity['started']
 
 
 def stop(place, but=None):

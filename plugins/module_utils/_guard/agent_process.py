@@ -54,12 +54,15 @@ def main(name, serving=None):
                 _leave_desk(place)
             else:
                 _leave_desk(place)
-                stop.abandon(place)
-                return
+                if not stop.abandon(place):
+                    return
+                cgroup.enter(place.desk)
+                break  # the guard was up already
             with contextlib.suppress(OSError):  # the start has died since, as the next line tells
                 sys.stdout.write('done\n')
                 sys.stdout.flush()
-        sys.stdout.close()
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
         is_restart = serving is not None and os.path.exists(place.notes)  # there was no agent that it takes over from
         serving = serving or standby.take(place.serving, waits=True)  # the start ends the earlier one now
         state = place.read()
@@ -126,6 +129,9 @@ def _serve(place, state, serving, noted):
                     state, seen = place.read() or state, now
             if state['generation'] != generation:  # the rules were exchanged, and the call was killed that should end this one
                 agent.stop(place, but=state['agent']['pid'])
+                return
+            if 'end' in state:  # as soon as the call that ends the guard is done, or was killed
+                stop.complete(place)
                 return
         if time.monotonic() - swept > GLANCE:
             swept = time.monotonic()

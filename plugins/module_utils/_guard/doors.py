@@ -41,6 +41,6 @@ def admit(place, word, uid):
         owner = os.stat('/proc/%d' % pid).st_uid
         if owner != uid:
             return uid, pid, owner
-        if not cgroup.is_guarded(pid):
+        if not cgroup.is_guarded(pid) and os.path.isdir(place.doors):  # they are taken away first when the guard ends
             cgroup.enter(place.cgroup, pid)
     return None

@@ -11,7 +11,7 @@ from collections import namedtuple
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
-    agent, answers, health, holders, look, proof, stop, tombstone)
+    agent, answers, health, holders, look, proof, stop)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place, lock
@@ -40,7 +40,12 @@ def present(request, check_mode=False):
     loader.check(request.loader)
     places.check()
     with lock():
-        state, more = _settle(place, place.read(), request, check_mode)
+        state = place.read()
+        if state and 'end' in state:  # the call that took it down was killed
+            if not check_mode:
+                stop.finish(place, state)
+            state = None
+        state, more = _settle(place, state, request, check_mode)
         warnings = more.pop('warnings')
         _check_cgroup(place, state, request.cgroup or place.own)
         if state and request.cgroup:
@@ -78,18 +83,20 @@ def absent(name, check_mode=False, run=None):
     """
     place = Place(name)
     with lock():
+        if place.remains() and not check_mode:
+            _check_room(place)  # before the programs go: what stays then would be half a guard
         try:
             state = place.read()
         except GuardError as error:
             if check_mode:
                 raise
-            agent.stop(place)
-            stop.sweep(place)
-            raise GuardError('%s It has been taken down, and its report is lost.' % error)
-        if place.remains() and not check_mode:
-            places.check()  # before the programs go: what stays then would be half a guard
+            raise _without_memory(place, error)
+        if state and 'end' in state:
+            if check_mode:
+                return dict(stop.so_far(place, state), changed=True)
+            return _dig_up(place, stop.finish(place, state), check_mode, run)
         if place.is_buried:
-            return _dig_up(place, check_mode, run)
+            return _dig_up(place, place.read_last(), check_mode, run)
         if state is None:
             last = dict(stop.so_far(place, None), changed=bool(place.remains()))
             if not check_mode:
@@ -109,23 +116,42 @@ def absent(name, check_mode=False, run=None):
         if check_mode:
             return _told_apart(dict(stop.so_far(place, state), changed=True), mine)
         is_awaited = not mine and any(not run or one['id'] != run['id'] for one in staying)
-        ended = tombstone.end('state=absent' + (' of ' + holders.told(run) if run else '')) if is_awaited else None
+        by = 'state=absent' + (' of ' + holders.told(run) if run else '')
         state, untried = _prove_at_the_end(place, state)
-        last = stop.take_down(place, state, ended)
-        return _told_apart(dict(last, changed=True, damages=last['damages'] + untried), mine)
+        return _told_apart(dict(stop.take_down(place, state, by, is_awaited, untried), changed=True), mine)
 
 
-def _dig_up(place, check_mode, run):
+def _check_room(place):
+    try:
+        places.check()
+    except GuardError as error:
+        raise GuardError(str(error), **_shown_last(place.read_last() or {})) from error
+
+
+def _without_memory(place, error):
+    """Take a guard down of which nobody knows what it was. Returns the error for who asked."""
+    if isinstance(error, places.LostMemory):
+        return GuardError('%s It has been taken down. Its report has what the kernel kept, with the numbers of the rules in '
+                          'place of their names.' % error, **stop.take_down_lost(place))
+    agent.stop(place)
+    stop.sweep(place)
+    return GuardError('%s It has been taken down, and its report is lost.' % error)
+
+
+def _shown_last(last):
+    return {key: last[key] for key in last if key not in ('holders', 'is_logged')}
+
+
+def _dig_up(place, last, check_mode, run):
     """The report of a guard that had ended. It waits for each run that held the guard."""
-    last = place.read_last() or stop.so_far(place, None)
+    last = last or stop.so_far(place, None)
     mine = holders.mine(last, run)
     waiting = [one for one in holders.others(last, run) if mine and not holders.is_over(one, run)]
     if waiting and not check_mode:
         place.write_last(dict(last, holders=waiting))
     elif not check_mode:
         stop.sweep(place)
-    last.pop('holders', None)
-    return _told_apart(dict(last, changed=True), mine)
+    return _told_apart(dict(_shown_last(last), changed=True), mine)
 
 
 def _report(place, state, run):
@@ -172,7 +198,7 @@ def _settle(place, state, request, check_mode):
     elif request.fresh:
         tell['warnings'].append(stood + ' It was taken down. Its report is in collected and in the event log.')
         if not check_mode:
-            last = stop.take_down(place, state)
+            last = stop.take_down(place, state, 'state=present with fresh')
             tell['collected'] = {key: last[key] for key in last if key not in ('policy', 'damages')}
         return None, tell
     elif not run['playbook']:  # one call of somebody at work: no tasks follow it whose report could be told apart

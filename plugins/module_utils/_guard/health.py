@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import notes, standby
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory, notes, standby
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned, programs
@@ -20,6 +20,11 @@ def faults(place, state):
         remains = place.remains()
         return [], ["There were remains of a guard '%s' that is not up: %s." % (place.name, ', '.join(remains))
                     ] if remains else []
+    if 'end' in state:
+        end = state['end']
+        return end['breaches'], end['damages'] + [
+            'The end of the guard, by %s at %s, was cut off. The next state=present or state=absent goes on with it.'
+            % (end['by'], end['at'])]
     kernel = bpf.kernel()
     return list(_breaches(kernel, place, state)), [*_map_damages(kernel, place, state), *_other_damages(place, state)]
 
@@ -60,6 +65,8 @@ def _map_damages(kernel, place, state):
 
 
 def _other_damages(place, state):
+    if memory.FOUND in state:
+        yield state[memory.FOUND]
     if _where(place, state) != state['cgroup']:
         yield ('cgroup2 was mounted at %s when the guard was brought up, and it is at %s now: until it is back, no task finds '
                "the guard's cgroup, so none runs." % (_mount_of(state), cgroups.mount_point()))

@@ -32,8 +32,9 @@ def ended():
     found = []
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(RUN)):
-            last = Place(name).read_last()
-            if last:
+            place = Place(name)
+            last = place.read_last()
+            if last and place.is_buried:
                 found.append(dict(last['ended'], name=name))
     return found
 

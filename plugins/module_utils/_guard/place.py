@@ -11,16 +11,20 @@ import json
 import os
 import shutil
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import standby
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory, standby
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, privileges, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, memo
 
 BPFFS = '/sys/fs/bpf'
 RUN = '/run/ebpf_guard'
 LOG = '/var/log/ebpf_guard'
 TRIAL = '_trial'  # a guard that is taken down before its call ends; no user's begins with _
+
+
+class LostMemory(GuardError):
+    """Nobody knows any more what was guarded, and for whom."""
 
 
 class Place:
@@ -59,44 +63,59 @@ class Place:
     @property
     def is_buried(self):
         """Has the guard ended, and is its last report waiting for the run that used it (tombstone.py)?"""
-        return os.path.exists(self.last) and not os.path.exists(self.state)
+        return os.path.isfile(self.last) and not os.path.exists(self.state)
 
     def remains(self):
         """What of the guard exists on this host. A tombstone is no part of it."""
         paths = (self.own, self.desk, self.pins) if self.is_buried else (self.own, self.desk, self.pins, self.run)
-        return [path for path in paths if os.path.exists(path)]
+        return [path for path in paths if os.path.lexists(path)]
 
     def read(self):
-        """The guard's memory; None where no guard was ever brought up completely."""
+        """The guard's memory; None where no guard was ever brought up completely. Where the file is lost, from its copy in
+        the kernel: then `found` says so.
+        """
         try:
-            with open(self.state) as content:
-                state = json.load(content)
+            return memory.unsealed(_content(self.state))
         except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise GuardError("The memory of guard '%s', %s, is damaged (%s), so the guard has to be taken down "
-                             '(state=absent).' % (self.name, self.state, error))
-        if state.get('abi') != _abi.ABI_VERSION:
+            fault = None
+        except (OSError, ValueError) as error:
+            fault = error
+        with contextlib.suppress(GuardError, TypeError, ValueError):  # no libbpf, no copy, or a damaged one
+            state = memory.unsealed(memo.kept(bpf.kernel(), self.pins))
+            return dict(state, **{memory.FOUND: "The memory of guard '%s', %s, was %s. It was read from its copy in the kernel."
+                                  % (self.name, self.state, 'damaged (%s)' % fault if fault else 'removed')})
+        if isinstance(fault, memory.OtherVersion):
             raise GuardError("Guard '%s' was brought up by another version of this collection, which keeps its records "
                              'in another form, so the guard has to be taken down (state=absent).' % self.name)
-        return state
+        if fault:
+            raise LostMemory("The memory of guard '%s', %s, is damaged (%s), so the guard has to be taken down "
+                             '(state=absent).' % (self.name, self.state, fault))
+        return None
 
     def write(self, state):
-        _replace(self.state, json.dumps(state), 0o600)
+        text = memory.sealed(state)
+        _replace(self.state, text, 0o600)
+        with contextlib.suppress(GuardError, OSError):  # the pins are gone, or can't be written: health tells
+            memo.keep(bpf.kernel(), self.pins, text)
 
     def read_last(self):
-        """The last report of a guard that is buried here; None where none is."""
+        """The last report of a guard that has ended, or is about to; None where there is none."""
         try:
-            with open(self.last) as content:
-                return json.load(content) if self.is_buried else None
-        except (FileNotFoundError, ValueError):
+            last = json.loads(_content(self.last))
+        except (OSError, ValueError, RecursionError):
             return None
+        return last if isinstance(last, dict) and 'ended' in last else None
 
     def write_last(self, report):
         _replace(self.last, json.dumps(report), 0o600)
 
     def write_launcher(self, script):
         _replace(self.launcher, script, 0o755)
+
+    def close(self):
+        """Nobody finds the way in any more. Who does not see the launcher change finds none."""
+        remove(self.launcher)
+        remove(self.doors)
 
     def write_compiled(self, text):
         """What BCC has compiled, for the next exchange of rules."""
@@ -148,6 +167,7 @@ class Place:
         make_open(self.run)
         os.makedirs(self.agent, mode=0o700, exist_ok=True)
         if cgroup and self.cgroup != cgroup:
+            remove(self.link)
             os.symlink(cgroup, self.link)
 
     def make_pins(self):
@@ -172,16 +192,14 @@ class Place:
         _remove_tree(self.pins)
 
     def remove_run(self, buries=False):
-        """`buries`: the launcher and the last report stay."""
-        if buries:
-            stays = {os.path.basename(path) for path in (self.launcher, self.last)}
+        """`buries`: the launcher and the last report stay. Else they go last: who is killed here has not lost the report."""
+        stays = {os.path.basename(path) for path in (self.launcher, self.last)}
+        if os.path.isdir(self.run) and not os.path.islink(self.run):
             for entry in sorted(set(os.listdir(self.run)) - stays):
-                path = os.path.join(self.run, entry)
-                if os.path.isdir(path) and not os.path.islink(path):
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    os.unlink(path)
+                remove(os.path.join(self.run, entry))
+        if buries:
             return
+        remove(self.launcher)
         _remove_tree(self.run)
         if os.path.isdir(RUN) and not os.listdir(RUN):
             command.run('umount', '-l', RUN)  # it was mounted for the launcher: else it went with its last guard
@@ -202,24 +220,45 @@ def check():
 
 def make_open(path):
     """A directory that users find the launcher and their door by, whatever the umask of root is."""
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path)):
+        os.unlink(path)
     os.makedirs(path, exist_ok=True)
     os.chmod(path, 0o755)
 
 
+def remove(path):
+    """Whatever it is, if it is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(path)
+
+
+def _content(path):
+    with open(path, encoding='utf-8') as content:
+        return content.read()
+
+
 def _remove_tree(path):
     """Remove a directory of the guard's, and the collection's own parent where nothing else is in it."""
-    shutil.rmtree(path, ignore_errors=True)
+    remove(path)
     with contextlib.suppress(OSError):
         os.rmdir(os.path.dirname(path))
 
 
 def _replace(path, text, mode):
-    """Write a whole file, or nothing of it."""
+    """Write a whole file, or nothing of it. It survives a loss of power where its file system does."""
     draft = path + '.new'
+    for other in (draft, path):
+        if os.path.isdir(other) and not os.path.islink(other):
+            remove(other)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, 'w' if isinstance(text, str) else 'wb') as content:
         os.fchmod(descriptor, mode)
         content.write(text)
+        content.flush()
+        os.fsync(descriptor)
     os.rename(draft, path)
 
 

@@ -137,7 +137,10 @@ def impose_limits(start, undo):
         limits.impose(start.place.own, start.place.run, wanted)
 
 
-def write_launcher(start, _undo):
+def write_launcher(start, undo):
+    """Not before the programs are attached: who comes in is judged."""
+    if not start.old:
+        undo.callback(start.place.close)
     start.shell = start.request.shell or (start.old['shell'] if start.old else '/bin/sh')
     if not start.request.cgroup:
         as_is = start.compiled.config.judges_names and resolver.searches_first()
@@ -259,8 +262,8 @@ def hand_over(start, _undo):
 
 STEPS = (
     refuse_from_inside, start_agent, compile_policy, load, fill_rules, teach_names, make_directories, impose_limits,
-    write_launcher, open_doors, begin_answering, load_optional, refuse_what_can_not_be, attach_programs, switch_over,
-    teach_again, note_time, prove, pin, remember, hand_over,
+    begin_answering, load_optional, refuse_what_can_not_be, attach_programs, switch_over, teach_again, note_time,
+    write_launcher, open_doors, prove, pin, remember, hand_over,
 )
 
 

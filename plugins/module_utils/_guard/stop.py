@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, notes, tombstone
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import lock
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import GUARD, report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, pinned, programs
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome, records
 
 
 def so_far(place, state):
@@ -30,32 +33,109 @@ def _judged(place, state, faults):
         list(notes.damages(place)) if state else []), refused=notes.read(place)['refused'] if state else [])
 
 
-def take_down(place, state, ended=None):
-    """Detach, so that nothing more is recorded; read the records; let go of the processes; remove the rest.
+def take_down(place, state, by, is_awaited=False, damages=()):
+    """The whole end of a guard. Returns its last report.
 
-    Returns the last report. `ended`: by whom and when, where a run may not know of it: then a tombstone stays.
+    `by`: who ends it, as words that follow 'by'. `is_awaited`: a run may not know of it: then a tombstone stays. `damages`:
+    what else is to be told.
     """
-    faults = health.faults(place, state)
-    if ended:
-        tombstone.stop_entry(place, state, ended)
-    attach.detach(bpf.kernel(), place.pins)
-    last = dict(_judged(place, state, faults), left_running=cgroup.empty(place.own))
-    last['damages'] += log.append(place.log, place.name, last)
-    agent.stop(place)
-    if ended:
-        place.write_last(dict(last, faults=last['faults'] + [tombstone.fault(ended)], ended=ended,
-                              holders=state.get('holders', [])))
+    breaches, found = health.faults(place, state)
+    state = dict(state, end={'by': by, 'at': records.now(), 'is_awaited': is_awaited, 'breaches': breaches,
+                             'damages': found + list(damages), 'limits': None, 'running': [], 'agent': notes.watched(place)})
+    _note(place, state)
+    last = finish(place, state)
+    if not is_awaited:
+        _sweep(place, last)
+    return {key: last[key] for key in last if key not in ('ended', 'is_logged', 'holders')}
+
+
+def finish(place, state):
+    """The end of a guard, once its memory says that it ends (`end`): all of it, or what is left of it to be done.
+
+    Whoever is killed on the way, the next one begins here again. At no time is the cgroup there and judged by nobody: it goes
+    before the programs do, and nobody comes in any more. Returns the last report; a tombstone is left.
+    """
+    last = place.read_last()
+    if not last or last['ended']['at'] != state['end']['at']:
+        tombstone.stop_entry(place, state)
+        agent.stop(place)
+        if place.cgroup == place.own:
+            _let_go(place, state)
+        attach.detach(bpf.kernel(), place.pins)
+        last = _last(place, state)
+        _keep_last(place, last)
+    if not last['is_logged']:
+        last['damages'] += log.append(place.log, place.name, last)
+        last = dict(last, is_logged=True)
+        _keep_last(place, last)
+    _sweep(place, last, buries=True)
+    return last
+
+
+def _let_go(place, state):
+    """Move everybody out of the guard's own cgroup, and remove it. Until then, who is inside is judged."""
+    kernel, end = bpf.kernel(), state['end']
+    if state['policy'].get('lock') and os.getpid() in cgroup.pids(place.own):
+        attach.rest_everywhere(kernel, place.pins)  # else this call could not lead out of the guard that it is in
+    attach.let_go_to(kernel, place.pins, cgroup.identity(cgroup.mount_point()))
+    running = {one['pid']: one for one in end['running'] + cgroup.running(place.own)}
+    if end['limits'] is None:  # the kernel's counts go with the cgroup
+        end['limits'] = limits.reached(place.own, state['policy'].get('limits', {}))
+    end['running'] = list(running.values())
+    _note(place, state)
+    for one in cgroup.evict(place.own):
+        running.setdefault(one['pid'], one)
+    end['running'] = sorted(running.values(), key=lambda one: one['pid'])
+
+
+def _last(place, state):
+    end = state['end']
+    last = _judged(place, state, (end['breaches'], end['damages']))
+    ended = {key: end[key] for key in ('by', 'at')}
+    return dict(last, limits=end['limits'] or last['limits'], left_running=end['running'], agent=end['agent'], ended=ended, is_logged=False,
+                holders=state.get('holders', []), faults=last['faults'] + [tombstone.fault(ended)] * end['is_awaited'])
+
+
+def _note(place, state):
+    with contextlib.suppress(OSError):  # no room: then nobody can go on with it, and it has to be done now
+        place.write(state)
+
+
+def _keep_last(place, last):
+    with contextlib.suppress(OSError):  # the same: who called gets the report all the same
+        place.write_last(last)
+
+
+def _sweep(place, last, buries=False):
     try:
-        sweep(place, buries=bool(ended))
+        sweep(place, buries)
     except GuardError as error:
         raise GuardError(str(error), **last) from error  # what was recorded must reach the user all the same
+
+
+def take_down_lost(place):
+    """The end of a guard whose memory is lost. Returns what the kernel still tells of it, with the rules by their numbers."""
+    place.close()
+    agent.stop(place)
+    state = dict.fromkeys(GUARD, None)
+    state.update(name=place.name, mode='enforce', cgroup=place.own, launcher=place.launcher, policy={}, rules=[], entered=[],
+                 breaches=[], started_at=records.now(), loader='unknown')
+    attach.let_go_to(bpf.kernel(), place.pins, cgroup.identity(cgroup.mount_point()))
+    running = cgroup.evict(place.own)
+    attach.detach(bpf.kernel(), place.pins)
+    last = dict(_judged(place, state, ([], [])), left_running=running,
+                ended={'by': 'state=absent', 'at': state['started_at']})
+    last['damages'] += log.append(place.log, place.name, last)
+    _sweep(place, last)
     return last
 
 
 def sweep(place, buries=False):
     """Remove whatever there is of a guard. `buries`: but for its tombstone."""
+    if not buries:
+        place.close()
+    cgroup.evict(place.own)
     place.remove_pins()
-    cgroup.empty(place.own)
     place.remove_cgroups()
     limits.restore(place.run)
     place.remove_run(buries)
@@ -75,25 +155,39 @@ def expire(place):
 def bury(place, state):
     """The end of a guard whose state somebody removed. For the agent. `state`: as it was."""
     with lock():
-        if place.read() is None and not place.is_buried:
+        if not os.path.exists(place.state) and not place.is_buried:
             _end_by_agent(place, state, tombstone.REMOVED)
 
 
 def _end_by_agent(place, state, by):
     is_awaited = not all(holders.is_over(one, None) for one in holders.of(state))
     cgroup.enter(cgroup.mount_point())  # the agent, out of the cgroup that it is about to remove
-    take_down(place, state, tombstone.end(by) if is_awaited else None)
+    take_down(place, state, by, is_awaited)
+
+
+def complete(place):
+    """The end of a guard whose call was killed on the way. For the agent."""
+    with lock():
+        state = place.read()
+        if state and 'end' in state:
+            cgroup.enter(cgroup.mount_point())
+            finish(place, state)
 
 
 def abandon(place):
-    """Clear up after a start that died half-way. For the agent.
+    """After a start that died half-way: clear up, or go on with a guard that is up. For the agent.
 
-    Where a guard was up before, its rules and those of the start may both be attached: then both judge.
+    Where a guard was up before, its rules and those of the start may both be attached: then both judge. Returns whether the
+    start came so far that this is the guard's agent.
     """
     with lock():
         state = place.read()
         if state is None:
             sweep(place)
-            return
-        kernel = bpf.kernel()
-        attach.let_both_judge(kernel, kernel.open(pinned.path(place.pins, programs.CURRENT)), state['generation'])
+        elif agent.is_own(state['agent']):
+            return True
+        else:
+            with contextlib.suppress(KernelError):  # the pins are gone: health tells
+                kernel = bpf.kernel()
+                attach.let_both_judge(kernel, kernel.open(pinned.path(place.pins, programs.CURRENT)), state['generation'])
+    return False

@@ -137,6 +137,31 @@ def is_guarded(pid):
         return any(line.startswith('0::/') and '/%s/' % PARENT in line for line in lines)
 
 
+def running(path):
+    """[{pid, command}] of what is inside, the caller and what it runs in left out."""
+    ourselves = set(processes.ancestors(os.getpid()))
+    return [{'pid': pid, 'command': processes.command_of(pid)} for pid in pids(path) if pid not in ourselves]
+
+
+def evict(path):
+    """Move every process out, and remove the cgroup: from then on nobody comes in. Returns what empty() does."""
+    moved = {}
+    for attempt in range(200):  # busy for a moment after its last process has ended, or somebody was on the way in
+        moved.update((one['pid'], one) for one in empty(path))
+        try:
+            for directory, _below, _files in os.walk(path, topdown=False):
+                os.rmdir(directory)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno != errno.EBUSY or attempt == 199:
+                raise GuardError('The cgroup %s could not be removed: %s.' % (path, error.strerror))
+            time.sleep(0.02)
+        else:
+            break
+    return list(moved.values())
+
+
 def empty(path):
     """Move every process out, to the root of the hierarchy.
 

@@ -17,10 +17,11 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import pinned, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 
 BPF_F_ALLOW_MULTI = 2  # <linux/bpf.h>
+ENTRY = 'ebg_entry'  # the program that tells who leaves
 MOMENT = 0.02  # seconds; no program takes so long to run
 
 
@@ -113,6 +114,24 @@ def let_both_judge(kernel, switch, generation):
     kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(generation | _abi.BOTH))
 
 
+def let_go_to(kernel, pins, cgroup):
+    """From now on, who goes to the cgroup with this id was let go, and has not left. Nothing else changes."""
+    with contextlib.suppress(KernelError):  # without the program nobody is told to have left
+        maps = pinned.maps_behind(kernel, pinned.path(pins, ENTRY))
+        try:
+            kernel.update(maps['ebg_places'], ctypes.c_uint32(_abi.PLACE_DESK), ctypes.c_uint64(cgroup))
+        finally:
+            bpf.close(maps.values())
+
+
+def rest_everywhere(kernel, pins):
+    """From now on the programs that are run for every process of the host judge and record nothing."""
+    with contextlib.suppress(KernelError):
+        switch = kernel.open(pinned.path(pins, programs.CURRENT))
+        kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(0))
+        os.close(switch)
+
+
 def detach(kernel, pins):
     """From now on nothing is judged or recorded, whoever holds the programs besides the pins."""
     for name in filter(programs.is_on_cgroup, reversed(tuple(programs.PROGRAMS))):
@@ -120,10 +139,7 @@ def detach(kernel, pins):
             link = kernel.open(pinned.path(pins, name))
             kernel.detach(link)
             os.close(link)
-    with contextlib.suppress(KernelError):  # the others end with who holds them, and judge nothing from now on
-        switch = kernel.open(pinned.path(pins, programs.CURRENT))
-        kernel.update(switch, ctypes.c_uint32(0), ctypes.c_uint32(0))
-        os.close(switch)
+    rest_everywhere(kernel, pins)  # they end with who holds them
     for name in filter(programs.is_everywhere, programs.PROGRAMS):
         with contextlib.suppress(KernelError):
             link = kernel.open(pinned.path(pins, name))

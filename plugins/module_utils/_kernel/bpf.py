@@ -17,7 +17,7 @@ import os
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import libbpf, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 
-BPF_TRACE_ITER = 28  # <linux/bpf.h>
+BPF_TRACE_ITER, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE = 28, 2, 1 << 10  # <linux/bpf.h>
 CONTEXT_WORDS, CONTEXT_CB = 17, 12  # of struct __sk_buff: the words up to the end of cb, and where cb begins
 KERNEL_ENOTSUPP = 524  # not in Python's errno: the kernel's own "this map type can't"
 
@@ -34,6 +34,13 @@ def kernel():
 
 class BatchOptions(ctypes.Structure):
     _fields_ = [('size', ctypes.c_size_t), ('elem_flags', ctypes.c_uint64), ('flags', ctypes.c_uint64)]
+
+
+class MapOptions(ctypes.Structure):
+    """struct bpf_map_create_opts."""
+
+    _fields_ = [('size', ctypes.c_size_t), ('_types', ctypes.c_uint32 * 4), ('inner_map_fd', ctypes.c_uint32),
+                ('map_flags', ctypes.c_uint32), ('map_extra', ctypes.c_uint64), ('_node', ctypes.c_uint32 * 2)]
 
 
 class RunOptions(ctypes.Structure):
@@ -151,6 +158,17 @@ class Kernel:
     def freeze(self, fd):
         """From now on nobody can change the map, root neither."""
         self.library.check(self.lib.bpf_map_freeze(fd), 'freeze a map')
+
+    def make_array(self, name, entries, entry_size):
+        """A new array that can be had as memory; its file descriptor."""
+        kind, key = ctypes.c_uint32(BPF_MAP_TYPE_ARRAY), ctypes.c_uint32(4)
+        value, many = ctypes.c_uint32(entry_size), ctypes.c_uint32(entries)
+        if hasattr(self.lib, 'bpf_map_create'):
+            options = MapOptions(size=ctypes.sizeof(MapOptions), map_flags=BPF_F_MMAPABLE)
+            made = self.lib.bpf_map_create(kind, name.encode(), key, value, many, ctypes.byref(options))
+        else:  # libbpf before 0.7
+            made = self.lib.bpf_create_map_name(kind, name.encode(), key, value, many, ctypes.c_uint32(BPF_F_MMAPABLE))
+        return self.library.check(made, 'make an array of %d bytes' % (entries * entry_size))
 
     def map(self, identity):
         """A new file descriptor of a map."""

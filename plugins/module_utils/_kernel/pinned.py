@@ -39,7 +39,7 @@ def ledger(kernel, pins):
         if len(maps) == len(programs.LEDGER):
             break
         with contextlib.suppress(KernelError):
-            for name, fd in _maps_behind(kernel, path(pins, program)).items():
+            for name, fd in maps_behind(kernel, path(pins, program)).items():
                 if name in programs.LEDGER and name not in maps:
                     maps[name] = fd
                 else:
@@ -47,7 +47,7 @@ def ledger(kernel, pins):
     return maps
 
 
-def _maps_behind(kernel, link_path):
+def maps_behind(kernel, link_path):
     """{name: file descriptor} of the maps that the program of a link uses."""
     link = kernel.open(link_path)
     try:
@@ -71,11 +71,16 @@ def pin(kernel, pins, links, maps):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path(pins, name))
     for name, fd in {**links, **maps}.items():
-        draft = path(pins, name + '_new')
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
-        kernel.pin(fd, draft)
-        os.rename(draft, path(pins, name))
+        pin_one(kernel, pins, name, fd)
+
+
+def pin_one(kernel, pins, name, fd):
+    """In the place of what was pinned there before, at one stroke."""
+    draft = path(pins, name + '_new')
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(draft)
+    kernel.pin(fd, draft)
+    os.rename(draft, path(pins, name))
 
 
 def put_back(kernel, link, link_path):

@@ -25,7 +25,7 @@ def append(path, name, report):
     lines = [dict(record, event='denied' if record['mode'] != 'monitor' else 'would_deny', guard=name)
              for record in report['denied']]
     lines += [dict(record, event='observed', guard=name) for record in report['observed']]
-    down = {'event': 'down', 'guard': name, 'loader': report['guard']['loader'], 'counters': report['counters'],
+    down = {'event': 'down', 'guard': name, 'ended': report.get('ended'), 'loader': report['guard']['loader'], 'counters': report['counters'],
             'limits': report['limits'], 'entries': report['entries']['count'], 'left': report['left'],
             'left_running': report['left_running'][:LISTED], 'left_running_count': len(report['left_running']),
             'agent': report['agent']}
