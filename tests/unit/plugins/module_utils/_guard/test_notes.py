@@ -68,10 +68,10 @@ def test_what_the_log_has_no_room_for_is_told(place):
 
 
 def test_notes_that_can_not_be_written_are_kept(place):
+    place.notes = os.path.join(os.path.dirname(place.notes), 'later', 'notes.json')
     agent, lock = serve(place, False)
-    os.mkdir(place.notes + '.new')
     agent.refuse(1000, 1, 0)
-    os.rmdir(place.notes + '.new')
+    os.mkdir(os.path.dirname(place.notes))
     assert notes.read(place)['refused'] == []
     agent.write()
     assert len(notes.read(place)['refused']) == 1
