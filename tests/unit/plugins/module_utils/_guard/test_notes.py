@@ -82,7 +82,8 @@ def test_notes_that_can_not_be_written_are_kept(place):
     b'', b'[]', b'{}', b'null', b'\xff\xfe', b'[' * 100000, b'{"pid": 1', *(
         json.dumps(dict(notes.none(), **change)).encode() for change in (
             {'pid': 'x'}, {'restarts': None}, {'gone_seconds': []}, {'refused': {}}, {'refused': [1]}, {'refused': [{}]},
-            {'unlogged': '1'}, {'why': 3}, {'gone_seconds': float('inf')}, {'restarts': -1}, {'refused': [dict.fromkeys(log.ATTEMPT, 1)]}))], ids=lambda content: repr(content[:20]))
+            {'unlogged': '1'}, {'why': 3}, {'gone_seconds': float('inf')},
+            {'restarts': -1}, {'refused': [dict.fromkeys(log.ATTEMPT, 1)]}))], ids=lambda content: repr(content[:20]))
 def test_damaged_notes_are_told_and_keep_nobody_from_anything(place, content):
     with open(place.notes, 'wb') as file:
         file.write(content)
