@@ -68,10 +68,10 @@ def test_what_the_log_has_no_room_for_is_told(place):
 
 
 def test_notes_that_can_not_be_written_are_kept(place):
+    place.notes = os.path.join(os.path.dirname(place.notes), 'later', 'notes.json')
     agent, lock = serve(place, False)
-    os.mkdir(place.notes + '.new')
     agent.refuse(1000, 1, 0)
-    os.rmdir(place.notes + '.new')
+    os.mkdir(os.path.dirname(place.notes))
     assert notes.read(place)['refused'] == []
     agent.write()
     assert len(notes.read(place)['refused']) == 1
@@ -82,7 +82,8 @@ def test_notes_that_can_not_be_written_are_kept(place):
     b'', b'[]', b'{}', b'null', b'\xff\xfe', b'[' * 100000, b'{"pid": 1', *(
         json.dumps(dict(notes.none(), **change)).encode() for change in (
             {'pid': 'x'}, {'restarts': None}, {'gone_seconds': []}, {'refused': {}}, {'refused': [1]}, {'refused': [{}]},
-            {'unlogged': '1'}, {'why': 3}, {'gone_seconds': float('inf')}, {'restarts': -1}, {'refused': [dict.fromkeys(log.ATTEMPT, 1)]}))], ids=lambda content: repr(content[:20]))
+            {'unlogged': '1'}, {'why': 3}, {'gone_seconds': float('inf')},
+            {'restarts': -1}, {'refused': [dict.fromkeys(log.ATTEMPT, 1)]}))], ids=lambda content: repr(content[:20]))
 def test_damaged_notes_are_told_and_keep_nobody_from_anything(place, content):
     with open(place.notes, 'wb') as file:
         file.write(content)
