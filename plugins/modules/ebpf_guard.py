@@ -515,6 +515,14 @@ limits:
     memory: {limit: 2147483648, peak: 734003200, oom_kills: 0}
     cpus: {limit: 1.5, throttled: 12}
     pids: {limit: 512, peak: 41, refused: 0}
+agent:
+  description:
+    - How often the guard's agent ended and was started again, C(restarts), and for how many seconds it was gone until now,
+      C(gone_seconds). The rules held meanwhile; who is not root could not enter, and names were not looked up.
+    - Null when there is no guard.
+  returned: always
+  type: dict
+  sample: {restarts: 0, gone_seconds: 0.0}
 left_running:
   description:
     - The processes that were still inside and now go on outside, each with C(pid) and C(command). Secrets in command

@@ -15,6 +15,8 @@ description:
     M(loopbreak.deploy.ebpf_guard).
   - With O(capabilities=true) also tells what the host has, which capabilities a guard could have there, and what to
     change to get the rest. The playbook C(loopbreak.deploy.doctor) asks every host.
+  - Where the agent of a guard has ended, with its standby, it is started again, with a warning and C(changed). Nothing else is
+    changed. It is not started in check mode, nor by a task that runs inside a guard.
   - Nothing stays of what O(capabilities=true) tries. A guard that is up goes on as it was.
 author:
   - The Loopbreak authors (@loopbreak)
@@ -105,6 +107,9 @@ guards:
       elements: dict
     limits:
       description: As in M(loopbreak.deploy.ebpf_guard).
+      type: dict
+    agent:
+      description: As in M(loopbreak.deploy.ebpf_guard). Of one that was started again just now, with that.
       type: dict
 ended:
   description: The guards that ended before their run took them down, and whose report the next C(state=absent) returns.
@@ -234,9 +239,13 @@ def main():
         result = able.look(objects.unpacked(packed)) if module.params['capabilities'] else {}
         # a host that was asked what it has may have no cgroup2, and so no guards
         found = look.names() if not result or result['host']['cgroup2'] else []
-        guards = [inspect(name) for name in found if module.params['name'] in (None, name)]
+        asked = [name for name in found if module.params['name'] in (None, name)]
+        revived = [] if module.check_mode else [name for name in asked if look.revive(name)]
+        for name in revived:
+            module.warn("The agent of guard '%s' had ended, and was started again." % name)
+        guards = [inspect(name) for name in asked]
         ended = [one for one in look.ended() if module.params['name'] in (None, one['name'])]
-        module.exit_json(changed=False, guards=guards, ended=ended, **result)
+        module.exit_json(changed=bool(revived), guards=guards, ended=ended, **result)
     except (GuardError, OSError) as error:
         module.fail_json(msg=str(error), **getattr(error, 'facts', {}))
 

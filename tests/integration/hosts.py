@@ -10,6 +10,9 @@ from pathlib import Path
 LAUNCHER = "/run/ebpf_guard/deploy/launcher"
 CGROUP = "/sys/fs/cgroup/unified/ebpf_guard/deploy"
 PINS = "/sys/fs/bpf/ebpf_guard/deploy"
+AT_DESK = f"{CGROUP}.agent/cgroup.procs"
+# the agent and its standby, so that nobody takes its place
+KILL_AGENT = f"kill -9 $(cat {AT_DESK}); while grep -q . {AT_DESK}; do :; done"
 REMAINS = "for d in /run/ebpf_guard /sys/fs/bpf/ebpf_guard $(find /sys/fs/cgroup -type d -name ebpf_guard); do " \
           "find $d 2> /dev/null; done; true"
 
@@ -50,7 +53,7 @@ def listing(fleet):
 def agents(fleet):
     """The pids of this host's agents. Its processes are those of its cgroup: pids are the machine's."""
     found = fleet.exec("web1", "sh", "-c", "cat $(find /sys/fs/cgroup -name cgroup.procs)").stdout.split()
-    return [int(pid) for pid in found if "/proc/self/fd/" in command_of(pid)]
+    return [int(pid) for pid in found if " ebpf_guard agent " in command_of(pid)]
 
 
 def command_of(pid):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from controller import FILES
-from hosts import agents, inside, remains
+from hosts import AT_DESK, agents, inside, remains
 from names import GETADDRINFO, PYTHON, Try, asked_inside, attempts, name_rules
 
 LOADERS = ("libbpf", "bcc")
@@ -168,9 +168,9 @@ def test_a_reverse_path_filter_lets_answers_through(controller, fleet, rp_filter
 def test_without_the_agent_the_next_question_has_its_error(controller, fleet, clients):
     controller.call("ebpf_guard", policy=RULES)
     inside(fleet, "getent", "hosts", "github.com", check=False)
-    agent = "$(sed -n 's/.*\"agent\": {\"pid\": \\([0-9]*\\).*/\\1/p' /run/ebpf_guard/deploy/state.json)"
-    # until its last thread has ended: only then the kernel has closed its sockets
-    kill = f"agent={agent}; kill -9 $agent; while grep -qs State:.[^ZX] /proc/$agent/task/*/status; do :; done"
+    # until the last thread has ended: only then the kernel has closed its sockets
+    kill = f"for one in $(cat {AT_DESK}); do set -- \"$@\" $one; done; kill -9 $@; " \
+           "for one; do while grep -qs State:.[^ZX] /proc/$one/task/*/status; do :; done; done"
     script = ("import socket, subprocess, sys, time\n"
               "subprocess.run(sys.argv[1], shell=True, check=True)\n"
               "for number in range(3):\n"
@@ -183,8 +183,8 @@ def test_without_the_agent_the_next_question_has_its_error(controller, fleet, cl
     told = [line.split() for line in inside(fleet, PYTHON, "-c", script, kill).stdout.splitlines()]
     assert [code for code, _seconds in told] == ["-3"] * 3 and max(float(seconds) for _code, seconds in told) < 1, told
     assert agents(fleet) == []
-    assert MIRROR4 in inside(fleet, "getent", "ahosts", "mirror.github.com").stdout
     report = controller.call("ebpf_guard", policy=RULES)
     assert report["repaired"] and report["guard"]["answered"] == ["ipv4", "ipv6"]
     assert BLOCKED in inside(fleet, "dig", "github.com").stdout
+    assert MIRROR4 in inside(fleet, "getent", "ahosts", "mirror.github.com").stdout
     down(controller)

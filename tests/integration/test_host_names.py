@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from hosts import agents, inside
+from hosts import KILL_AGENT, agents, inside
 from names import (FETCH, GETADDRINFO, PYTHON, Try, asked_inside, attempts, file_with, name_rules, presented, until)
 
 LOADERS = ("libbpf", "bcc")
@@ -215,10 +215,9 @@ def test_an_answer_tells_of_a_new_address_at_once(controller, fleet, moving):
 
 
 def test_without_its_agent_a_guard_denies_and_says_that_it_has_ended(controller, fleet):
-    kill = "kill -9 $(sed -n 's/.*\"pid\": \\([0-9]*\\).*/\\1/p' /run/ebpf_guard/deploy/state.json)"
-    run = controller.guarded([{"name": "Kill it", "ansible.builtin.shell": kill},
-                              {"name": "Fetch", "ansible.builtin.shell":
-                               f"curl -sS https://github.com/; curl -sS http://{GITHUB4}/; true"}],
+    """All in one task: root's next one would bring it back."""
+    run = controller.guarded([{"name": "Kill it", "ansible.builtin.shell":
+                               f"{KILL_AGENT}; curl -sS https://github.com/; curl -sS http://{GITHUB4}/; true"}],
                              "-v", policy=name_rules(interval=1))
     run.ended(2).said("The guard's agent (pid", "has ended", "github.com (DNS question)", f"{GITHUB4}:80/tcp  github.com")
     assert fleet.log("github.com") == [] and agents(fleet) == []

@@ -49,6 +49,8 @@ grep -h . {SERVICE}/cgroup.procs {SERVICE}/ebpf_guard/cgroup.procs {SERVICE}/ebp
 kill -9 $(pgrep -f 'ebpf_guard agent deploy$')
 systemctl daemon-reload; systemctl daemon-reexec; systemctl set-property --runtime ebpf_guard-deploy.service CPUWeight=50
 ls -id {SERVICE}/ebpf_guard/deploy; service
+for try in $(seq 100); do pgrep -f 'ebpf_guard agent deploy$' > /dev/null && break; sleep 0.2; done
+pgrep -fc 'ebpf_guard agent deploy$'
 /run/ebpf_guard/deploy/launcher -c "$KNOCK"
 """
 # Kills the next start of a guard 'half' when its service is there.
@@ -152,10 +154,10 @@ def test_an_intruder_is_refused_and_told(run, told):
 
 
 def test_systemd_and_the_end_of_the_agent_leave_the_guard_alone(told):
-    """No process is above the tasks' cgroup, which is the same one afterwards."""
+    """The agent is back. No process is above the tasks' cgroup, which is the same one afterwards."""
     where, service = f"{SERVICE}/ebpf_guard/deploy", ["active", "process", "yes"]
     number, path, *rest = said(told["disturb"]).split()
-    assert path == where and rest == [*service, number, where, *service, "root", INSIDE, "denied"], told["disturb"]
+    assert path == where and rest == [*service, number, where, *service, "1", "root", INSIDE, "denied"], told["disturb"]
 
 
 def test_a_start_that_is_killed_and_a_guard_that_is_down_leave_nothing(told):

@@ -4,7 +4,8 @@
 """PRIVATE. The agent as its guard's calls know it: started, handed over to, ended.
 
 It is started before anything else of a guard exists, from a file without a name, so that nothing can be left behind
-between its start and the first thing that it watches over.
+between its start and the first thing that it watches over. Once the guard is up, its code is in the run directory, and
+its standby (standby.py) is started from there.
 """
 
 from __future__ import annotations
@@ -21,16 +22,26 @@ import time
 import zipfile
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import company, standby
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes
 
 CODE = __name__.partition('._guard.')[0]  # the package of all that runs on a target
+MAIN = '''import sys
+if sys.argv[-2] == 'standby':
+    from %(standby)s import main
+elif sys.argv[-2] == 'revive':
+    from %(company)s import main
+else:
+    from %(agent)s import main
+main(sys.argv[-1], *map(int, sys.argv[1:-3]))
+'''
 PATIENCE = 20  # seconds for the agent to answer, on a host that is busy
 
 
 def _archive(main):
     """This package as a zip that Python can run: the code came to the host inside a module, and goes with it."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, 'w') as archive:
+    with zipfile.ZipFile(content, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         parts = CODE.split('.')
         for depth in range(len(parts)):
             archive.writestr('/'.join(parts[:depth + 1]) + '/__init__.py', '')
@@ -39,7 +50,7 @@ def _archive(main):
                 is_package = hasattr(module, '__path__')
                 archive.writestr(name.replace('.', '/') + ('/__init__.py' if is_package else '.py'),
                                  '' if is_package else module.__loader__.get_source(name))
-        archive.writestr('__main__.py', 'import sys\nfrom %s import main\nmain(sys.argv[-1])\n' % main.__module__)
+        archive.writestr('__main__.py', MAIN % {'agent': main.__module__, 'standby': standby.__name__, 'company': company.__name__})
     return content.getvalue()
 
 
@@ -51,10 +62,11 @@ class Agent:
 
     def __init__(self, place, main):
         self.owes = False
+        self.code = _archive(main)
         nameless = os.memfd_create('ebpf_guard')
         try:
             with os.fdopen(os.dup(nameless), 'wb') as content:
-                content.write(_archive(main))
+                content.write(self.code)
             self.process = subprocess.Popen(
                 [sys.executable, '-I', '-S', '/proc/self/fd/%d' % nameless, 'ebpf_guard', 'agent', place.name],
                 pass_fds=[nameless], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -79,7 +91,7 @@ class Agent:
             self._hear()
         self.owes = False
 
-    def stop_answering(self):
+    def leave_desk(self):
         """Of a start that failed: the agent must not be in the cgroup that goes."""
         with contextlib.suppress(GuardError):
             self.wait_until_answering()
@@ -113,38 +125,35 @@ class Agent:
         return {'pid': self.process.pid, 'started': processes.started(self.process.pid)}
 
 
-def alive(identity):
-    return processes.started(identity['pid']) == identity['started']
-
-
 def is_own(identity):
     """Is it this process?"""
-    return identity['pid'] == os.getpid() and alive(identity)
+    return identity['pid'] == os.getpid() and processes.started(os.getpid()) == identity['started']
 
 
-def stop(identity):
-    """End the agent of a guard that is going down, unless it is the one that takes it down."""
-    if identity['pid'] == os.getpid():
-        return
-    for _patience in range(PATIENCE * 100):  # until it is really gone: its cgroup can't be removed before
-        if not alive(identity):
+def stop(place, but=None):
+    """End the agent and its standby, and any other that was left, unless it is this process, or `but`.
+
+    Each of them is at the desk, and what is born there is as well. A look that comes while one executes the next program
+    sees no command, so it is looked at again.
+    """
+    for _patience in range(PATIENCE * 100):  # until they are really gone: the cgroup can't be removed before
+        living = [(pid, processes.command_of(pid)) for pid in cgroup.pids(place.desk)
+                  if pid not in (os.getpid(), but) and processes.started(pid) is not None]
+        ours = [(pid, command) for pid, command in living if not command or command.endswith(_ends(place))]
+        if not ours:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(identity['pid'], signal.SIGKILL)  # it holds nothing that would have to be put away
+        for pid, command in sorted(ours, key=lambda one: 'agent' in one[1].split()[-2:]):  # the standby first, or it takes over
+            if command:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)  # it holds nothing that would have to be put away
         time.sleep(0.01)
 
 
-def stop_lost(place, but=None):
-    """End the agents that the guard's memory does not tell of: it can't be read, or a call was killed that exchanged the agent.
-
-    `but`: the pid of one that stays.
-    """
-    for pid in cgroup.pids(place.desk):
-        if pid != but and processes.command_of(pid).endswith(' ebpf_guard agent ' + place.name):
-            stop({'pid': pid, 'started': processes.started(pid)})
+def _ends(place):
+    """What the command lines of the agent and of its standby end with."""
+    return tuple(' ' + ' '.join(company.words(place, what)) for what in ('agent', 'standby', 'revive'))
 
 
 def went_out(place, record):
     """Is this what an agent does that was started from inside the guard, as by a task that exchanges its rules?"""
-    return (record['path'] == os.path.join(place.desk, 'cgroup.procs')
-            and record['command'].endswith(' ebpf_guard agent ' + place.name))
+    return record['path'] == os.path.join(place.desk, 'cgroup.procs') and record['command'].endswith(_ends(place))

@@ -20,41 +20,70 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, doors, stop, ttl
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
+    agent, answers, company, doors, notes, standby, stop, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, locks, processes, resolver, sockdiag
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, teach
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, locks, resolver, sockdiag
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, programs, teach
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
 
-SHOWN = 100  # processes that users tried to bring in; who tries more can't fill the log
 GLANCE = 60  # seconds between two looks whether the kernel's tables of names have room
 OFTEN = 1  # the same, whether the guard is still there and its memory has changed
 
 
-def main(name):
-    """The agent's life. Its standard input says what the start has done so far, or ends when the start has died."""
+def main(name, serving=None):
+    """The agent's life. Its standard input says what the start has done so far, or ends when the start has died.
+
+    `serving`: the lock, of one that takes the place of an agent that has ended.
+    """
+    # half an agent would be taken for a whole one: what ends one thread ends all, and the standby takes over
+    threading.excepthook = lambda _failure: os._exit(1)
     place = Place(name)
-    for order in iter(sys.stdin.readline, 'up\n'):
-        if order == 'doors\n':
-            # in a thread, so that the start can try them, and that nothing else keeps anybody waiting
-            threading.Thread(target=_admit, args=(place, doors.open_doors(place)), daemon=True).start()
-        elif order.startswith('answer ') and order.endswith('\n'):  # a start that was killed may have written half of it
-            _answer_questions(place, *json.loads(order[len('answer '):]))
-        elif order == 'leave\n':
-            _leave_desk(place)
-        else:
-            _leave_desk(place)
-            if not _clear_up(place):
-                return
-            break  # the guard was up already
-        with contextlib.suppress(OSError):  # the start has died since, as the next line tells
-            sys.stdout.write('done\n')
-            sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        sys.stdout.close()
-    cgroup.enter(place.desk)  # leave the login session: it would not end before its processes
-    _serve(place)
+    noted, is_restart = notes.Notes(place), True
+    if serving is None:
+        for order in iter(sys.stdin.readline, 'up\n'):
+            if order == 'doors\n':
+                # Out of the login session, which would not end before its processes; and whom a door lets in looks whether
+                # somebody is here
+                cgroup.enter(place.desk)
+                serving = standby.take(place.serving)  # unless an earlier agent serves
+                # in a thread, so that the start can try them, and that nothing else keeps anybody waiting
+                threading.Thread(target=_admit, args=(place, doors.open_doors(place), noted), daemon=True).start()
+            elif order.startswith('answer ') and order.endswith('\n'):  # a start that was killed may have written half of it
+                _answer_questions(place, *json.loads(order[len('answer '):]))
+            elif order == 'leave\n':
+                _leave_desk(place)
+            else:
+                _leave_desk(place)
+                if not _clear_up(place):
+                    return
+                cgroup.enter(place.desk)
+                break  # the guard was up already
+            with contextlib.suppress(OSError):  # the start has died since, as the next line tells
+                sys.stdout.write('done\n')
+                sys.stdout.flush()
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        is_restart = serving is not None and os.path.exists(place.notes)  # there was no agent that it takes over from
+        serving = serving or standby.take(place.serving, waits=True)  # the start ends the earlier one now
+        state = place.read()
+    else:
+        os.set_inheritable(serving, False)
+        state = _take_up(place, noted)
+    if state:
+        noted.begin(serving, is_restart)
+        _serve(place, state, serving, noted)
+
+
+def _take_up(place, noted):
+    """Do again what an agent does that has ended. Returns the guard's memory; None where it is gone."""
+    state = place.read()
+    if state:
+        if os.path.isdir(place.doors):
+            threading.Thread(target=_admit, args=(place, doors.open_doors(place), noted), daemon=True).start()
+        if state['servers']:  # the guard has rules for names, and denies
+            _answer_questions(place, *(state['maps'][name] for name in programs.ANSWERS), state['rules'])
+    return state
 
 
 def _clear_up(place):
@@ -73,40 +102,44 @@ def _leave_desk(place):
 
 def _answer_questions(place, questions, answering, rules):
     with contextlib.suppress(OSError, GuardError):  # a host without such sockets: nothing is swallowed then
-        cgroup.enter(place.desk)  # an answer from inside the guard, by a start that a task there made, would be judged
         answers.begin(questions, answering, rules)
 
 
-def _admit(place, opened):
-    knocking, intruders = select.poll(), set()
+def _admit(place, opened, noted):
+    knocking = select.poll()
     for door in opened:
         knocking.register(door, select.POLLIN)
     while opened:
         for door, _event in knocking.poll():
-            with contextlib.suppress(OSError):  # an agent that is being replaced has read it, or the disk is full
-                _answer(place, door, opened[door], intruders)
+            with contextlib.suppress(OSError):  # an agent that is being replaced has read it
+                _answer(place, door, opened[door], noted)
 
 
-def _serve(place):
-    waiting, refusals = select.poll(), _refusals(place)
-    waiting.register(refusals, select.POLLIN)
-    swept, looked, seen, state = time.monotonic(), 0, None, place.read()
-    if state:
-        # in a thread: a slow resolver keeps nobody at a door
-        threading.Thread(target=_look_up, args=(place, state['policy']), daemon=True).start()
-    while state:
+def _serve(place, state, serving, noted):
+    waiting, refusals, generation = select.poll(), _refusals(place), state['generation']
+    for ring in refusals:
+        waiting.register(ring, select.POLLIN)
+    # in a thread: a slow resolver keeps nobody at a door
+    threading.Thread(target=_look_up, args=(place, check(state['policy'])), daemon=True).start()
+    attended = company.Company(place, noted.lived)
+    swept, looked, seen = time.monotonic(), 0, None
+    while True:
         if time.monotonic() - looked > OFTEN:
             now, looked = _identity(place.state), time.monotonic()
+            standby.beat(serving)
+            noted.write()
+            attended.keep()
             if now is None:
                 with contextlib.suppress(locks.NotTaken):  # whoever takes the guard down ends this process as well
                     stop.bury(place, state)
                     return
             elif now != seen:
-                with contextlib.suppress(GuardError):  # it is damaged, copy and all: what was known of it goes on
+                with contextlib.suppress(GuardError, OSError):  # damaged, copy and all: what was known of it goes on
                     state = place.read() or state
                 seen = now
-                if not agent.is_own(state['agent']):
-                    return  # another one has taken over: of a guard there is one agent
+            if state['generation'] != generation:  # the rules were exchanged, and the call was killed that should end this one
+                agent.stop(place, but=state['agent']['pid'])
+                return
             if 'end' in state:  # as soon as the call that ends the guard is done, or was killed
                 with contextlib.suppress(locks.NotTaken):
                     stop.complete(place)
@@ -120,7 +153,7 @@ def _serve(place):
                 if stop.expire(place):
                     return
         if waiting.poll(OFTEN * 1000):
-            refusals.read()
+            refusals[0].read()
 
 
 def _identity(path):
@@ -133,24 +166,25 @@ def _identity(path):
 
 
 def _refusals(place):
-    """What to poll, and to read, so that sockets end whose data was refused."""
+    """What to poll, and to read, so that sockets end whose data was refused: one, or none where the pins are gone."""
     library = libbpf.Library()
-    ring = bpf.Kernel(library).open(pinned.path(place.pins, 'ebg_refused'))
-    return libbpf.Ring(library, ring, _abi.Refusal, sockdiag.Ender().end)
+    try:
+        ring = bpf.Kernel(library).open(pinned.path(place.pins, 'ebg_refused'))
+    except GuardError:
+        return []
+    return [libbpf.Ring(library, ring, _abi.Refusal, sockdiag.Ender().end)]
 
 
-def _answer(place, door, uid, intruders):
-    """Let in who knocks; note who tried to bring somebody else's process, each once."""
+def _answer(place, door, uid, noted):
+    """Let in who knocks; note who tried to bring somebody else's process."""
     for word in os.read(door, 4096).split():
         intruder = doors.admit(place, word, uid)
-        if intruder and intruder not in intruders and len(intruders) < SHOWN:
-            intruders.add(intruder)
-            log.append_refusal(place.log, place.name, *intruder, processes.command_of(intruder[1]))
+        if intruder:
+            noted.refuse(*intruder)
 
 
 def _look_up(place, policy):
     """Every `resolve.interval` seconds: what the names of the rules lead to by now, for the kernel."""
-    policy = check(policy)
     names = resolver.exact_names(policy)
     start = 0
     while policy.interval and any(rule.hosts for rule in policy.rules):

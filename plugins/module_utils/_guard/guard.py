@@ -131,7 +131,7 @@ def _without_memory(place, error):
     if isinstance(error, places.LostMemory):
         return GuardError('%s It has been taken down. Its report has what the kernel kept, with the numbers of the rules in '
                           'place of their names.' % error, **stop.take_down_lost(place))
-    agent.stop_lost(place)
+    agent.stop(place)
     stop.sweep(place)
     return GuardError('%s It has been taken down, and its report is lost.' % error)
 

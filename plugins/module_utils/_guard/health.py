@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, memory
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory, notes, standby
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned, programs
@@ -78,8 +78,8 @@ def _other_damages(place, state):
     if state['launcher'] and not place.has_launcher:
         yield 'The launcher %s was removed.' % place.launcher
     yield from limits.changes(place.cgroup, state['policy'].get('limits', {}))
-    if not agent.alive(state['agent']):
-        yield "The guard's agent (pid %d) has ended." % state['agent']['pid']
+    if not standby.is_held(place.serving):
+        yield "The guard's agent (pid %d) has ended." % (notes.read(place)['pid'] or state['agent']['pid'])
 
 
 def _link_fault(kernel, place, hook, cgroup, program):

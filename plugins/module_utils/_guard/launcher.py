@@ -16,6 +16,7 @@ import json
 import shlex
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _said
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import company, standby
 
 REFUSE = r'''
 # Only letters of which no shell makes anything but a word.
@@ -140,11 +141,16 @@ is_root() {
   done < /proc/self/status
   [ "$effective" = 0 ]
 }
+# The agent, or its standby, is at work.
+attended() {
+  read -r _pid < %(desk)s
+} 2> /dev/null
 
 if ! inside; then
   [ -e %(procs)s ] || refuse %(no_cgroup)s "$@"
   frozen && refuse %(frozen)s "$@"
   if [ -w %(procs)s ]; then
+    attended || [ ! -e %(code)s ] || (%(revive)s < /dev/null > /dev/null 2>&1 &)
     { echo $$ > %(procs)s; } 2> /dev/null
   elif is_root; then
     refuse %(read_only)s "$@"
@@ -154,12 +160,15 @@ if ! inside; then
       [ -w "$candidate" ] && door=$candidate
     done
     [ -n "$door" ] || refuse %(no_door)s "$@"
-    echo $$ 1<> "$door"
     tries=0
     until inside; do
+      case $tries in  # more than once: an agent that has ended may have been asked
+        0 | 1002 | 1005 | 1010 | 1020 | 1040 | 1080) echo $$ 1<> "$door" ;;
+      esac
+      [ $tries -lt 1040 ] || attended || refuse %(no_agent)s "$@"
       tries=$((tries + 1))
       [ $tries -lt 1000 ] || sleep 0.05
-      [ $tries -lt 1200 ] || refuse %(no_agent)s "$@"
+      [ $tries -lt 1200 ] || refuse %(silent_agent)s "$@"
     done
   fi
   inside || refuse %(not_let_in)s "$@"
@@ -199,7 +208,11 @@ def script(place, relative, shell, as_is=False):
         'read_only': because('cgroup2 is read-only here, as in a container or a service with ProtectControlGroups=yes, so '
                              'that root can not join.'),
         'no_door': because('this user may not join it (see join_users), and is not root.'),
-        'no_agent': because("the guard's agent, which lets this user in, does not answer."),
+        'desk': shlex.quote(place.desk + '/cgroup.procs'), 'code': shlex.quote(place.code),
+        'revive': ' '.join(map(shlex.quote, standby.command(place.code, *company.words(place, 'revive')))),
+        'no_agent': because("the guard's agent, which lets this user in, has ended. It is started again when root enters the guard, "
+                            'by ebpf_guard_info, and by state=present.'),
+        'silent_agent': because("the guard's agent, which lets this user in, does not answer."),
         'not_let_in': because('the kernel did not let it in.')}
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The guards of this host, looked at. Changes nothing."""
+"""PRIVATE. The guards of this host, looked at. Changes nothing, but that an agent that has ended is started again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import os
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import health
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import company, health
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import RUN, Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import locks
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, locks
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import moves, outcome
 
 PATIENCE = 5  # seconds to wait for a call that changes the guard
@@ -60,6 +60,13 @@ def _looked(place):
     found = report(place, state)
     told = left(state, found)
     return dict(found, faults=sum(health.faults(place, state), []) + outcome.forgotten(found['counters']) + told.breaches)
+
+
+def revive(name):
+    """Start the agent of a guard again where it has ended. Returns whether it had. Not from inside a guard with lock: it could
+    not get out.
+    """
+    return not cgroup.is_guarded(os.getpid()) and company.revive(Place(name))
 
 
 def left(state, found):

@@ -11,7 +11,7 @@ import os
 import shutil
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory, standby
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, locks, privileges, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, memo
@@ -37,6 +37,7 @@ class Place:
         self.name = name
         self.own = cgroups.path_of(name)
         self.desk = self.own + cgroups.AGENT
+        self.bed = os.path.join(self.desk, 'service')  # of the process that sleeps: who is at the desk works
         self.pins = os.path.join(BPFFS, 'ebpf_guard', name)
         self.run = os.path.join(RUN, name)
         self.link = os.path.join(self.run, 'cgroup')
@@ -45,6 +46,11 @@ class Place:
         self.state = os.path.join(self.run, 'state.json')
         self.last = os.path.join(self.run, 'last.json')
         self.compiled = os.path.join(self.run, 'compiled.json')
+        self.agent = os.path.join(self.run, 'agent')  # root's alone: what the agent is started again from
+        self.code = os.path.join(self.agent, 'code.zip')
+        self.notes = os.path.join(self.agent, 'notes.json')
+        self.serving = os.path.join(self.agent, standby.SERVING)
+        self.waiting = os.path.join(self.agent, standby.WAITING)
         self.log = os.path.join(LOG, name + '.jsonl')
 
     @property
@@ -123,6 +129,13 @@ class Place:
         """What BCC has compiled, for the next exchange of rules."""
         _replace(self.compiled, text, 0o600)
 
+    def write_code(self, content):
+        """What the agent runs, for the time when it has to be started again."""
+        _replace(self.code, content, 0o600)
+
+    def write_notes(self, text):
+        _replace(self.notes, text, 0o600)
+
     def make_cgroups(self):
         """The agent's, and the guard's own. No process may be above them, or no controller could be enabled for them."""
         home = cgroups.home(self.name)
@@ -132,7 +145,8 @@ class Place:
         cgroups.make(self.desk)
         cgroups.make(self.cgroup)
         for pid in cgroups.pids(home) if started else ():
-            cgroups.enter(self.desk, pid)
+            cgroups.make(self.bed)
+            cgroups.enter(self.bed, pid)
 
     @contextlib.contextmanager
     def trial(self):
@@ -161,6 +175,7 @@ class Place:
             if os.statvfs(RUN).f_flag & os.ST_NOEXEC:
                 command.run('mount', '-t', 'tmpfs', '-o', 'mode=755,size=16m,nosuid,nodev', 'ebpf_guard', RUN)
             make_open(self.run)
+            os.makedirs(self.agent, mode=0o700, exist_ok=True)
             if cgroup and self.cgroup != cgroup:
                 remove(self.link)
                 os.symlink(cgroup, self.link)
@@ -277,7 +292,7 @@ def _replace(path, text, mode):
         if os.path.isdir(other) and not os.path.islink(other):
             remove(other)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, 'w') as content:
+    with os.fdopen(descriptor, 'w' if isinstance(text, str) else 'wb') as content:
         os.fchmod(descriptor, mode)
         content.write(text)
         content.flush()

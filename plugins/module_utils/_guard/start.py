@@ -49,8 +49,7 @@ class Start:
                 step(self, undo)
             undo.pop_all()
         if self.old:
-            agents.stop(self.old['agent'])
-            agents.stop_lost(self.place, but=self.state['agent']['pid'])
+            agents.stop(self.place, but=self.agent.process.pid)
         bpf.close(self.links.values())
         self.loaded.close()
         return self.state, self.warnings
@@ -150,8 +149,9 @@ def write_launcher(start, undo):
         start.place.write_launcher(launcher.script(start.place, cgroups.relative(start.place.own), start.shell, as_is))
 
 
-def open_doors(start, _undo):
+def open_doors(start, undo):
     doors.make_doors(start.place, start.request.uids)
+    undo.callback(start.agent.leave_desk)
     start.agent.open_doors()
 
 
@@ -160,7 +160,6 @@ def begin_answering(start, undo):
     start.servers = {}
     if start.policy.mode != 'monitor' and start.compiled.config.judges_names:
         start.servers = answers.servers(resolver.resolvers())
-        undo.callback(start.agent.stop_answering)
         questions, answering = (start.kernel.map_info(start.loaded.map_fd(name)).id for name in programs.ANSWERS)
         start.agent.begin_answering(questions, answering, start.rules)
 
@@ -254,6 +253,7 @@ def remember(start, _undo):
               for name in programs.LEDGER + programs.RULES + programs.ANSWERS})
     if start.loader == loader.BCC:
         place.write_compiled(loader.kept(start.request.objects, start.loaded))
+    place.write_code(start.agent.code)
     place.write(start.state)
 
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, tombstone, ttl
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, notes, tombstone, ttl
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import GUARD, report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, pinned, programs
@@ -29,9 +29,10 @@ def _judged(place, state, faults):
     (breaches, damages), found = faults, report(place, state)
     told = look.left(state, found)
     past = state['breaches'] if state else []
+    watched = notes.damages(place) if state else ()
     return dict(found, faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches,
-                damages=damages + told.damages + ttl.damages(state),
-                refused=log.refusals(place.log, clock.told(state['started_at'])) if state else [])
+                damages=[*damages, *told.damages, *ttl.damages(state), *watched],
+                refused=notes.read(place)['refused'] if state else [])
 
 
 def take_down(place, state, by, is_awaited=False, damages=()):
@@ -42,7 +43,7 @@ def take_down(place, state, by, is_awaited=False, damages=()):
     """
     breaches, found = health.faults(place, state)
     state = dict(state, end={'by': by, 'at': records.now(), 'is_awaited': is_awaited, 'breaches': breaches,
-                             'damages': found + list(damages), 'limits': None, 'running': []})
+                             'damages': found + list(damages), 'limits': None, 'running': [], 'agent': notes.watched(place)})
     _note(place, state)
     last = finish(place, state)
     if not is_awaited:
@@ -59,18 +60,14 @@ def finish(place, state):
     last = place.read_last()
     if not last or last['ended']['at'] != state['end']['at']:
         tombstone.stop_entry(place, state)
-        agent.stop(state['agent'])
-        agent.stop_lost(place)
+        agent.stop(place)
         if place.cgroup == place.own:
             _let_go(place, state)
         attach.detach(bpf.kernel(), place.pins)
         last = _last(place, state)
         _keep_last(place, last)
     if not last['is_logged']:
-        try:
-            log.append(place.log, place.name, last)
-        except OSError as error:  # a full disk must not keep a guard up; the report has it all
-            last['damages'].append('The event log %s could not be written: %s.' % (place.log, error.strerror))
+        last['damages'] += log.append(place.log, place.name, last)
         last = dict(last, is_logged=True)
         _keep_last(place, last)
     _sweep(place, last, buries=True)
@@ -101,8 +98,8 @@ def _last(place, state):
     end = state['end']
     last = _judged(place, state, (end['breaches'], end['damages']))
     ended = {key: end[key] for key in ('by', 'at')}
-    return dict(last, limits=end['limits'] or last['limits'], left_running=end['running'], ended=ended, is_logged=False,
-                holders=[holders.as_told(one) for one in holders.of(state)],
+    return dict(last, limits=end['limits'] or last['limits'], left_running=end['running'], agent=end['agent'], ended=ended,
+                is_logged=False, holders=[holders.as_told(one) for one in holders.of(state)],
                 faults=last['faults'] + [tombstone.fault(ended)] * end['is_awaited'])
 
 
@@ -128,7 +125,7 @@ def take_down_lost(place):
     rules by their numbers.
     """
     place.close()
-    agent.stop_lost(place)
+    agent.stop(place)
     state = dict.fromkeys(GUARD, None)
     state.update(name=place.name, mode='enforce', cgroup=place.own, launcher=place.launcher, policy={}, rules=[], entered=[],
                  breaches=[], started_at=clock.moment(), expires_at=None, loader='unknown')
@@ -140,8 +137,7 @@ def take_down_lost(place):
     except KernelError:  # it is of another form
         last = dict(so_far(place, None), left_running=running)
     if last['denied'] or last['observed']:  # else it was no guard yet
-        with contextlib.suppress(OSError):
-            log.append(place.log, place.name, dict(last, ended={'by': 'state=absent', 'at': records.now()}))
+        last['damages'] += log.append(place.log, place.name, dict(last, ended={'by': 'state=absent', 'at': records.now()}))
     _sweep(place, last)
     return last
 

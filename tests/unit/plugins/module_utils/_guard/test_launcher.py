@@ -12,6 +12,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+import time
 import types
 import uuid
 
@@ -31,7 +32,8 @@ def place():
     os.chmod(run, 0o755)
     cgroup = os.path.join(cgroups.mount_point(), os.path.basename(run) + '-' + uuid.uuid4().hex[:6], 'guard')
     cgroups.make(cgroup)
-    made = types.SimpleNamespace(name='deploy', cgroup=cgroup, doors=run + '/join', launcher=run + '/launcher')
+    made = types.SimpleNamespace(name='deploy', cgroup=cgroup, desk=cgroup + '.agent', doors=run + '/join',
+                                 launcher=run + '/launcher', code=run + '/code.zip')
     write(made)
     yield made
     cgroups.empty(cgroup)
@@ -220,6 +222,49 @@ def test_a_user_joins_through_the_own_door(place):
         assert done.stdout.decode().split() == ['0::' + cgroups.relative(place.cgroup), str(NOBODY)]
     agent.join()
     os.close(door)
+
+
+def test_a_user_is_told_that_the_agent_has_ended(place):
+    doors.make_doors(place, [NOBODY])
+    cgroups.make(place.desk)
+    done = run(place.launcher, '-c', 'echo ran', uid=NOBODY)
+    assert refused(done, "the guard's agent, which lets this user in, has ended. It is started again when root enters the guard, by "
+                         'ebpf_guard_info, and by state=present.')
+
+
+AGENT = '''import os, sys, time
+while not os.path.exists('go'):
+    time.sleep(0.01)
+with open('told', 'w') as told:
+    told.write(repr([*sys.argv[1:], sys.stdin.read(), os.readlink('/proc/self/fd/1')]))
+'''
+
+
+@pytest.mark.parametrize('is_at_work', [False, True])
+def test_root_starts_an_agent_that_has_ended(place, is_at_work):
+    """It gets nothing of what belongs to the task, and keeps nobody waiting."""
+    directory = os.path.dirname(place.code)
+    with open(place.code, 'w') as script:
+        script.write(AGENT)
+    cgroups.make(place.desk)
+    sleeper = subprocess.Popen(['sleep', '60'])
+    try:
+        if is_at_work:
+            cgroups.enter(place.desk, sleeper.pid)
+        done = run(place.launcher, '-c', 'cat', input=b'of the task', cwd=directory)
+        assert (done.returncode, done.stdout) == (0, b'of the task'), done
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    with open(directory + '/go', 'w'):
+        pass
+    told, deadline = directory + '/told', time.monotonic() + (1 if is_at_work else 20)
+    while not (os.path.exists(told) and os.path.getsize(told)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert os.path.exists(told) != is_at_work
+    if not is_at_work:
+        with open(told) as found:
+            assert found.read() == repr(['ebpf_guard', 'revive', 'deploy', '', '/dev/null'])
 
 
 @pytest.mark.parametrize('word, refused', [(b'1', (NOBODY, 1, 0)), (b'junk', None), (b'-1', None), (b'0', None),
