@@ -44,9 +44,11 @@ def denied(fleet, host="web1", name="deploy", address="192.0.2.10"):
 
 
 def listing(fleet):
-    """Everything a guard could leave: cgroups, pins, files, mounts, and its agent."""
+    """Everything a guard could leave: cgroups, pins, files, mounts, and its agent. A call that was killed before it had started
+    an agent leaves the file of its lock to the next one.
+    """
     return fleet.exec("web1", "sh", "-c",
-                      "find /sys/fs/cgroup -type d; find /sys/fs/bpf /run -not -path '*/sudo/*'; ls /var/log;"
+                      "find /sys/fs/cgroup -type d; find /sys/fs/bpf /run -not -path '*/sudo/*' -not -path '/run/ebpf_guard.lock*'; ls /var/log;"
                       "cut -d' ' -f5 /proc/self/mountinfo | grep -v '^/sys/fs/bpf$'").stdout + str(agents(fleet))
 
 
