@@ -315,7 +315,11 @@ guard:
       sample: [-0.02, 0.31]
 denied:
   description:
-    - What was denied, or in monitor mode would have been. One record for each process, endpoint and name or path.
+    - What was denied, or in monitor mode would have been. One record for each command of a task, endpoint and name or path. The
+      processes that ran the same command are counted in RV(denied[].processes).
+    - There is room for about a thousand records. What fails a host comes first, and one record of each command before further
+      ones of the same. Another record stands for those that are left out, with RV(denied[].stands_for), so the sums are exact.
+      RV(rows_left_out) has their number.
     - Questions that the resolver library made up from the search list are not among them.
   returned: always
   type: list
@@ -387,7 +391,9 @@ denied:
       description: When last.
       type: str
     pid:
-      description: The process. V(0) when the kernel sent it on nobody's behalf.
+      description:
+        - The process, the first of RV(denied[].processes). V(0) when the kernel sent it on nobody's behalf.
+        - Null with RV(denied[].stands_for).
       type: int
     uid:
       description: The user of the process.
@@ -422,6 +428,16 @@ denied:
     mode:
       description: The mode at that time.
       type: str
+    processes:
+      description: How many processes of the same task, that ran the same command, are counted here. Not in RV(observed).
+      type: int
+      sample: 812
+    stands_for:
+      description:
+        - So many records are left out, and this one has their sum as C(count). Of what else a record tells it has what they
+          all have in common. The rest is null.
+        - Not in other records.
+      type: int
     task:
       description:
         - The task that started the process, its role, and where it is written.
@@ -441,6 +457,13 @@ observed:
   type: list
   elements: dict
   contains: *record
+rows_left_out:
+  description:
+    - How many records of C(denied) and of C(observed) are left out, because there are very many. The event log has all of them
+      from the end of the guard on.
+  returned: always
+  type: dict
+  sample: {denied: 0, observed: 0}
 counters:
   description:
     - Exact totals. For each kind C(allowed), C(denied) and C(would_deny).

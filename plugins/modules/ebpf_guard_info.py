@@ -93,6 +93,9 @@ guards:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: list
       elements: dict
+    rows_left_out:
+      description: As in M(loopbreak.deploy.ebpf_guard).
+      type: dict
     counters:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict

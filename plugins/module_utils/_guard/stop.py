@@ -10,7 +10,7 @@ import time
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, tombstone
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import lock
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import bounded, whole
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, pinned, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome
@@ -18,12 +18,12 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import lo
 
 def so_far(place, state):
     """The report as it would be if the guard ended now: with what was broken (`faults`, `damages`), and who was `refused`."""
-    return dict(_judged(place, state, health.faults(place, state)), left_running=[])
+    return bounded(dict(_judged(place, state, health.faults(place, state)), left_running=[]), state)
 
 
 def _judged(place, state, faults):
     """`faults`: as health found them, before anything was taken away."""
-    (breaches, damages), found = faults, report(place, state)
+    (breaches, damages), found = faults, whole(place, state)
     told = look.left(state, found)
     past = state['breaches'] if state else []
     return dict(found, faults=past + breaches + outcome.forgotten(found['counters']) + told.breaches, damages=damages + told.damages,
@@ -44,6 +44,7 @@ def take_down(place, state, ended=None):
         log.append(place.log, place.name, last)
     except OSError as error:  # a full disk must not keep a guard up; the report has it all
         last['damages'].append('The event log %s could not be written: %s.' % (place.log, error.strerror))
+    last = bounded(last, state)
     agent.stop(state['agent'])
     if ended:
         place.write_last(dict(last, faults=last['faults'] + [tombstone.fault(ended)], ended=ended,
