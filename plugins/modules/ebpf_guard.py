@@ -593,9 +593,9 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, report, start
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, resolver, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes, resolver, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import verdict
@@ -620,7 +620,7 @@ def joining_uids(wanted, connecting):
     for user in connecting if wanted is None else wanted:
         try:
             uids.add(pwd.getpwnam(user).pw_uid)
-        except KeyError:
+        except (KeyError, ValueError):  # ValueError: no name that any user could have
             if wanted is not None:
                 raise GuardError("join_users: this host has no user '%s'." % user)
     return uids - {0}
@@ -730,9 +730,11 @@ def main():
         if os.geteuid() != 0:
             raise GuardError('Only root can load BPF programs: run this with become: true.')
         check_options(module.params)
+        processes.lift_limits()
         result = bring_up(module) if module.params['state'] == 'present' else take_down(module)
-    except (GuardError, OSError) as error:
-        module.fail_json(msg=str(error), clock=[began, time.time()], **getattr(error, 'facts', {}))
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        doing = "Guard '%s'" % module.params['name'], 'brought up' if module.params['state'] == 'present' else 'taken down'
+        module.fail_json(clock=[began, time.time()], **failure(error, doing))
     for internal in ('_objects', '_secret_policy', '_shell', '_remote_user', '_run'):
         module.params.pop(internal)
     module.exit_json(clock=[began, time.time()], **result)

@@ -210,8 +210,9 @@ host:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import able, look
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 
 
@@ -234,14 +235,15 @@ def main():
     try:
         if os.geteuid() != 0:
             raise GuardError('Only root can look at a guard: run this with become: true.')
+        processes.lift_limits()
         result = able.look(objects.unpacked(packed)) if module.params['capabilities'] else {}
         # a host that was asked what it has may have no cgroup2, and so no guards
         found = look.names() if not result or result['host']['cgroup2'] else []
         guards = [inspect(name) for name in found if module.params['name'] in (None, name)]
         ended = [one for one in look.ended() if module.params['name'] in (None, one['name'])]
         module.exit_json(changed=False, guards=guards, ended=ended, **result)
-    except (GuardError, OSError) as error:
-        module.fail_json(msg=str(error), **getattr(error, 'facts', {}))
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        module.fail_json(**failure(error, ("The guards of this host", 'looked at')))
 
 
 if __name__ == '__main__':

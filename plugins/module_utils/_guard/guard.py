@@ -9,7 +9,7 @@ import contextlib
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
     agent, answers, health, holders, look, proof, stop, tombstone)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
@@ -117,7 +117,13 @@ def absent(name, check_mode=False, run=None):
 
 def _dig_up(place, check_mode, run):
     """The report of a guard that had ended. It waits for each run that held the guard."""
-    last = place.read_last() or stop.so_far(place, None)
+    try:
+        last = place.read_last() or stop.so_far(place, None)
+    except GuardError as error:
+        if check_mode:
+            raise
+        stop.sweep(place)
+        raise GuardError('%s What was left of it has been removed.' % error)
     mine = holders.mine(last, run)
     waiting = [one for one in holders.others(last, run) if mine and not holders.is_over(one, run)]
     if waiting and not check_mode:
@@ -147,7 +153,10 @@ def _settle(place, state, request, check_mode):
     """Who holds the guard from now on: (its memory, what to tell). Raises GuardError where another run holds it."""
     run, tell = request.run, {'warnings': []}
     if state is None:
-        last = place.read_last()
+        try:
+            last = place.read_last()
+        except GuardError as error:
+            last, tell['warnings'] = None, [str(error)]
         if last:
             tell['warnings'].append("Guard '%s' had been ended by %s at %s. Its report is in %s on the host."
                                     % (place.name, last['ended']['by'], last['ended']['at'], place.log))
@@ -248,6 +257,6 @@ def _prove_at_the_end(place, state):
             raise NotTried(full)
         return _prove_again(place, state, ()), []  # without its agent a guard enforces, and lets only root in
     except (NotTried, KernelError, OSError) as error:
-        return state, ['At its end the guard could not be tried out: %s' % error]
+        return state, ['At its end the guard could not be tried out: %s' % reason(error)]
     except GuardError as error:  # The guard did not prove itself
         return dict(state, breaches=state['breaches'] + ['At its end t%s' % str(error)[1:]]), []

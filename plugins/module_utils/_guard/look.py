@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections import namedtuple
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import health
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS, RUN, TRIAL, Place, lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
@@ -32,7 +33,10 @@ def ended():
     found = []
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(RUN)):
-            last = Place(name).read_last()
+            try:
+                last = Place(name).read_last()
+            except GuardError:  # state=absent tells more
+                last = {'ended': {'by': 'nobody knows what, because its last report is damaged', 'at': None}}
             if last:
                 found.append(dict(last['ended'], name=name))
     return found

@@ -13,12 +13,14 @@ import shutil
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, privileges, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, files, privileges, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 
 BPFFS = '/sys/fs/bpf'
 RUN = '/run/ebpf_guard'
 LOG = '/var/log/ebpf_guard'
+TOLD = {'guard': dict, 'denied': list, 'observed': list, 'counters': dict, 'entries': dict, 'faults': list, 'damages': list,
+        'holders': list}  # what a last report has at least
 TRIAL = '_trial'  # a guard that is taken down before its call ends; no user's begins with _
 
 
@@ -79,11 +81,17 @@ class Place:
 
     def read_last(self):
         """The last report of a guard that is buried here; None where none is."""
-        try:
-            with open(self.last) as content:
-                return json.load(content) if self.is_buried else None
-        except (FileNotFoundError, ValueError):
+        if not self.is_buried:
             return None
+        try:
+            last = json.loads(files.content(self.last))
+            if type(last['ended']['by']) is type(last['ended']['at']) is str and TOLD.items() <= {
+                    key: type(value) for key, value in last.items()}.items():
+                return last
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            pass
+        raise GuardError("The last report of guard '%s', %s, is damaged. What the guard recorded is in the event log, %s."
+                         % (self.name, self.last, self.log))
 
     def write_last(self, report):
         _replace(self.last, json.dumps(report), 0o600)

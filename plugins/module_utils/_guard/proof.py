@@ -13,10 +13,10 @@ import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import way_in
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import canaries, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, canaries, programs
 
 REFUSED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
@@ -92,7 +92,11 @@ def _inside(cgroup, run, attempts):
     {attempt: what it returned}, and when it entered.
     """
     receive, send = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        bpf.close((receive, send))
+        raise NotTried('No process could be started that should try it out: %s' % reason(error))
     if not child:
         try:
             began = _clock()
@@ -100,7 +104,7 @@ def _inside(cgroup, run, attempts):
             span = [began, _clock()]
             os.write(send, json.dumps([[_outcome_of(attempt, run) for attempt in attempts], span]).encode())
         except Exception as error:  # anything: the parent must hear of it, and the child must end here
-            os.write(send, json.dumps(str(error)).encode())
+            os.write(send, json.dumps(reason(error).rstrip('.')).encode())
         finally:
             os._exit(0)
     os.close(send)

@@ -8,13 +8,14 @@ How a user becomes another one is tried by the controller, because only that kno
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import signal
 import stat
 import subprocess
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 
 
 def check(place, uid):
@@ -36,6 +37,8 @@ def check(place, uid):
         entered = subprocess.run([place.launcher, '-c', 'exit 0'], cwd='/', preexec_fn=become if uid else None,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.ENOMEM):
+            raise NotTried('The launcher could not be tried out: %s' % reason(error))
         raise GuardError("User '%s' can't run the launcher %s, through which all of this user's tasks have to go: %s. %s" % (
             user.pw_name, place.launcher, error.strerror, _remedy(place.launcher, user)))
     if entered.returncode == -signal.SIGKILL:

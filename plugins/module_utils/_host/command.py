@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, reason
 
 
 def run(*command):
@@ -19,7 +19,7 @@ def run(*command):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                               close_fds=False, check=False)
     except OSError as error:
-        raise GuardError('`%s` could not be run: %s.' % (' '.join(command), error.strerror))
+        raise GuardError('`%s` could not be run: %s' % (' '.join(command), reason(error)))
     said = done.stdout.decode('utf-8', 'replace').strip()
     if done.returncode:
         raise GuardError('`%s` failed: %s' % (' '.join(command), said))

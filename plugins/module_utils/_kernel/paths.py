@@ -12,11 +12,11 @@ import contextlib
 import ctypes
 import os
 import queue
-import threading
 import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, programs
 
 PARALLEL = 8
@@ -47,10 +47,7 @@ def look_up(paths):
                 answered.add(path)
 
     # Nothing ends a call that waits for a file server. So threads make it, that nobody has to wait for.
-    threads = [threading.Thread(target=work, daemon=True) for _number in range(min(PARALLEL, len(paths)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    for thread in processes.start_threads(work, min(PARALLEL, len(paths))):
         thread.join(max(0, deadline - time.monotonic()))
     return dict(found), [path for path in paths if path not in answered]
 
