@@ -698,6 +698,7 @@ def take_down(module):
 
 
 def main():
+    processes.lift_limits()
     module = AnsibleModule(
         argument_spec={
             'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
@@ -730,7 +731,6 @@ def main():
         if os.geteuid() != 0:
             raise GuardError('Only root can load BPF programs: run this with become: true.')
         check_options(module.params)
-        processes.lift_limits()
         result = bring_up(module) if module.params['state'] == 'present' else take_down(module)
     except Exception as error:  # pylint: disable=broad-exception-caught
         doing = "Guard '%s'" % module.params['name'], 'brought up' if module.params['state'] == 'present' else 'taken down'

@@ -223,6 +223,7 @@ def inspect(name):
 
 
 def main():
+    processes.lift_limits()
     module = AnsibleModule(
         argument_spec={
             'name': {'type': 'str'},
@@ -235,7 +236,6 @@ def main():
     try:
         if os.geteuid() != 0:
             raise GuardError('Only root can look at a guard: run this with become: true.')
-        processes.lift_limits()
         result = able.look(objects.unpacked(packed)) if module.params['capabilities'] else {}
         # a host that was asked what it has may have no cgroup2, and so no guards
         found = look.names() if not result or result['host']['cgroup2'] else []

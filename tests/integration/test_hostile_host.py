@@ -58,7 +58,7 @@ def test_every_call_answers_in_a_sentence():
         done = subprocess.run(
             ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', home / "host", "unshare", "-m", "-n", "-u", "-C",
              "--propagation", "private", "sh", "-c", HOST, "sh", cgroup2, sys.executable, hostile.__file__, str(seed), str(number)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, env=dict(os.environ, LC_ALL="C.UTF-8", PYTHONPATH=os.pathsep.join(sys.path)))
     finally:
         for procs in home.rglob("cgroup.procs"):
             for pid in procs.read_text().split():

@@ -86,11 +86,11 @@ class Reader:
                 row = rows[what] = _Row(key, value)
             row.add(value)
         return self._sorted(dict(
-            self._record(row.key.endpoint, row.first, self._rule(row.key.rule, BY_DEFAULT), MODES[row.key.mode]),
-            count=row.count, last_seen=self._time(row.last_seen), processes=len(row.runs)) for row in rows.values())
+            self._record(row.key.endpoint, row.first, self._rule(row.key.rule, BY_DEFAULT), MODES[row.key.mode], row.last_seen),
+            count=row.count, processes=len(row.runs)) for row in rows.values())
 
     def observations(self, entries):
-        return self._sorted(self._record(key.endpoint, value, self._rule(value.rule, NO_RULE), self.mode)
+        return self._sorted(self._record(key.endpoint, value, self._rule(value.rule, NO_RULE), self.mode, value.last_seen)
                             for key, value in entries)
 
     def _sorted(self, records):
@@ -102,6 +102,9 @@ class Reader:
     def _time(self, nanoseconds, zero=None):
         moment = datetime.datetime.fromtimestamp((zero or self.began) + nanoseconds / 1e9, datetime.timezone.utc)
         return moment.isoformat(timespec='microseconds').replace('+00:00', 'Z')
+
+    def _began(self, run):
+        return self._time(run.started, self.boot) if run.pid else None
 
     def _name(self, endpoint, value, address):
         """The name that was asked for or presented; where none was, those that are known to lead to the address."""
@@ -126,7 +129,8 @@ class Reader:
             beyond = above[-1][1].above if above else run  # not all 0: there was no room for what is above
             commands = [Command(one.pid, _arguments(image), image.args_length == _abi.ARGS) for one, image in above
                         if not LAUNCHER.match(bytes(image.args))]  # through which tasks become another user
-            self._lineages[key] = Lineage(tuple(_words(image) for _run, image in above), outermost, commands,
+            self._lineages[key] = Lineage(tuple(_words(image) for _run, image in above),
+                                          outermost and self._began(outermost), commands,
                                           [command.shown() for command in commands],
                                           bytes(beyond) if beyond.pid else bytes(outermost or b''))
         return self._lineages[key]
@@ -138,11 +142,11 @@ class Reader:
             yield run, image
             run, image = image.above, self.images.get(bytes(image.above))
 
-    def _record(self, endpoint, value, rule, mode):
+    def _record(self, endpoint, value, rule, mode, last_seen):
         what = {'kind': KINDS[endpoint.kind], **self._what(endpoint, value)}
         nameless = _nameless(endpoint, value, rule, what['name'])
         lineage = self._lineage(value.above)
-        outermost = lineage.outermost or value.run
+        first = self._time(value.first_seen)
         own = Command(value.run.pid, _arguments(value), value.args_length == _abi.ARGS)
         naming = classes.naming(what, rule['paths'], [command.arguments for command in (own, *lineage.commands)],
                                 bool(value.name[0]))
@@ -152,10 +156,10 @@ class Reader:
             'owner': rule['owner'], 'runbook': rule['runbook'],
             'expected': rule['expected'], 'kind': what['kind'],
             'class': classes.HIDDEN if naming is None else classes.DIRECT, **what,
-            'count': value.count, 'first_seen': self._time(value.first_seen), 'last_seen': self._time(value.last_seen),
+            'count': value.count, 'first_seen': first, 'last_seen': first if last_seen == value.first_seen else self._time(last_seen),
             'pid': value.run.pid, 'uid': value.uid, 'command': shown[0]['command'], 'ancestry': shown[1:],
             'evidence': None if naming is None else shown[naming],
-            'entered': self._time(outermost.started, self.boot) if outermost.pid else None, 'mode': mode,
+            'entered': lineage.began or self._began(value.run), 'mode': mode,
         }
 
 
@@ -223,7 +227,7 @@ class Lineage(typing.NamedTuple):
     """What a process descends from, nearest first. `entered`: what tells it from others that came in by themselves."""
 
     words: tuple
-    outermost: typing.Any  # its run; None: nothing is known above the process
+    began: typing.Any  # when the outermost process did; None: nothing is known above this one
     commands: list
     shown: list
     entered: bytes
