@@ -37,7 +37,7 @@ def complaints(case):
             yield f"no end: {said}"
         elif answer["result"] is None:
             yield f"no JSON: {said}"
-        elif answer["status"] != 0 and not (message and message.rstrip()[-1] in ".)" and len(message) < 900):
+        elif answer["status"] != 0 and not (message and message.rstrip()[-1] in ".?)" and len(message) < 900):
             yield f"no sentence: {said}"
         elif BAD.search(" ".join([message or "", *map(str, answer["result"].get("warnings") or [])])):
             yield f"Python's words: {said}"

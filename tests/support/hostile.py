@@ -204,7 +204,8 @@ def cases(chance):
     """(what it is, how: a function that gives the calls) without end; first each sort once."""
     files = [(path, what) for path, texts in TEXTS.items() for what in texts + JUNK]
     limits = [(limit, value) for limit, values in LIMITS.items() for value in values if limit != 'pids' or os.path.isdir(PIDS)]
-    kept = [(name, what) for name in ('controllers', 'compiled.json', 'join/7', 'join/\udcfc') for what in JUNK]
+    kept = [(name, what) for name in ('controllers', 'compiled.json', 'join', 'join/7', 'join/\udcfc', 'cgroup',
+                                              'launcher', 'canary', 'canary.file') for what in JUNK]
     last = JUNK + LAST
     sizes = ['size=4k,mode=755', 'size=16k,mode=755', 'size=200k,nr_inodes=4,mode=755', 'ro,mode=755']
     sorts = [lambda: hostile_file(*chance.choice(files)), lambda: hostile_limit(*chance.choice(limits)),
