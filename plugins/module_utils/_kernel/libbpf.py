@@ -24,6 +24,7 @@ BCC_SONAME = 'libbcc.so.0'  # has libbpf inside, or leads to it
 PACKAGES = {'debian 11': 'libbpf0', 'ubuntu 22.04': 'libbpf0', 'debian': 'libbpf1', 'ubuntu': 'libbpf1',
             'opensuse': 'libbpf1', 'suse': 'libbpf1'}
 ABSENT = 'No such file'  # in what dlopen(3) says of a library that is not there
+NO_TYPES = 'Error loading vmlinux BTF'  # libbpf's words
 BTF = '/sys/kernel/btf/vmlinux'
 
 # <linux/bpf.h>
@@ -42,7 +43,7 @@ class KernelError(GuardError):
         name = errno.errorcode.get(code, str(code))
         if code < LIBBPF_ERRNO_START:
             text = 'The kernel refused to %s: %s (%s).' % (asked, os.strerror(code), name)
-            detail = detail or (ADVICE[code] if code in LACKING else '')
+            detail = ADVICE[code] if code in LACKING else detail
         else:
             text = 'libbpf can not %s.' % asked
         GuardError.__init__(self, (text + ' ' + detail).strip())
@@ -170,6 +171,8 @@ class Object:
         result = self.lib.bpf_object__load(self._object)
         if result < 0:
             code = ctypes.get_errno() or -result
+            if NO_TYPES in ' '.join(_warnings):  # whatever kept libbpf from that, it says only that it could not
+                raise GuardError("libbpf could not read the kernel's types (%s). %s" % (BTF, ADVICE[errno.ENOMEM]))
             raise KernelError("load the guard's programs", code, ' '.join(_warnings[-6:]))
 
     def map_fd(self, name):
