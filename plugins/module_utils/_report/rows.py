@@ -32,8 +32,6 @@ def bounded(report, moments=()):
 
 
 def _bounded(rows, room, mode, moments):
-    if len(rows) * 8192 < room or len(json.dumps(rows)) <= room:
-        return rows
     left = dict.fromkeys(_by_importance(rows, mode))
     for number in list(left):
         room -= len(json.dumps(rows[number])) + 2
