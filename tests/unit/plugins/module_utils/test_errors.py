@@ -37,10 +37,9 @@ def test_what_is_told_already():
 
 
 def test_what_nobody_expected():
-    try:
+    with pytest.raises(AttributeError) as raised:
         None.nothing  # pylint: disable=pointless-statement
-    except AttributeError as error:
-        told = _errors.failure(error, DOING)
+    told = _errors.failure(raised.value, DOING)
     assert told['msg'].startswith("Guard 'x' could not be brought up, because of an error of the collection itself "
                                   '(AttributeError in test_what_nobody_expected of test_errors.py, line ')
     assert "object has no attribute" in told['exception'] and 'Traceback' in told['exception']
