@@ -14,8 +14,8 @@ import traceback
 
 # What to do about what a host lacks, by errno
 ADVICE = {
-    errno.EAGAIN: 'This host lets no more processes or threads start here: raise pids.max of the cgroup (TasksMax= of the service '
-                  'or the session), or the limit of processes (ulimit -u).',
+    errno.EAGAIN: 'This host lets no more processes or threads start here: raise pids.max of the cgroup (TasksMax= of the '
+                  'service or the session), or the limit of processes (ulimit -u).',
     errno.ENOMEM: 'There is too little memory here: free some, or raise the limit (memory.max of the cgroup, ulimit -v).',
     errno.ENOSPC: 'Make room on that file system.', errno.EDQUOT: "Raise root's quota on that file system.",
     errno.EROFS: 'Mount that file system writable.', errno.EFBIG: 'Raise the limit of the size of files (ulimit -f).',
@@ -70,7 +70,8 @@ def failure(error, doing):
         said = '%s could not be %s: %s' % (*doing, reason(error))
     else:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        said = ('%s could not be %s, because of an error of the collection itself (%s in %s of %s, line %d). Please report it, '
-                'with what -vvv shows.' % (*doing, type(error).__name__, last.name, os.path.basename(last.filename), last.lineno))
+        said = ('%s could not be %s, because of an error of the collection itself (%s in %s of %s, line %d). Please report '
+                'it, with what -vvv shows.' % (
+                    *doing, type(error).__name__, last.name, os.path.basename(last.filename), last.lineno))
         facts['exception'] = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
     return dict(facts, msg=said.encode('utf-8', 'backslashreplace').decode())

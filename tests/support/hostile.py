@@ -1,7 +1,8 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host with hostile files and little of everything, on which the real modules are called: hostile.py SEED NUMBER.
+"""A host with hostile files and little of everything, on which the real modules are called: hostile.py SEED NUMBER. Or a full
+ledger: hostile.py ledger.
 
 Runs in namespaces of its own (unshare -m -n -u -C). Prints a line of JSON for each case: what was hostile, and of each call its
 exit status, seconds and result. Each call is a fork of a process that has imported the modules, so a hundred take a minute.
@@ -26,6 +27,7 @@ import traceback
 
 from ansible.module_utils import basic
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.modules import ebpf_guard, ebpf_guard_info
 
@@ -37,12 +39,14 @@ PATIENCE = 60  # seconds after which a call is taken for endless
 POLICY = {'version': 1, 'mode': 'enforce', 'resolve': {'interval': 0}, 'deny': [
     {'id': 'net', 'reason': 'a test', 'networks': ['198.51.100.0/24']},
     {'id': 'name', 'reason': 'a test', 'hosts': ['denied.example', '.below.example']}]}
-JUNK = [b'', b'\0', b'\0' * 5000, b'\xff\xfe\x00', b'# B\xfcro\n', b'[]', b'null', b'7', b'"x"', b'{', b'{}', b'\xe2\x80\xa8\n\x85',
-        b'[' * 5000, b'x' * 100000, 'directory', 'fifo', '/dev/null']
+JUNK = [b'', b'\0', b'\0' * 5000, b'\xff\xfe\x00', b'# B\xfcro\n', b'[]', b'null', b'7', b'"x"', b'{', b'{}',
+        b'\xe2\x80\xa8\n\x85', b'[' * 5000, b'x' * 100000, 'directory', 'fifo', '/dev/null']
 TEXTS = {
-    '/etc/resolv.conf': [b'# B\xfcro\nnameserver 192.0.2.53\n', b'nameserver\nsearch\noptions\n', b'search b\xfcro.example \xc2\xa0\n',
+    '/etc/resolv.conf': [b'# B\xfcro\nnameserver 192.0.2.53\n', b'nameserver\nsearch\noptions\n',
+                         b'search b\xfcro.example \xc2\xa0\n',
                          b'nameserver \xff\nnameserver 192.0.2.53\0x\n', b'nameserver fe80::1%\xfc\noptions ndots:\xb2\n'],
-    '/etc/hosts': [b'192.0.2.1 b\xfcro\n192.0.2.2 denied.example\0 x\n', b'\xff denied.example\n192.0.2.1\n#\n', b'::1%\xfc x\n'],
+    '/etc/hosts': [b'192.0.2.1 b\xfcro\n192.0.2.2 denied.example\0 x\n', b'\xff denied.example\n192.0.2.1\n#\n',
+                   b'::1%\xfc x\n'],
     '/etc/nsswitch.conf': [b'hosts: f\xfcles\n', b'hosts:\n', b'\xff\n'],
     '/etc/passwd': [b'root:x:0:0:B\xfcro:/root:/bin/sh\n', b'root:x:0:0\nr\xfcoot:x:1:1::/:/bin/sh\n'],
     '/etc/group': [b'b\xfcro:x:7:\n'],
@@ -135,8 +139,7 @@ def call(main, arguments, limit=None):
         result = json.loads(said)
     except ValueError:
         result = None
-    return {'status': status, 'seconds': time.monotonic() - began, 'said': said[-2000:], 'result': result and {
-        key: result[key] for key in ('msg', 'exception', 'changed', 'warnings') if key in result}}
+    return {'status': status, 'seconds': time.monotonic() - began, 'said': said[-2000:], 'size': len(said), 'result': result}
 
 
 def move(home, pid):
@@ -287,6 +290,24 @@ def named_in_latin():
     return 'names in Latin-1', calls
 
 
+def full_ledger():
+    """A process that is denied more than the kernel keeps details of: what each call says, and the CPU time that it takes."""
+    connect = ('import socket\nfor port in range(1, %d):\n with socket.socket(type=socket.SOCK_DGRAM) as s:\n'
+               '  s.connect_ex(("198.51.100.1", port))\n' % (_abi.MAX_DENIED + 101))
+    answers = {'present': dict(present(), cpu=0)}
+    subprocess.run([os.path.join(RUN, 'launcher'), '-c', "exec '%s' -c '%s'" % (sys.executable, connect)], check=True)
+    for name, asked in (('info', info), ('absent', absent)):
+        before = cpu()
+        answers[name] = dict(asked(), cpu=cpu() - before)
+    with open(os.path.join(LOG, NAME + '.jsonl'), encoding='utf-8') as log:
+        return {'answers': answers, 'logged': sum('"event": "denied"' in line for line in log)}
+
+
+def cpu():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def left():
     """What of a guard is there."""
     return [path for path in (RUN, '/sys/fs/bpf/ebpf_guard/' + NAME, *(
@@ -294,11 +315,17 @@ def left():
 
 
 def main():
+    if sys.argv[1] == 'ledger':
+        print(json.dumps(full_ledger()))
+        return
     chance = random.Random(int(sys.argv[1]))
     for number, (what, calls) in enumerate(cases(chance)):
         if number == int(sys.argv[2]):
             return
         answers = dict(calls(), last=absent())
+        for answer in answers.values():
+            answer['result'] = answer['result'] and {
+                key: answer['result'][key] for key in ('msg', 'exception', 'changed', 'warnings') if key in answer['result']}
         print(json.dumps({'case': what, 'answers': answers, 'left': left()}), flush=True)
 
 

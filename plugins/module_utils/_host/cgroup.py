@@ -130,7 +130,8 @@ def enter(path, pid=0):
 
 def is_guarded(pid):
     """Is the process in the deploy cgroup of some guard?"""
-    return any(line.startswith('0::/') and '/%s/' % PARENT in line for line in files.text('/proc/%d/cgroup' % pid).split('\n'))
+    lines = files.text('/proc/%d/cgroup' % pid).split('\n')
+    return any(line.startswith('0::/') and '/%s/' % PARENT in line for line in lines)
 
 
 def empty(path):

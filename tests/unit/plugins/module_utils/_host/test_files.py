@@ -14,7 +14,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import file
 
 def test_lines_and_words_are_those_of_the_c_library(tmp_path):
     path = tmp_path / 'resolv.conf'
-    path.write_bytes(b'# B\xfcro\nnameserver\t192.0.2.53\0 192.0.2.54\n\n search a.test\xc2\xa0 \xe2\x80\xa8 b\x85.test c.test\r\n')
+    path.write_bytes(b'# B\xfcro\nnameserver\t192.0.2.53\0 192.0.2.54\n\n'
+                     b' search a.test\xc2\xa0 \xe2\x80\xa8 b\x85.test c.test\r\n')
     assert files.words(path) == [['#', 'B\udcfcro'], ['nameserver', '192.0.2.53'],
                                  ['search', 'a.test\u00a0', '\u2028', 'b\udc85.test', 'c.test']]
     assert resolver.resolvers(path) == ['192.0.2.53'] and resolver.search_domains(path) == ['c.test']

@@ -56,7 +56,8 @@ def test_a_full_table_is_small_and_sums_are_exact():
 def test_a_row_that_stands_for_others_has_what_they_have_in_common():
     found = bounded([row(number, owner='x' if number % 2 else 'y') for number in range(9000)])['denied'][-1]
     assert {key: found[key] for key in ('rule', 'reason', 'protocol', 'class', 'kind', 'mode', 'expected')} == {
-        'rule': 'a', 'reason': 'b', 'protocol': 'tcp', 'class': 'hidden', 'kind': 'connect', 'mode': 'enforce', 'expected': False}
+        'rule': 'a', 'reason': 'b', 'protocol': 'tcp', 'class': 'hidden', 'kind': 'connect', 'mode': 'enforce',
+        'expected': False}
     assert [found[key] for key in ('owner', 'address', 'port', 'command', 'pid', 'evidence')] == [None] * 6
 
 
