@@ -15,7 +15,7 @@ import os
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
@@ -35,8 +35,16 @@ class ActionModule(ActionBase):
     _supports_async = False
 
     def run(self, tmp=None, task_vars=None):
+        try:
+            return self._guarded(tmp, task_vars or {})
+        except AnsibleError:
+            raise
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            doing = "The task for guard '%s'" % self._task.args.get('name', 'deploy'), 'finished'
+            return dict(failed=True, **failure(error, doing))
+
+    def _guarded(self, tmp, task_vars):
         result = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
         arguments = {key: value for key, value in self._task.args.items() if key not in INTERNAL}
         host = self._task.delegate_to or task_vars.get('inventory_hostname')
         starts = arguments.get('state', 'present') == 'present'

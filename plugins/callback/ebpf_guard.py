@@ -131,6 +131,7 @@ EXAMPLES = r'''
 '''
 
 import atexit
+import contextlib
 import functools
 import os
 import sys
@@ -372,6 +373,14 @@ class CallbackModule(CallbackBase):
         # `ansible -m … state=present` is meant to leave its guard up, and of several playbooks
         # on one command line a later one may take it down.
         self._end(final=self._playbooks >= len(context.CLIARGS.get('args') or ()))
+        # ansible-core only warns of what is raised here: an error must not pass for a run in which nothing was denied
+        status, because = self._verdict(stats) or (2 if self._fail else 0, self._failed_itself())
+        if status:
+            self._exit(status, because)
+
+    @_kept
+    def _verdict(self, stats):
+        """(exit status, why); 0 where the run may end as it does."""
         reasons = [f'{said} {", ".join(hosts)}' for said, hosts in (
             ('accesses were denied on', self._fleet.denying_hosts()),
             ('guards were not whole on', self._fleet.broken_hosts()),
@@ -380,16 +389,19 @@ class CallbackModule(CallbackBase):
             ('reports are missing from', self._fleet.missing_hosts())) if hosts]
         if self._runs_command and not (self._commands.ended or stats.failures or stats.dark):
             reasons.append('the command was run on no host')  # Ansible says 0 where no host is meant
-        reasons += [f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults]
+        reasons += [self._failed_itself()] if self._faults else []
         status, hosts = self._commands.verdict(stats.failures, stats.dark)
         self._fleet, self._tried, self._commands = model.Fleet(), allow.Tried(), _run.Commands()
         if reasons and self._fail:
             # Whether the run would fail by itself can't be known here: `meta: clear_host_errors`
             # leaves failures in the statistics and exits with 0. So exit in any case.
-            self._exit(2, '; '.join(reasons))
-        if status:
-            self._exit(status, f'that of the command on {", ".join(hosts)}')
+            return 2, '; '.join(reasons)
+        return status, f'that of the command on {", ".join(hosts)}'
+
+    def _failed_itself(self):
+        return '; '.join(f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults)
 
     def _exit(self, status, because):
-        self._output.last([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
+        with contextlib.suppress(Exception):  # nobody may read it any more
+            self._output.last([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
         raise SystemExit(status)

@@ -158,7 +158,7 @@ def masked(arguments, cut=False):
             result.append(argument[:glued[0]] + _behind(argument[glued[0]:], glued[1]))
             announced = None
         else:
-            result.append(_argument(argument, SCRIPT.fullmatch(previous), cut and number == len(arguments) - 1))
+            result.append(_argument(argument, bool(SCRIPT.fullmatch(previous)), cut and number == len(arguments) - 1))
             announced = _announced(argument, previous, program)
         name = _base(argument)
         if program is None or program not in NO_WRAPPERS and (name in OPTIONS or name in NO_WRAPPERS):
@@ -204,6 +204,7 @@ def _announced(argument, previous, program):
     return '' if option and argument != '-pass' and names_secret(option.group(1)) else None
 
 
+@functools.lru_cache(maxsize=4096)  # commands of many records have most arguments in common
 def _argument(argument, is_script, cut):
     """One argument by itself: a header, NAME=value, a script, or text."""
     if not is_script:

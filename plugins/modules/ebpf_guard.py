@@ -327,7 +327,11 @@ guard:
       sample: [-0.02, 0.31]
 denied:
   description:
-    - What was denied, or in monitor mode would have been. One record for each process, endpoint and name or path.
+    - What was denied, or in monitor mode would have been. One record for each command of a task, endpoint and name or path. The
+      processes that ran the same command are counted in RV(denied[].processes).
+    - There is room for about a thousand records. What fails a host comes first, and one record of each command before further
+      ones of the same. Another record stands for those that are left out, with RV(denied[].stands_for), so the sums are exact.
+      RV(rows_left_out) has their number.
     - Questions that the resolver library made up from the search list are not among them.
   returned: always
   type: list
@@ -399,7 +403,9 @@ denied:
       description: When last.
       type: str
     pid:
-      description: The process. V(0) when the kernel sent it on nobody's behalf.
+      description:
+        - The process, the first of RV(denied[].processes). V(0) when the kernel sent it on nobody's behalf.
+        - Null with RV(denied[].stands_for).
       type: int
     uid:
       description: The user of the process.
@@ -434,6 +440,16 @@ denied:
     mode:
       description: The mode at that time.
       type: str
+    processes:
+      description: How many processes of the same task, that ran the same command, are counted here. Not in RV(observed).
+      type: int
+      sample: 812
+    stands_for:
+      description:
+        - So many records are left out, and this one has their sum as C(count). Of what else a record tells it has what they
+          all have in common. The rest is null.
+        - Not in other records.
+      type: int
     task:
       description:
         - The task that started the process, its role, and where it is written.
@@ -453,6 +469,13 @@ observed:
   type: list
   elements: dict
   contains: *record
+rows_left_out:
+  description:
+    - How many records of C(denied) and of C(observed) are left out, because there are very many. The event log has all of them
+      from the end of the guard on.
+  returned: always
+  type: dict
+  sample: {denied: 0, observed: 0}
 counters:
   description:
     - Exact totals. For each kind C(allowed), C(denied) and C(would_deny).
@@ -589,9 +612,9 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, report, start
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, resolver, systemd, users
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, processes, resolver, systemd, users
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import verdict
@@ -694,6 +717,7 @@ def take_down(module):
 
 
 def main():
+    processes.lift_limits()
     module = AnsibleModule(
         argument_spec={
             'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
@@ -727,8 +751,9 @@ def main():
             raise GuardError('Only root can load BPF programs: run this with become: true.')
         check_options(module.params)
         result = bring_up(module) if module.params['state'] == 'present' else take_down(module)
-    except (GuardError, OSError) as error:
-        module.fail_json(msg=str(error), clock=[clock.wall(began), time.time()], **getattr(error, 'facts', {}))
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        doing = "Guard '%s'" % module.params['name'], 'brought up' if module.params['state'] == 'present' else 'taken down'
+        module.fail_json(clock=[clock.wall(began), time.time()], **failure(error, doing))
     for internal in ('_objects', '_secret_policy', '_shell', '_remote_user', '_run'):
         module.params.pop(internal)
     module.exit_json(clock=[clock.wall(began), time.time()], **result)

@@ -95,6 +95,9 @@ guards:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: list
       elements: dict
+    rows_left_out:
+      description: As in M(loopbreak.deploy.ebpf_guard).
+      type: dict
     counters:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
@@ -212,8 +215,9 @@ host:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import able, look
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 
 
@@ -224,6 +228,7 @@ def inspect(name):
 
 
 def main():
+    processes.lift_limits()
     module = AnsibleModule(
         argument_spec={
             'name': {'type': 'str'},
@@ -246,8 +251,8 @@ def main():
         guards = [inspect(name) for name in asked]
         ended = [one for one in look.ended() if module.params['name'] in (None, one['name'])]
         module.exit_json(changed=bool(revived), guards=guards, ended=ended, **result)
-    except (GuardError, OSError) as error:
-        module.fail_json(msg=str(error), **getattr(error, 'facts', {}))
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        module.fail_json(**failure(error, ("The guards of this host", 'looked at')))
 
 
 if __name__ == '__main__':

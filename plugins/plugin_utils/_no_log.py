@@ -33,7 +33,7 @@ def conceal(host, report, offset):
         return
     records = (report.get('denied') or []) + (report.get('observed') or [])
     hidden = [record for record in records if _began_in(record, spans, offset)]
-    pids = {record['pid'] for record in hidden} - {0}
+    pids = {record['pid'] for record in hidden} - {0, None}  # None: of a row that stands for others
     hidden += [record for record in records if pids.intersection(_lineage(record))]
     for record in hidden:
         record['command'], record['ancestry'] = HIDDEN, []

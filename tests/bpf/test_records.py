@@ -75,6 +75,21 @@ def test_a_full_table_loses_details_and_no_totals(guards):
     assert (kept, seen, counters['lost']) == ([3] * 4, [3] * 2, 60 - 12 - 6)
 
 
+def test_a_full_table_is_read_whole(guards):
+    guard = guards(**RULES)
+    guard.inside(lambda: [connect(DENIED, port) for port in range(1, _abi.MAX_DENIED + 9)])
+    began = time.process_time()
+    read = denials(guard)
+    assert {record['port'] for record in read} == set(range(1, _abi.MAX_DENIED + 1)) and guard.counters()['lost'] == 8
+    assert time.process_time() - began < 2  # a third of a second, where nothing else runs
+
+
+def test_a_loop_of_processes_is_one_record(guards):
+    guard = guards(**RULES)
+    _pid, output = run(guard, ['/bin/sh', '-c', 'for n in 1 2 3 4 5 6; do "$0" -c "$1"; done', PYTHON, CONNECT % 443])
+    assert [(record['count'], record['processes']) for record in denials(guard)] == [(6, 6)]
+
+
 # --- processes ---
 
 def test_the_whole_record(guards):
@@ -92,7 +107,7 @@ def test_the_whole_record(guards):
         'rule': 'net', 'reason': 'a test', 'owner': None, 'runbook': None, 'expected': False, 'kind': 'connect',
         'class': 'direct', 'name': None, 'address': DENIED, 'port': 443, 'protocol': 'udp', 'path': None, 'count': 1,
         'pid': pid, 'uid': 65534, 'command': ' '.join(arguments), 'ancestry': [],
-        'evidence': {'pid': pid, 'command': ' '.join(arguments)}, 'mode': 'enforce'}
+        'evidence': {'pid': pid, 'command': ' '.join(arguments)}, 'mode': 'enforce', 'processes': 1}
 
 
 def test_first_and_last_are_apart(guards):

@@ -16,7 +16,7 @@ def make_doors(place, uids):
     """A door for each of these users, and for nobody else: only this user can write to it."""
     make_open(place.doors)
     for entry in os.listdir(place.doors):
-        if int(entry) not in uids:
+        if entry not in map(str, uids):
             os.unlink(os.path.join(place.doors, entry))
     for uid in uids:
         door = os.path.join(place.doors, str(uid))
@@ -28,7 +28,7 @@ def make_doors(place, uids):
 def open_doors(place):
     """{file descriptor: uid}"""
     return {os.open(os.path.join(place.doors, entry), os.O_RDWR | os.O_NONBLOCK): int(entry)
-            for entry in os.listdir(place.doors)}
+            for entry in os.listdir(place.doors) if entry.isdecimal()}
 
 
 def admit(place, word, uid):

@@ -9,7 +9,7 @@ import contextlib
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
     agent, answers, health, holders, proof, stop, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
@@ -142,7 +142,11 @@ def _shown_last(last):
 
 def _dig_up(place, last, check_mode, run):
     """The report of a guard that had ended. It waits for each run that held the guard."""
-    last = last or stop.so_far(place, None)
+    if last is None:
+        if not check_mode:
+            stop.sweep(place)
+        raise GuardError("The last report of guard '%s', %s, is damaged. What the guard recorded is in the event log, %s.%s" % (
+            place.name, place.last, place.log, '' if check_mode else ' What was left of it has been removed.'))
     mine = holders.mine(last, run)
     waiting = [one for one in holders.others(last, run) if mine and not holders.is_over(one, run)]
     if waiting and not check_mode:
@@ -277,7 +281,7 @@ def _prove_at_the_end(place, state):
             raise NotTried('Its launcher %s is gone.' % place.launcher)
         return _prove_again(place, state, ()), []  # without its agent a guard enforces, and lets only root in
     except (NotTried, KernelError, OSError) as error:
-        return state, ['At its end the guard could not be tried out: %s' % error]
+        return state, ['At its end the guard could not be tried out: %s' % reason(error)]
     except GuardError as error:  # The guard did not prove itself
         text = str(error)
         told = 'At its end t' + text[1:] if text.startswith('The ') else 'At its end: ' + text

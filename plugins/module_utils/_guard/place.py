@@ -12,14 +12,15 @@ import shutil
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory, standby
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, locks, privileges, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, files, locks, privileges, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, memo
 
 BPFFS = '/sys/fs/bpf'
 RUN = '/run/ebpf_guard'
 LOG = '/var/log/ebpf_guard'
-FORM = 2  # of the memory; as ABI_VERSION for what is in the kernel
+TOLD = {'guard': dict, 'denied': list, 'observed': list, 'counters': dict, 'entries': dict, 'faults': list, 'damages': list,
+        'holders': list}  # what a last report has at least
 TRIAL = '_trial'  # a guard that is taken down before its call ends; no user's begins with _
 
 
@@ -83,7 +84,7 @@ class Place:
         the kernel: then `found` says so.
         """
         try:
-            return memory.unsealed(_content(self.state))
+            return memory.unsealed(files.content(self.state))
         except FileNotFoundError:
             fault = None
         except (OSError, ValueError) as error:
@@ -107,12 +108,15 @@ class Place:
             memo.keep(bpf.kernel(), self.pins, text)
 
     def read_last(self):
-        """The last report of a guard that has ended, or is about to; None where there is none."""
+        """The last report of a guard that has ended, or is about to; None where there is none, or none that is whole."""
         try:
-            last = json.loads(_content(self.last))
-        except (OSError, ValueError, RecursionError):
-            return None
-        return last if isinstance(last, dict) and 'ended' in last else None
+            last = json.loads(files.content(self.last))
+            if type(last['ended']['by']) is type(last['ended']['at']) is str and TOLD.items() <= {
+                    key: type(value) for key, value in last.items()}.items():
+                return last
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            pass
+        return None
 
     def write_last(self, report):
         _replace(self.last, json.dumps(report), 0o600)
@@ -271,11 +275,6 @@ def remove(path):
     else:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(path)
-
-
-def _content(path):
-    with open(path, encoding='utf-8') as content:
-        return content.read()
 
 
 def _remove_tree(path):

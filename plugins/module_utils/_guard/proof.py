@@ -14,11 +14,11 @@ import time
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import way_in
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import canaries, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, canaries, programs
 
 REFUSED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
@@ -98,7 +98,11 @@ def _inside(cgroup, run, attempts):
     """
     receive, send = os.pipe()
     parent = os.getpid()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        bpf.close((receive, send))
+        raise NotTried('No process could be started that should try it out: %s' % reason(error))
     if not child:
         try:
             processes.end_with(parent)
@@ -107,7 +111,7 @@ def _inside(cgroup, run, attempts):
             span = [began, _clock()]
             os.write(send, json.dumps([[_outcome_of(attempt, run) for attempt in attempts], span]).encode())
         except Exception as error:  # anything: the parent must hear of it, and the child must end here
-            os.write(send, json.dumps(str(error)).encode())
+            os.write(send, json.dumps(reason(error).rstrip('.')).encode())
         finally:
             os._exit(0)
     os.close(send)

@@ -10,20 +10,30 @@ import os
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, notes, ttl
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, holders, notes, ttl
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock, limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, outward, pinned
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report import moves, records, search_list
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import moves, records, rows, search_list
 
 GUARD = ('name', 'mode', 'loader', 'loader_reason', 'cgroup', 'launcher', 'policy_sha256', 'started_at', 'load_ms',
          'enforced')
 
 
 def report(place, state):
-    """{guard, policy (as it may be shown), denied, observed, counters, entries, left, limits, agent}. `state`: the guard's
-    memory; None where none is up.
+    """{guard, policy (as it may be shown), denied, observed, counters, entries, left, limits, agent, rows_left_out}. `state`: the
+    guard's memory; None where none is up.
     """
+    return bounded(whole(place, state), state)
+
+
+def bounded(found, state):
+    """A report as a result has room for it."""
+    return rows.bounded(found, [holders.as_told(one)['since'] for one in holders.of(state) if one['before'] is not None])
+
+
+def whole(place, state):
+    """The report with every row."""
     if state is None:
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
                 'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0),
@@ -75,7 +85,7 @@ def _ledger(place, state):
                                 {bytes(run): image for run, image in items('ebg_ancestors', _abi.Run, _abi.Image)},
                                 state['mode'])
         denied, made_up = search_list.without_expansions(
-            reader.denials(items('ebg_denied', _abi.Denial, _abi.Record)),
+            items('ebg_denied', _abi.Denial, _abi.Record),
             {(key.pid, key.name) for key, _yes in items('ebg_asked', _abi.Asked, ctypes.c_uint8)},
             resolver.search_domains())
         # what is older than the guard is so by the clock of that time and by that of today, whoever has set it in between
@@ -84,7 +94,7 @@ def _ledger(place, state):
         observed = outward.ways_out(
             [record for record in reader.observations(items('ebg_observed', _abi.Observation, _abi.Record))
              if not agent.went_out(place, record)], named, up_since)
-        return {'denied': denied, 'observed': observed,
+        return {'denied': reader.denials(denied), 'observed': observed,
                 'counters': dict(records.counters(totals), search_list=made_up),
                 'entries': moves.entries(totals[_abi.COUNTER_ENTERED], list(_moments(kernel, maps)), state['entered'], began),
                 'left': moves.leavings(items('ebg_leavings', _abi.Run, _abi.Leaving), began)}

@@ -10,7 +10,7 @@ import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, notes, tombstone, ttl
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import GUARD, report
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import GUARD, bounded, whole
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, pinned, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
@@ -21,12 +21,12 @@ SHOWN = 10  # processes in a sentence
 
 def so_far(place, state):
     """The report as it would be if the guard ended now: with what was broken (`faults`, `damages`), and who was `refused`."""
-    return dict(_judged(place, state, health.faults(place, state)), left_running=[])
+    return bounded(dict(_judged(place, state, health.faults(place, state)), left_running=[]), state)
 
 
 def _judged(place, state, faults):
     """`faults`: as health found them, before anything was taken away."""
-    (breaches, damages), found = faults, report(place, state)
+    (breaches, damages), found = faults, whole(place, state)
     told = look.left(state, found)
     past = state['breaches'] if state else []
     watched = notes.damages(place) if state else ()
@@ -64,10 +64,13 @@ def finish(place, state):
         if place.cgroup == place.own:
             _let_go(place, state)
         attach.detach(bpf.kernel(), place.pins)
-        last = _last(place, state)
+        found = _last(place, state)
+        last = bounded(found, state)
         _keep_last(place, last)
+    else:
+        found = last
     if not last['is_logged']:
-        last['damages'] += log.append(place.log, place.name, last)
+        last['damages'] += log.append(place.log, place.name, found)
         last = dict(last, is_logged=True)
         _keep_last(place, last)
     _sweep(place, last, buries=True)
@@ -138,6 +141,7 @@ def take_down_lost(place):
         last = dict(so_far(place, None), left_running=running)
     if last['denied'] or last['observed']:  # else it was no guard yet
         last['damages'] += log.append(place.log, place.name, dict(last, ended={'by': 'state=absent', 'at': records.now()}))
+    last = bounded(last, state)
     _sweep(place, last)
     return last
 

@@ -8,13 +8,14 @@ How a user becomes another one is tried by the controller, because only that kno
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
 import subprocess
 from collections import namedtuple
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import users
 
 PATIENCE = 30  # seconds; the launcher itself waits for the agent for some ten
@@ -43,6 +44,8 @@ def check(place, uid):
         raise NotTried("For user '%s' the launcher %s did not end within %d seconds." % (
             user.pw_name, place.launcher, PATIENCE))
     except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.ENOMEM):
+            raise NotTried('The launcher could not be tried out: %s' % reason(error))
         raise GuardError("User '%s' can't run the launcher %s, through which all of this user's tasks have to go: %s. %s" % (
             user.pw_name, place.launcher, error.strerror, _remedy(place.launcher, user)))
     if entered.returncode == -signal.SIGKILL:

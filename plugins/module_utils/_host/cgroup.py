@@ -13,7 +13,7 @@ import signal
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files, processes, systemd
 
 PARENT = 'ebpf_guard'  # below the cgroup2 mount, or below the guard's service; one directory a guard
 AGENT = '.agent'  # the end of the agent's, beside the guard's
@@ -22,10 +22,8 @@ MOUNTINFO = '/proc/self/mountinfo'
 
 def mounts(mountinfo=MOUNTINFO):
     """(mount point, root within the file system, file system type) of each mount, as in proc(5)."""
-    with open(mountinfo) as lines:
-        for line in lines:
-            fields = line.split()
-            yield _unescape(fields[4]), _unescape(fields[3]), fields[fields.index('-') + 1]
+    for fields in files.words(mountinfo):
+        yield _unescape(fields[4]), _unescape(fields[3]), fields[fields.index('-') + 1]
 
 
 def _unescape(path):
@@ -90,8 +88,7 @@ def overlap(one, other):
 
 
 def _read(path, name):
-    with open(os.path.join(path, name)) as content:
-        return content.read()
+    return files.text(os.path.join(path, name))
 
 
 def relative(path):
@@ -162,8 +159,8 @@ def kill(found):
 
 def is_guarded(pid):
     """Is the process in the deploy cgroup of some guard?"""
-    with open('/proc/%d/cgroup' % pid) as lines:
-        return any(line.startswith('0::/') and '/%s/' % PARENT in line for line in lines)
+    lines = files.text('/proc/%d/cgroup' % pid).split('\n')
+    return any(line.startswith('0::/') and '/%s/' % PARENT in line for line in lines)
 
 
 def running(path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import subprocess
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, reason
 
 PATIENCE = 30  # seconds for a command
 GRACE = 5  # the same for one that is killed: who waits for a dead file server does not end
@@ -29,7 +29,7 @@ def run(*command):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                    close_fds=False, preexec_fn=_limit)
     except OSError as error:
-        raise GuardError('`%s` could not be run: %s.' % (words, error.strerror))
+        raise GuardError('`%s` could not be run: %s' % (words, reason(error)))
     try:
         said = process.communicate(timeout=PATIENCE + GRACE)[0].decode('utf-8', 'replace').strip()
     except subprocess.TimeoutExpired:

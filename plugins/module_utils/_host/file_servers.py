@@ -15,7 +15,6 @@ import json
 import os
 import queue
 import socket
-import threading
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
@@ -72,10 +71,7 @@ def _answer(question, paths, there):
                 for descriptor in opened:
                     os.close(descriptor)
 
-    threads = [threading.Thread(target=work) for _number in range(min(PARALLEL, len(paths)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
+    for thread in processes.start_threads(work, min(PARALLEL, len(paths))):
         thread.join()
 
 

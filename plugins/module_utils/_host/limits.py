@@ -14,7 +14,7 @@ import glob
 import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import locks
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files, locks
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host.cgroup import mount_point
 
 CONTROLLERS = {'memory': 'memory', 'cpus': 'cpu', 'pids': 'pids'}
@@ -102,8 +102,8 @@ def _check_available(controllers):
 def _why_not(controller, listing='/proc/cgroups'):
     """In words, and what to do about it."""
     subsystems = {}
-    with contextlib.suppress(OSError), open(listing) as lines:
-        subsystems = {fields[0]: fields[1:] for fields in map(str.split, lines) if len(fields) == 4}
+    with contextlib.suppress(OSError):
+        subsystems = {fields[0]: fields[1:] for fields in files.words(listing) if len(fields) == 4}
     if controller not in subsystems:
         return 'the kernel was built without it, or it is taken away from this container'
     hierarchy, _cgroups, enabled = subsystems[controller]
@@ -149,14 +149,18 @@ def _noted(memos):
 
 
 def _remembered(path):
-    with contextlib.suppress(FileNotFoundError), open(path) as lines:
-        return [tuple(line.rstrip('\n').split(' ', 1)) for line in lines]
+    """[(controller, cgroup)]. What is damaged was not written here, and nothing is done for it."""
+    with contextlib.suppress(OSError):
+        lines = [line.partition(' ') for line in files.text(path).split('\n')]
+        return [(controller, cgroup) for controller, _blank, cgroup in lines
+                if controller in CONTROLLERS.values() and (cgroup + '/').startswith(mount_point() + '/')
+                and '\0' not in cgroup and '..' not in cgroup.split('/')]
     return []
 
 
 def _words(path):
-    with contextlib.suppress(OSError), open(path) as content:
-        return content.read().split()
+    with contextlib.suppress(OSError):
+        return files.text(path).split()
     return []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files
 
 CAP_SYS_ADMIN = 21  # with it a process has what BPF needs; containers take it away
 WHOLE_MACHINE = '0 0 4294967295'  # the uid_map of a process in no user namespace of its own
@@ -25,6 +26,6 @@ def check(status='/proc/self/status', uid_map='/proc/self/uid_map'):
 
 
 def _words(path):
-    with contextlib.suppress(FileNotFoundError), open(path) as content:  # the kernel may know no user namespaces
-        return content.read().split()
+    with contextlib.suppress(FileNotFoundError):  # the kernel may know no user namespaces
+        return files.text(path).split()
     return []

@@ -1,19 +1,24 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. Processes of the host: what runs there, since when, and who started it."""
+"""PRIVATE. Processes of the host: what runs there, since when, and who started it; the limits and the threads of this one."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
+import resource
 import signal
+import threading
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _secrets
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, reason
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files
 
-
+LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_AS, resource.RLIMIT_DATA)
+OPEN_FILES = 4096  # at least, where root may have them
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -32,8 +37,7 @@ def is_stopped(pid):
 def _stat(pid):
     """What proc(5) tells behind the name; None where there is no such process."""
     try:
-        with open('/proc/%d/stat' % pid) as stat:
-            return stat.read().rpartition(')')[2].split()
+        return files.text('/proc/%d/stat' % pid).rpartition(')')[2].split()
     except OSError:
         return None
 
@@ -86,3 +90,28 @@ def ancestors(pid):
         yield pid
         fields = _stat(pid)
         pid = int(fields[1]) if fields else 0
+
+
+def lift_limits():
+    """Take for this process what it may have. A login can be given little, and half a guard is none."""
+    for limit in LIMITS:
+        with contextlib.suppress(OSError, ValueError):
+            hard = resource.getrlimit(limit)[1]
+            resource.setrlimit(limit, (hard, hard))
+    with contextlib.suppress(OSError, ValueError):
+        if 0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[1] < OPEN_FILES:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+
+
+def start_threads(work, number):
+    """Threads that no process waits for at its end: as many as this host lets it start. One of them has to be."""
+    threads = []
+    try:
+        for _number in range(number):
+            threads.append(threading.Thread(target=work, daemon=True))
+            threads[-1].start()
+    except (RuntimeError, MemoryError) as error:
+        if len(threads) == 1:
+            raise GuardError('No thread could be started: %s' % reason(error))
+        threads.pop()
+    return threads

@@ -11,10 +11,11 @@ import os
 import queue
 import re
 import socket
-import threading
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _names
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import reason
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files, processes
 
 RESOLV_CONF, HOSTS = '/etc/resolv.conf', '/etc/hosts'
 NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, 'EAI_NODATA', socket.EAI_NONAME))
@@ -35,7 +36,7 @@ def _addresses(name):
     except socket.gaierror as error:
         return [], 'it does not exist' if error.errno in NO_SUCH_NAME else 'the resolver gave no answer'
     except (OSError, UnicodeError) as error:
-        return [], str(error)
+        return [], reason(error).rstrip('.')
     # the part behind % names an interface, not an address
     return sorted({entry[4][0].partition('%')[0] for entry in found}), None
 
@@ -59,9 +60,7 @@ def _ask(names, patience):
             pass
 
     _asking[:] = [thread for thread in _asking if thread.is_alive()]
-    for _number in range(min(PARALLEL, MOST - len(_asking), len(names))):
-        _asking.append(threading.Thread(target=work, daemon=True))
-        _asking[-1].start()
+    _asking.extend(processes.start_threads(work, min(PARALLEL, MOST - len(_asking), len(names))))
     answers = {}
     try:
         while len(answers) < len(names):
@@ -101,11 +100,11 @@ def known_here(policy, hosts=HOSTS):
 def _entries(hosts):
     """[(address, [names])] of hosts(5), in the form that names have in rules. Not what only says that a name is blocked."""
     try:
-        with open(hosts, encoding='utf-8', errors='replace') as lines:
-            split = [line.partition('#')[0].split() for line in lines]
+        lines = files.words(hosts)
     except OSError:
         return
-    for address, *names in filter(None, split):
+    for words in lines:
+        address, *names = ' '.join(words).partition('#')[0].split() or ['']
         with contextlib.suppress(ValueError):
             address = ipaddress.ip_address(address.partition('%')[0])
             if not address.is_unspecified:
@@ -176,8 +175,7 @@ def _still(policy, rule):
 def _settings(resolv_conf):
     """[[keyword, value, ...]] of resolv.conf(5); comments have no keyword that anybody asks for."""
     try:
-        with open(resolv_conf) as lines:
-            return [words for words in map(str.split, lines) if words]
+        return files.words(resolv_conf)
     except OSError:
         return []
 
@@ -198,7 +196,7 @@ def search_domains(resolv_conf=RESOLV_CONF):
     for keyword, *domains in _settings(resolv_conf):
         if keyword in ('search', 'domain'):
             found = domains if keyword == 'search' else domains[:1]
-    return [domain for domain in (name.rstrip('.').lower() for name in found) if domain]
+    return [domain for domain in (name.rstrip('.').lower() for name in found) if NAME.fullmatch(domain)]
 
 
 def searches_first(resolv_conf=RESOLV_CONF):

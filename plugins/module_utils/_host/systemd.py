@@ -15,7 +15,7 @@ import re
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, files
 
 BOOTED = '/run/systemd/system'  # as in sd_booted(3)
 INIT_CGROUP = '/proc/1/cgroup'
@@ -35,8 +35,8 @@ def unit(name):
 def cgroup_of(name, booted=BOOTED, init=INIT_CGROUP):
     """The cgroup of a guard's service, below the cgroup2 mount; empty where systemd does not manage that tree."""
     if os.path.isdir(booted):
-        with contextlib.suppress(OSError), open(init) as lines:
-            for line in lines.read().splitlines():
+        with contextlib.suppress(OSError):
+            for line in files.text(init).split('\n'):
                 if line.startswith('0::/') and line.endswith(INIT):
                     return '%s/%s/%s' % (line[len('0::'):-len(INIT)], SLICE, unit(name))
     return ''
@@ -44,8 +44,7 @@ def cgroup_of(name, booted=BOOTED, init=INIT_CGROUP):
 
 def slice_of_user(own='/proc/self/cgroup'):
     """The cgroup of all sessions of the user in whose session this process is, below the cgroup2 mount."""
-    with open(own) as lines:
-        path = next((line[len('0::/'):] for line in lines.read().splitlines() if line.startswith('0::/')), '')
+    path = next((line[len('0::/'):] for line in files.text(own).split('\n') if line.startswith('0::/')), '')
     found = re.match(r'(.*/)?user\.slice/user-\d+\.slice(?=/)', path)
     if not found:
         raise GuardError('scope: user guards the sessions of the connecting user. On a host with systemd-logind and '

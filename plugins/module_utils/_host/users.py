@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import pwd
 import queue
-import threading
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 
 PATIENCE = 10  # seconds for one question
 
@@ -36,10 +36,10 @@ def _ask(question, who, *more):
     def ask():
         try:
             answered.put(question(who, *more))
-        except KeyError:
+        except (KeyError, ValueError):  # ValueError: no name that any user could have
             answered.put(None)
 
-    threading.Thread(target=ask, daemon=True).start()
+    processes.start_threads(ask, 1)
     try:
         return answered.get(timeout=PATIENCE)
     except queue.Empty:

@@ -20,6 +20,7 @@ import tempfile
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.btf import SYSCALL
 
 MAIN = 'guard.bpf.c'
@@ -84,8 +85,7 @@ def _others(directory, release, built):
 
 def _read(directory, path):
     try:
-        with open(os.path.join(directory, path)) as content:
-            return content.read()
+        return files.text(os.path.join(directory, path))
     except OSError:
         return ''
 
@@ -99,9 +99,8 @@ def needed():
 def packages(os_release='/etc/os-release'):
     """The same as a list, for this distribution."""
     with contextlib.suppress(OSError):
-        with open(os_release) as lines:
-            if re.search(r'^ID(_LIKE)?=.*(fedora|rhel|centos)', lines.read(), re.M):
-                return (FEDORA % os.uname().release).split(' and ')
+        if re.search(r'^ID(_LIKE)?=.*(fedora|rhel|centos)', files.text(os_release), re.M):
+            return (FEDORA % os.uname().release).split(' and ')
     return (DEBIAN % os.uname().release).split(' and ')
 
 
@@ -110,10 +109,9 @@ def compiled(sources, path=None):
 
     In a process of its own: the compiler needs a lot of memory, and writes where a module's answer goes.
     """
-    with contextlib.suppress(TypeError, OSError, ValueError):
-        with open(path) as content:
-            of, functions = json.load(content)
-        if of == _fingerprint(sources):
+    with contextlib.suppress(TypeError, OSError, ValueError, RecursionError):  # there is none, or it is damaged
+        of, functions = json.loads(files.content(path))
+        if of == _fingerprint(sources, functions):
             return {name: base64.b64decode(code) for name, code in functions.items()}
     check()
     with tempfile.TemporaryDirectory(prefix='ebpf_guard_') as directory, tempfile.TemporaryFile() as made, \
@@ -141,12 +139,12 @@ def compiled(sources, path=None):
 
 def kept(sources, functions):
     """What compiled() made, as the text of a file for it."""
-    return json.dumps([_fingerprint(sources), {
-        name: base64.b64encode(code).decode() for name, code in functions.items()}])
+    functions = {name: base64.b64encode(code).decode() for name, code in functions.items()}
+    return json.dumps([_fingerprint(sources, functions), functions])
 
 
-def _fingerprint(sources):
-    return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
+def _fingerprint(sources, functions):
+    return hashlib.sha256(json.dumps([sources, functions], sort_keys=True).encode()).hexdigest()
 
 
 def _compile_apart(directory, made, output):

@@ -20,6 +20,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf im
 BPF_TRACE_ITER, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE = 28, 2, 1 << 10  # <linux/bpf.h>
 CONTEXT_WORDS, CONTEXT_CB = 17, 12  # of struct __sk_buff: the words up to the end of cb, and where cb begins
 KERNEL_ENOTSUPP = 524  # not in Python's errno: the kernel's own "this map type can't"
+UNABLE = (KERNEL_ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL)  # to take, or to give, many entries of a map in one call
+AT_ONCE = 2048  # entries
 
 
 def close(descriptors):
@@ -102,7 +104,7 @@ class Kernel:
         if self.lib.bpf_map_update_batch(fd, keys, values, ctypes.byref(count), ctypes.byref(options)) >= 0:
             return
         code = ctypes.get_errno()
-        if code not in (KERNEL_ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL):
+        if code not in UNABLE:
             raise KernelError('fill a map with %d entries' % len(keys), code)
         for index in range(len(keys)):  # LPM tries before 5.16
             self._update(fd, ctypes.byref(keys, index * ctypes.sizeof(keys._type_)),
@@ -118,7 +120,31 @@ class Kernel:
             raise KernelError('fill an array with %d entries' % len(values), error.errno)
 
     def items(self, fd, key_type, value_type):
-        """The entries of a hash map, each a pair of structures of their own."""
+        """The entries of a map, each a pair of structures: many in one call where the kernel can."""
+        room, before = AT_ONCE, None
+        position = ctypes.create_string_buffer(max(4, ctypes.sizeof(key_type)))  # how far one has come: a number, or a key
+        options = BatchOptions(ctypes.sizeof(BatchOptions), 0, 0)
+        while True:
+            keys, values, count = (key_type * room)(), (value_type * room)(), ctypes.c_uint32(room)
+            failed = self.lib.bpf_map_lookup_batch(fd, before, position, keys, values, ctypes.byref(count),
+                                                   ctypes.byref(options)) < 0
+            code = ctypes.get_errno() if failed else 0
+            if code == errno.ENOSPC:  # so many are in one place of the map
+                room *= 4
+                continue
+            if code in UNABLE and before is None:
+                yield from self._items_one_by_one(fd, key_type, value_type)
+                return
+            if code not in (0, errno.ENOENT):
+                raise KernelError('read a map', code)
+            for index in range(count.value):
+                yield (key_type.from_buffer(keys, index * ctypes.sizeof(key_type)),
+                       value_type.from_buffer(values, index * ctypes.sizeof(value_type)))
+            if code:
+                return
+            before = ctypes.create_string_buffer(position.raw)
+
+    def _items_one_by_one(self, fd, key_type, value_type):
         key = None
         while True:
             following = key_type()

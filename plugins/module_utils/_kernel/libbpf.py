@@ -9,24 +9,27 @@ more, the end of that follows.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
 import re
 import resource
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import ADVICE, GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import programs
 
 SONAMES = ('libbpf.so.1', 'libbpf.so.0')
 BCC_SONAME = 'libbcc.so.0'  # has libbpf inside, or leads to it
 PACKAGES = {'debian 11': 'libbpf0', 'ubuntu 22.04': 'libbpf0', 'debian': 'libbpf1', 'ubuntu': 'libbpf1',
             'opensuse': 'libbpf1', 'suse': 'libbpf1'}
+ABSENT = 'No such file'  # in what dlopen(3) says of a library that is not there
+NO_TYPES = 'Error loading vmlinux BTF'  # libbpf's words
 BTF = '/sys/kernel/btf/vmlinux'
 
 # <linux/bpf.h>
 BPF_PROG_TYPE_LSM, BPF_LSM_MAC = 29, 27
+LACKING = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)  # it says nothing of what was asked for
 LIBBPF_ERRNO_START = 4000  # errors of libbpf's own, where the kernel was not asked
 
 _SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
@@ -40,6 +43,7 @@ class KernelError(GuardError):
         name = errno.errorcode.get(code, str(code))
         if code < LIBBPF_ERRNO_START:
             text = 'The kernel refused to %s: %s (%s).' % (asked, os.strerror(code), name)
+            detail = ADVICE[code] if code in LACKING else detail
         else:
             text = 'libbpf can not %s.' % asked
         GuardError.__init__(self, (text + ' ' + detail).strip())
@@ -50,10 +54,9 @@ def package_name(os_release='/etc/os-release'):
     """The package that holds libbpf on this distribution."""
     words = {}
     try:
-        with open(os_release) as lines:
-            for line in lines:
-                key, _sep, value = line.strip().partition('=')
-                words[key] = value.strip('"\'')
+        for line in files.text(os_release).split('\n'):
+            key, _sep, value = line.strip().partition('=')
+            words[key] = value.strip('"\'')
     except OSError:
         pass
     names = [words.get('ID', '')] + words.get('ID_LIKE', '').split()
@@ -87,8 +90,12 @@ def check_btf():
 
 def _open(sonames):
     for soname in sonames:
-        with contextlib.suppress(OSError):
+        try:
             return ctypes.CDLL(soname, use_errno=True)
+        except OSError as error:
+            if ABSENT not in str(error):
+                raise GuardError("%s, which loads the guard's programs into the kernel, is on this host and can't be loaded "
+                                 'itself: %s.' % (soname, error))
     package = package_name()
     raise GuardError("This host has no libbpf (%s), which loads the guard's programs into the kernel. Install the package "
                      '%s.' % (' or '.join(SONAMES), package), missing_packages=[package])
@@ -116,8 +123,7 @@ class Library:
 
     def version(self, mapped='/proc/self/maps'):
         """The version as the name of the library's file has it, such as '1.1.2'; None where that has none."""
-        with open(mapped) as lines:
-            found = re.search(r'/libbpf\.so\.(\d+\.\d+(?:\.\d+)*)', lines.read())
+        found = re.search(r'/libbpf\.so\.(\d+\.\d+(?:\.\d+)*)', files.text(mapped))
         return found and found.group(1)
 
     def check(self, result, asked):
@@ -165,6 +171,8 @@ class Object:
         result = self.lib.bpf_object__load(self._object)
         if result < 0:
             code = ctypes.get_errno() or -result
+            if NO_TYPES in ' '.join(_warnings):  # whatever kept libbpf from that, it says only that it could not
+                raise GuardError("libbpf could not read the kernel's types (%s). %s" % (BTF, ADVICE[errno.ENOMEM]))
             raise KernelError("load the guard's programs", code, ' '.join(_warnings[-6:]))
 
     def map_fd(self, name):

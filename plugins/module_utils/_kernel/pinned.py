@@ -9,7 +9,7 @@ import contextlib
 import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import programs
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import LACKING, KernelError
 
 
 def path(pins, name):
@@ -29,11 +29,21 @@ def living_link(kernel, pins, name, cgroup):
     return None
 
 
+@contextlib.contextmanager
+def _if_it_is_there():
+    """Passes over what is lost, and not over what this process lacks to see it."""
+    try:
+        yield
+    except KernelError as error:
+        if error.errno in LACKING:
+            raise
+
+
 def ledger(kernel, pins):
     """{name: file descriptor} of the ledger: by their pins, else through a program that still uses them."""
     maps = {}
     for name in programs.LEDGER:
-        with contextlib.suppress(KernelError):
+        with _if_it_is_there():
             maps[name] = kernel.open(path(pins, name))
     for program in programs.of_object(programs.GUARD):
         if len(maps) == len(programs.LEDGER):

@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 import re
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files
+
 LSM, FMOD_RET = 'lsm', 'fmod_ret'
 SKIPS_SINCE, LSM_SAFE_SINCE = (5, 12), (6, 2)
 SECURITY_MODULES = '/sys/kernel/security/lsm'
@@ -53,7 +55,6 @@ def is_preemptible():
 
 def _read(path):
     try:
-        with open(path) as content:
-            return content.read()
+        return files.text(path)
     except OSError:
         return None

@@ -12,6 +12,7 @@ A command line counts where a person wrote it: the outermost one, and what `_wri
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ipaddress
 import re
@@ -132,18 +133,32 @@ def _namer(record, rule_paths, presented):
 
 def _names_host(argument, names, address):
     if address and ':' in address:
-        return any(_same_address(found.group(), address) for found in ADDRESS6.finditer(argument)) or _in(argument, names)
-    return _in(argument, names | {address})
+        return ipaddress.ip_address(address) in _addresses(argument) or not names.isdisjoint(_hosts(argument))
+    return not (names | {address}).isdisjoint(_hosts(argument))
 
 
-def _in(argument, names):
+@functools.lru_cache(maxsize=4096)  # here and below: commands of many records have most arguments in common
+def _hosts(argument):
+    """The hosts that a word of a command line names."""
+    hosts = set()
     for found in HOST.finditer(argument):
         word, before = found.group(), argument[:found.start()]
         if before.endswith('/') and not before.endswith('//'):
             continue  # a directory
-        if _host(word) in names or not before and GLUED.match(word) and _host(word[2:]) in names:
-            return True
-    return False
+        hosts.add(_host(word))
+        if not before and GLUED.match(word):
+            hosts.add(_host(word[2:]))
+    return frozenset(hosts)
+
+
+@functools.lru_cache(maxsize=4096)
+def _addresses(argument):
+    """The IPv6 addresses in a word of a command line."""
+    found = set()
+    for text in ADDRESS6.findall(argument):
+        with contextlib.suppress(ValueError):
+            found.add(ipaddress.ip_address(text))
+    return frozenset(found)
 
 
 def _host(word):
@@ -155,22 +170,25 @@ def _host(word):
         return word
 
 
-def _same_address(text, address):
-    try:
-        return ipaddress.ip_address(text) == ipaddress.ip_address(address)
-    except ValueError:
-        return False
-
-
 def _path_namer(record, rule_paths):
     path, program = record['path'], record['kind'] == 'exec' and record['path'].rpartition('/')[2]
     meant = [path] + [parent for parent in _parents(path) if _counts(parent, path, rule_paths)]
-    absolute = re.compile('|'.join(BEFORE + re.escape(one) + BEHIND for one in meant))
+    shortest = meant[-1]  # whatever names one of the others has this one in it
 
     def names_it(arguments, own):
-        return (own and arguments[0] == program or any(absolute.search(argument) for argument in arguments)
-                or any(_ends(word, meant) for argument in arguments for word in WORD.findall(argument)))
+        return (own and arguments[0] == program
+                or any(_stands_in(one, argument) for argument in arguments if shortest in argument for one in meant)
+                or any(_ends(word, meant) for argument in arguments if '/' in argument for word in _words(argument)))
     return names_it
+
+
+def _stands_in(path, argument):
+    return path in argument and bool(re.search(BEFORE + re.escape(path) + BEHIND, argument))
+
+
+@functools.lru_cache(maxsize=4096)
+def _words(argument):
+    return WORD.findall(argument)
 
 
 def _parents(path):

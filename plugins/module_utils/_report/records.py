@@ -68,16 +68,29 @@ class Reader:
     """
 
     def __init__(self, rules, names, images, mode):
-        self.rules, self.names, self.images, self.mode = rules, names, images, mode
+        self.rules, self.names, self.images, self.mode, self._lineages = rules, names, images, mode, {}
         # the second goes on while the host sleeps
         self.began, self.boot = clock.zero(time.CLOCK_MONOTONIC), clock.zero(time.CLOCK_BOOTTIME)
 
     def denials(self, entries):
-        return self._sorted(self._record(key.endpoint, value, self._rule(key.rule, BY_DEFAULT), MODES[key.mode])
-                            for key, value in entries)
+        """A record for each thing that a command was denied: what it was denied again, or in other processes of the same task,
+        is counted in `count` and in `processes`.
+        """
+        rows = {}
+        for key, value in entries:
+            lineage = self._lineage(value.above)
+            what = (key.rule, key.mode, bytes(key.endpoint), bytes(value.name), value.uid, _words(value), lineage.words,
+                    lineage.entered or bytes(value.run))
+            row = rows.get(what)
+            if row is None:
+                row = rows[what] = _Row(key, value)
+            row.add(value)
+        return self._sorted(dict(
+            self._record(row.key.endpoint, row.first, self._rule(row.key.rule, BY_DEFAULT), MODES[row.key.mode], row.last_seen),
+            count=row.count, processes=len(row.runs)) for row in rows.values())
 
     def observations(self, entries):
-        return self._sorted(self._record(key.endpoint, value, self._rule(value.rule, NO_RULE), self.mode)
+        return self._sorted(self._record(key.endpoint, value, self._rule(value.rule, NO_RULE), self.mode, value.last_seen)
                             for key, value in entries)
 
     def _sorted(self, records):
@@ -89,6 +102,9 @@ class Reader:
     def _time(self, nanoseconds, zero=None):
         return clock.stamp((zero or self.began) + nanoseconds / 1e9)
 
+    def _began(self, run):
+        return self._time(run.started, self.boot) if run.pid else None
+
     def _name(self, endpoint, value, address):
         """The name that was asked for or presented; where none was, those that are known to lead to the address."""
         if value.name[0]:
@@ -99,36 +115,69 @@ class Reader:
         """What the access was about: an address and maybe a name, or a path."""
         if endpoint.kind in (_abi.KIND_UNIX, _abi.KIND_FILE, _abi.KIND_EXEC):
             return {'name': None, 'address': None, 'port': 0, 'protocol': None, 'path': _path(bytes(value.name))}
-        address = ipaddress.ip_address(bytes(endpoint.address))
-        address = str(address.ipv4_mapped or address)
+        address = _address(bytes(endpoint.address))
         return {'name': self._name(endpoint, value, address), 'address': address, 'port': endpoint.port,
                 'protocol': PROTOCOLS.get(endpoint.protocol, str(endpoint.protocol)), 'path': None}
 
-    def _above(self, value):
-        """(run, image) of each that the process descends from, nearest first."""
-        run, image = value.above, self.images.get(bytes(value.above))
+    def _lineage(self, run):
+        """What a process with this run above it descends from. Most processes share it with others."""
+        key = bytes(run)
+        if key not in self._lineages:
+            above = list(itertools.islice(self._above(run), _abi.ANCESTORS))
+            outermost = above[-1][0] if above else None
+            beyond = above[-1][1].above if above else run  # not all 0: there was no room for what is above
+            commands = [Command(one.pid, _arguments(image), image.args_length == _abi.ARGS) for one, image in above
+                        if not LAUNCHER.match(bytes(image.args))]  # through which tasks become another user
+            self._lineages[key] = Lineage(tuple(_words(image) for _run, image in above),
+                                          outermost and self._began(outermost), commands,
+                                          [command.shown() for command in commands],
+                                          bytes(beyond) if beyond.pid else bytes(outermost or b''))
+        return self._lineages[key]
+
+    def _above(self, run):
+        """(run, image) of each that a process descends from, nearest first. `run`: the one above it."""
+        image = self.images.get(bytes(run))
         while image:
             yield run, image
             run, image = image.above, self.images.get(bytes(image.above))
 
-    def _record(self, endpoint, value, rule, mode):
+    def _record(self, endpoint, value, rule, mode, last_seen):
         what = {'kind': KINDS[endpoint.kind], **self._what(endpoint, value)}
         nameless = _nameless(endpoint, value, rule, what['name'])
-        above = list(itertools.islice(self._above(value), _abi.ANCESTORS))
-        outermost = above[-1][0] if above else value.run
-        commands = _commands(value, above)
-        naming = classes.naming(what, rule['paths'], [command.arguments for command in commands], bool(value.name[0]))
-        shown = [command.shown() for command in commands]
+        lineage = self._lineage(value.above)
+        first = self._time(value.first_seen)
+        own = Command(value.run.pid, _arguments(value), value.args_length == _abi.ARGS)
+        naming = classes.naming(what, rule['paths'], [command.arguments for command in (own, *lineage.commands)],
+                                bool(value.name[0]))
+        shown = [own.shown(), *lineage.shown]
         return {
             'rule': rule['id'], 'reason': ' '.join(filter(None, (rule['reason'], nameless))) or None,
             'owner': rule['owner'], 'runbook': rule['runbook'],
             'expected': rule['expected'], 'kind': what['kind'],
             'class': classes.HIDDEN if naming is None else classes.DIRECT, **what,
-            'count': value.count, 'first_seen': self._time(value.first_seen), 'last_seen': self._time(value.last_seen),
+            'count': value.count, 'first_seen': first,
+            'last_seen': first if last_seen == value.first_seen else self._time(last_seen),
             'pid': value.run.pid, 'uid': value.uid, 'command': shown[0]['command'], 'ancestry': shown[1:],
             'evidence': None if naming is None else shown[naming],
-            'entered': self._time(outermost.started, self.boot) if outermost.pid else None, 'mode': mode,
+            'entered': lineage.began or self._began(value.run), 'mode': mode,
         }
+
+
+class _Row:
+    """The denials that are one record: the details of the first one, and what counts of all."""
+
+    __slots__ = 'key', 'first', 'first_seen', 'last_seen', 'count', 'runs'
+
+    def __init__(self, key, value):
+        self.key, self.first, self.first_seen, self.last_seen = key, value, value.first_seen, 0
+        self.count, self.runs = 0, set()
+
+    def add(self, value):
+        if value.first_seen < self.first_seen:
+            self.first, self.first_seen = value, value.first_seen
+        self.last_seen = max(self.last_seen, value.last_seen)
+        self.count += value.count
+        self.runs.add(bytes(value.run))
 
 
 def _nameless(endpoint, value, rule, names):
@@ -144,12 +193,16 @@ def now():
     return clock.stamp(time.time())
 
 
+def _address(packed):
+    address = ipaddress.IPv6Address(packed)
+    return str(address.ipv4_mapped or address)
+
+
 def names_by_address(heard):
     """{address: the names that are known to lead there}, from the entries of ebg_heard."""
     names = {}
     for key, value in heard:
-        address = ipaddress.ip_address(bytes(key.address))
-        known = names.setdefault(str(address.ipv4_mapped or address), set())
+        known = names.setdefault(_address(bytes(key.address)), set())
         known.update(_names.from_wire(bytes(name)) for name in (value.name, value.target) if name[0])
     return {address: ', '.join(sorted(known)) for address, known in names.items()}
 
@@ -165,14 +218,23 @@ class Command(typing.NamedTuple):
         return {'pid': self.pid, 'command': _secrets.shown(self.arguments, self.cut)}
 
 
-def _commands(value, above):
-    """The process, and those above it, nearest first: without launchers, through which tasks become another user."""
-    runs = [(value.run, value)] + [(run, image) for run, image in above if not LAUNCHER.match(bytes(image.args))]
-    return [Command(run.pid, _arguments(image), image.args_length == _abi.ARGS) for run, image in runs]
+class Lineage(typing.NamedTuple):
+    """What a process descends from, nearest first. `entered`: what tells it from others that came in by themselves."""
+
+    words: tuple
+    began: typing.Any  # when the outermost process did; None: nothing is known above this one
+    commands: list
+    shown: list
+    entered: bytes
+
+
+def _words(value):
+    """The command line of a record or an image, as the kernel kept it."""
+    return bytes(value.args)[:value.args_length] or value.comm
 
 
 def _arguments(value):
-    arguments = _secrets.arguments(bytes(value.args[:value.args_length]))
+    arguments = _secrets.arguments(bytes(value.args)[:value.args_length])
     return arguments if any(arguments) else (_text(value.comm),)
 
 

@@ -34,7 +34,8 @@ def of(report, all_records='denied', commands=True):
     if denied:
         rows, rules = _rows(denied, commands), list(_rules(denied))
         shown, left = rows[:LINES - 2 - len(last)], rows[LINES - 2 - len(last):]
-        more = ['and %d more: see the report of the guard, or %s.' % (len(left), all_records)] if left else []
+        more_rows = len(left) + sum(record.get('stands_for', 0) for record in denied)
+        more = ['and %d more: see the report of the guard, or %s.' % (more_rows, all_records)] if more_rows else []
         last = ["Guard '%s' denied what the policy does not expect:" % guard['name'], *shown, ' '.join(more + rules)] + last
     elif outcome.totals(report['denied'], report['counters'], guard['mode'], earlier_fails)[outcome.DENIED]:
         last = ["%d denials of guard '%s' did not fit into the records, so nobody can tell whether they were expected."
@@ -52,7 +53,7 @@ def _damage(report, guard):
 def _rows(denied, commands):
     """A line for each thing that a command of a task was denied."""
     counts = Counter()
-    for record in denied:
+    for record in (record for record in denied if not record.get('stands_for')):
         command = spoken(record.get('command') or '') if commands else ''
         counts[endpoint(record), record.get('task'), command] += record['count']
     return [_row(*what, count) for what, count in counts.items()]

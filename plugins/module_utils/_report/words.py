@@ -10,6 +10,7 @@ import re
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records as recorded
 
 UNKNOWN = 'unknown'
+LEFT_OUT = 'rows left out'  # what a row is about that stands for others
 TASK_DIRECTORY = re.compile(r'/\S*/ansible-tmp-(\d+\.\d+)?[^/\s]*/')  # with the controller's time
 PRESENTED = {'dns': 'DNS question', 'tls': 'TLS', 'http': 'HTTP'}  # what has a name in it, by kind
 FILES = {'unix': '', 'file': '', 'exec': ' (executed)'}  # what has a path in it, by kind
@@ -44,6 +45,8 @@ def known_name(record):
 
 def endpoint(record, path=str):
     """What an access was about: the path; the name, where it said one; else the address. `path` may shorten paths."""
+    if record.get('stands_for'):
+        return LEFT_OUT
     if record.get('kind') in FILES:
         return path(clean(record.get('path') or recorded.NO_PATH)) + FILES[record['kind']]
     sort, name, port = PRESENTED.get(record.get('kind')), asked_name(record), record.get('port')

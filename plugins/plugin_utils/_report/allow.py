@@ -34,7 +34,8 @@ class Tried:
 
     def add(self, guard, records):
         for record in records:
-            if record.get('rule') is None and record.get('reason') == BY_DEFAULT['reason']:
+            if (record.get('rule') is None and record.get('reason') == BY_DEFAULT['reason']
+                    and not record.get('stands_for')):
                 names, addresses = self.guards.setdefault(guard, ({}, {}))
                 self._note(record, names, addresses)
 

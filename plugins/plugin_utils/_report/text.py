@@ -167,9 +167,9 @@ def headline(report):
 
 def block(report, show_observed, max_rows):
     """Tell one guard on one host, as soon as it is down."""
-    earlier, denied = (merge(record for record in report['denied'] if bool(record.get('earlier')) is before)
+    earlier, denied = (merge(record for record in told(report['denied']) if bool(record.get('earlier')) is before)
                        for before in (True, False))
-    observed = merge(report['observed'])
+    observed = merge(told(report['observed']))
     seen = [row for row in observed if show_observed and row.get('kind') != 'unix']
     seen.sort(key=lambda row: row.get('kind') == 'exec')  # every deployment executes a lot: that comes last
     return [
@@ -192,6 +192,11 @@ def block(report, show_observed, max_rows):
         *section('left running (moved out when the guard came down):',
                  lambda one: detail(one['pid'], clip(one['command'], ROOM)), report.get('left_running') or [], max_rows),
     ]
+
+
+def told(records):
+    """But for those that stand for others: how many these are is told by itself, and their accesses are in the totals."""
+    return [record for record in records if not record.get('stands_for')]
 
 
 def gone_lines(report):
@@ -251,6 +256,10 @@ def doubt_lines(report):
     lines, lost = [], (report.get('counters') or {}).get('lost')
     if lost:
         lines.append(('warn', f'  details of {amount(lost, "access")} did not fit; the totals are exact'))
+    left = sum((report.get('rows_left_out') or {}).values())
+    if left:
+        lines.append(('warn', f'  {amount(left, "row")} more {"is" if left == 1 else "are"} in the event log on the host; the '
+                              'totals are exact'))
     if report.get('faults'):
         lines.append(('warn', '  the guard was not whole all the time:'))
         lines += [('plain', '    ' + part) for fault in report['faults']

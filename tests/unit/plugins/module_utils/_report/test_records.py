@@ -12,8 +12,8 @@ import re
 import time
 
 import pytest
-from records import EXEC, FILE, GITHUB, MIRROR, NAMES, RULES, denial, endpoint_of, name_of, path_of, record_of, \
-    run_of
+from records import ANCESTORS, EXEC, FILE, GITHUB, MIRROR, NAMES, RULES, denial, endpoint_of, images_of, name_of, path_of, \
+    record_of, run_of
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
@@ -38,7 +38,7 @@ def test_a_whole_denial():
         'command': 'curl https://github.com',
         'ancestry': [{'pid': 7, 'command': 'make all'},
                      {'pid': 5, 'command': '/bin/sh ./deploy.sh --db-password=********'}],
-        'evidence': {'pid': 42, 'command': 'curl https://github.com'}, 'mode': 'enforce'}
+        'evidence': {'pid': 42, 'command': 'curl https://github.com'}, 'mode': 'enforce', 'processes': 1}
 
 
 @pytest.mark.parametrize('rule, told', [
@@ -118,6 +118,33 @@ def test_observations_are_in_order_and_by_rule():
     found = records.Reader(RULES, {}, {}, 'monitor').observations(entries)
     assert [(record['port'], record['rule'], record['mode']) for record in found] == [
         (1, None, 'monitor'), (2, 'mirror', 'monitor'), (3, 'mirror', 'monitor')]
+
+
+def folded(*entries, ancestors=ANCESTORS):
+    key = _abi.Denial(endpoint=endpoint_of(), rule=GITHUB, mode=_abi.MODE_ENFORCE)
+    entries = [entry if isinstance(entry, tuple) else (key, entry) for entry in entries]
+    return [(record['count'], record['processes'], record['pid']) for record in records.Reader(
+        RULES, {}, images_of(*ancestors), 'enforce').denials(entries)]
+
+
+def test_processes_that_run_one_command_are_one_record():
+    again = [record_of(run=run_of(42 + number), first_seen=number + 1, last_seen=9 - number) for number in (2, 1, 3)]
+    assert folded(*again) == [(9, 3, 43)]
+    record, = records.Reader(RULES, {}, images_of(*ANCESTORS), 'enforce').denials(
+        [(_abi.Denial(endpoint=endpoint_of(), mode=_abi.MODE_ENFORCE), one) for one in again])
+    assert moment(record, 'last_seen') >= moment(record, 'first_seen')
+    assert folded(*again, ancestors=()) == [(9, 3, 43)]  # there was no room for what they descend from, and it was the same
+    entered = [record_of(run=run_of(pid), above=_abi.Run()) for pid in (50, 51)]
+    assert folded(*entered) == [(3, 1, 50), (3, 1, 51)]  # each came in by itself, so it may belong to another task
+
+
+@pytest.mark.parametrize('other', [
+    record_of(args=b'wget\0'), record_of(uid=0), record_of(above=run_of(9)), record_of(name=name_of('a.test')),
+    (_abi.Denial(endpoint=endpoint_of(port=80), rule=GITHUB, mode=_abi.MODE_ENFORCE), record_of()),
+    (_abi.Denial(endpoint=endpoint_of(), rule=MIRROR, mode=_abi.MODE_ENFORCE), record_of()),
+    (_abi.Denial(endpoint=endpoint_of(), rule=GITHUB, mode=_abi.MODE_DRILL), record_of())])
+def test_what_differs_is_a_record_of_its_own(other):
+    assert sorted(folded(record_of(), other)) == [(3, 1, 42), (3, 1, 42)]
 
 
 def test_counters():

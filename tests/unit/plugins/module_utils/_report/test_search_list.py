@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import pytest
+from records import GITHUB, endpoint_of, name_of, record_of
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _names
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import search_list
 
 DOMAINS = ['corp.github.com', 'lan']
@@ -21,10 +22,10 @@ DOMAINS = ['corp.github.com', 'lan']
     ('xcorp.github.com', 'github', [(42, 'x')], False),
     ('db.lan', None, [(42, 'db.corp.github.com')], True), ('db.lan', None, [(42, 'db.lan')], False),
     ('db.lan', None, [(42, 'db')], False), ('db.corp.github.com', 'github', [(42, 'db.lan')], False)])
-@pytest.mark.parametrize('kind', ['dns', 'tls'])
+@pytest.mark.parametrize('kind', [_abi.KIND_DNS, _abi.KIND_TLS])
 def test_expansions_by_the_search_list(name, rule, asked, is_one, kind):
-    record = {'kind': kind, 'name': name, 'rule': rule, 'pid': 42, 'count': 3}
-    other = dict(record, name=None)
-    found = search_list.without_expansions([record, other], {(pid, _names.name_hash(text)) for pid, text in asked}, DOMAINS)
-    assert found == (([other], 3) if is_one and kind == 'dns' else ([record, other], 0))
-    assert search_list.without_expansions([record], set(), []) == ([record], 0)
+    key = _abi.Denial(endpoint=endpoint_of(kind=kind), rule=GITHUB if rule else _abi.RULE_DEFAULT)
+    denial, other = (key, record_of(name=name_of(name))), (key, record_of())
+    found = search_list.without_expansions([denial, other], {(pid, _names.name_hash(text)) for pid, text in asked}, DOMAINS)
+    assert found == (([other], 3) if is_one and kind == _abi.KIND_DNS else ([denial, other], 0))
+    assert search_list.without_expansions([denial], set(), []) == ([denial], 0)

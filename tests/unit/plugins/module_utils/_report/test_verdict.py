@@ -43,6 +43,12 @@ def test_each_rule_is_told_with_its_owner():
         'No rule allows it, and the policy says default: deny.' % RULE)
 
 
+def test_rows_that_are_left_out_are_counted():
+    assert lines(record(), record(stands_for=70, name=None, command=None, rule=None, count=900))[:3] == [
+        HEAD, 'github.com (DNS question), once: curl https://github.com',
+        'and 70 more: see the report of the guard, or denied. ' + RULE + ' It runs on this.']
+
+
 def test_what_fails_no_host_has_no_verdict():
     assert verdict.of({'guard': None, 'denied': [record()]}) is None
     assert lines() is None and lines(record(expected=True)) is None

@@ -263,6 +263,11 @@ def test_one_command_that_two_scripts_ran_is_two_rows():
 
 
 def test_lost_details_still_count():
+    left_out = record(stands_for=70, command=None, address=None, name=None, count=900, **HIDDEN)
+    lines = told(record(), left_out, counters={'connect': {'denied': 901}}, rows_left_out={'denied': 70, 'observed': 0})
+    assert lines[0].endswith(': 901 accesses denied') and lines[-1] == (
+        '  70 rows more are in the event log on the host; the totals are exact')
+    assert not any('900x' in line for line in lines)
     one = report(record(), counters={'connect': {'denied': 2}, 'send': {'denied': 1}, 'lost': 9})
     assert model.totals(one)['denied'] == 3
     assert '  details of 9 accesses did not fit; the totals are exact' in [line for dummy, line in text.block(one, False, 20)]
