@@ -24,7 +24,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import ans
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes, resolver, sockdiag
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, teach
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
 
 SHOWN = 100  # processes that users tried to bring in; who tries more can't fill the log
@@ -130,7 +130,7 @@ def _answer(place, door, uid, intruders):
 
 def _look_up(place):
     """Every `resolve.interval` seconds: what the names of the rules lead to by now, for the kernel."""
-    policy = check(place.read()['policy'])
+    policy = packed.unpack(place.read()['packed'])
     names = resolver.exact_names(policy)
     start = 0
     while policy.interval and any(rule.hosts for rule in policy.rules):

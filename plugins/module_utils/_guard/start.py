@@ -22,7 +22,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import age
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    attach, bpf, files, loader, pinned, programs, teach, ways_out)
+    attach, bpf, emptying, files, loader, pinned, programs, teach, ways_out)
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import compile_rules
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
 
@@ -42,12 +43,15 @@ class Start:
 
     def run(self):
         """Returns the guard's memory, and warnings."""
-        with contextlib.ExitStack() as undo:
-            for step in STEPS:
-                step(self, undo)
-            undo.pop_all()
-        if self.old:
-            agents.stop(self.old['agent'])
+        with emptying.table(self.kernel, self.place.pins) as old_networks:
+            with contextlib.ExitStack() as undo:
+                for step in STEPS:
+                    step(self, undo)
+                undo.pop_all()
+            if self.old:
+                agents.stop(self.old['agent'])
+            if old_networks:
+                emptying.empty(self.kernel, old_networks)
         bpf.close(self.links.values())
         self.loaded.close()
         return self.state, self.warnings
@@ -235,7 +239,7 @@ def remember(start, _undo):
     place, kernel, run = start.place, start.kernel, start.request.run
     began = start.old['started_at'] if start.old else records.now()
     start.state = dict(
-        wish(start.request), name=start.request.name, loader=start.loader, loader_reason=start.loader_reason,
+        memory(start.request), name=start.request.name, loader=start.loader, loader_reason=start.loader_reason,
         cgroup=place.cgroup, cgroup_name=cgroups.relative(place.cgroup), cgroup_id=cgroups.identity(place.cgroup),
         launcher=None if start.request.cgroup else place.launcher,
         started_at=began, load_ms=start.load_ms,
@@ -279,9 +283,14 @@ def number(policy, rules):
     return numbers
 
 
+def memory(request):
+    """The part of a guard's memory that a user asked for. Its rules are packed: every call reads it, and few need them."""
+    return dict(wish(request), policy=request.policy.settings(), packed=packed.pack(request.policy))
+
+
 def wish(request):
-    """The part of a guard's memory that a user asked for."""
-    return {'policy': request.policy.as_mapping(), 'policy_sha256': request.policy.sha256(),
+    """The part of it that tells whether a guard is the one that is asked for."""
+    return {'policy_sha256': request.policy.sha256(),
             'mode': request.policy.mode, 'observe': request.observe or request.policy.mode == 'monitor',
             'uids': sorted(request.uids), 'secret': request.secret}
 

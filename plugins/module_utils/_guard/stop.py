@@ -12,7 +12,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import age
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import lock
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, limits
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, pinned, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, emptying, pinned, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome
 
 
@@ -38,13 +38,17 @@ def take_down(place, state, ended=None):
     faults = health.faults(place, state)
     if ended:
         tombstone.stop_entry(place, state, ended)
-    attach.detach(bpf.kernel(), place.pins)
+    kernel = bpf.kernel()
+    attach.detach(kernel, place.pins)
     last = dict(_judged(place, state, faults), left_running=cgroup.empty(place.own))
     try:
         log.append(place.log, place.name, last)
     except OSError as error:  # a full disk must not keep a guard up; the report has it all
         last['damages'].append('The event log %s could not be written: %s.' % (place.log, error.strerror))
     agent.stop(state['agent'])
+    with emptying.table(kernel, place.pins) as networks:
+        if networks:
+            emptying.empty(kernel, networks)
     if ended:
         place.write_last(dict(last, faults=last['faults'] + [tombstone.fault(ended)], ended=ended,
                               holders=state.get('holders', [])))
