@@ -214,13 +214,13 @@ class Kernel:
 
     def load(self, kind, instructions):
         """A program of a few instructions."""
-        count, license = len(instructions) // INSTRUCTION, b'GPL'
+        count, wanted = ctypes.c_size_t(len(instructions) // INSTRUCTION), 'load a program'
         if hasattr(self.lib, 'bpf_load_program'):  # libbpf before 1.0, whose bpf_prog_load() may be another function
-            program = self.lib.bpf_load_program(kind, instructions, ctypes.c_size_t(count), license, ctypes.c_uint32(0), None,
-                                                ctypes.c_size_t(0))
-        else:
-            program = self.lib.bpf_prog_load(kind, None, license, instructions, ctypes.c_size_t(count), None)
-        return self.library.check(program, 'load a program')
+            return self.library.check(self.lib.bpf_load_program(
+                kind, instructions, count, b'GPL', ctypes.c_uint32(0), None, ctypes.c_size_t(0)), wanted)
+        if hasattr(self.lib, 'bpf_prog_load'):
+            return self.library.check(self.lib.bpf_prog_load(kind, None, b'GPL', instructions, count, None), wanted)
+        raise KernelError(wanted, errno.ENOSYS)
 
     def program(self, identity):
         """A new file descriptor of a loaded program."""

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. A mapping, as YAML or JSON gave it, in; a checked Policy out, or one clear PolicyError.
 
-Pure. Runs on the controller, before any target is touched, and again on the target.
+Pure. Runs on the controller, before any target is touched; on the target only where no action plugin has sent the policy.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BOUNDS = {'memory': (2 ** 20, 2 ** 62, '1M', '4194304T'), 'cpus': (0.01, 10000, 
 def check(mapping, source='policy', lines=None):
     """Return the Policy that `mapping` means, or raise PolicyError.
 
-    `source` is the file's name; `lines` has line numbers by path, such as {('deny', 0, 'networks', 1): 9}.
+    `source` is the file's name; `lines` has line numbers by path, such as {('deny', 0, 'networks', 1): 9}, or a get() as that has.
     """
     where = Where(source, lines or {})
     if not isinstance(mapping, dict):
