@@ -38,10 +38,10 @@ def test_100_000_networks_load_and_are_enforced(controller, fleet):
     many = policy("drill")
     many["deny"][0]["networks"] = networks + [f"10.{a}.{b}.0/24" for a in range(3) for b in range(0, 256)][:200]
     path = controller.write(many)
-    results, run = controller.adhoc("ebpf_guard", {"policy_file": path.name}, timeout=300)
+    _results, run = controller.adhoc("ebpf_guard", {"policy_file": path.name}, "web1", "-vvv", timeout=300)
     run.ended(0)
     assert len(many["deny"][0]["networks"]) >= 100_000
-    assert networks[0] not in run.output and results["web1"]["invocation"]["module_args"]["policy"] is None
+    assert networks[0] not in run.output  # with all that -vvv tells
     sample = picked.sample(ipv6, 200)
     refused = tried(fleet, [network.replace("::/64", "::7") for network in sample])
     assert set(refused) == {13}
