@@ -16,8 +16,11 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+import yaml
 
 import files
 import plays
@@ -49,11 +52,11 @@ def names(count):
     return ["h%d.denied.example" % number for number in range(count)]
 
 
-def policy(count, mode="enforce"):
+def policy(count, mode="enforce", each=1000):
     """So many networks and as many names, denied, in rules of 1,000. By `*.` none of them is looked up at the start."""
     denied, below = networks(count), ["*." + name for name in names(count)]
-    rules = [{"id": "r%d" % start, "reason": "a benchmark", "networks": denied[start:start + 1000],
-              "hosts": below[start:start + 1000]} for start in range(0, count, 1000)]
+    rules = [{"id": "r%d" % start, "reason": "a benchmark", "networks": denied[start:start + each],
+              "hosts": below[start:start + each]} for start in range(0, count, each)]
     return {"version": 1, "mode": mode, **({"deny": rules} if rules else {})}
 
 
@@ -100,7 +103,7 @@ def start_row(room, _cgroups):
         row.checks.append(Check(f"peak memory, {count:,} rules", [one["memory"] / 2**20 for one in took[count][1:]],
                                 "<=", 40, "MB"))
     whole = {f"{count:,} rules": [one["whole"] / 1e6 for one in took[count][1:]] for count in took}
-    return row, Row("guard up: the same with policy check, agent and proof", "ms", whole)
+    return row, Row("guard up: the same with policy, agent and proof", "ms", whole)
 
 
 def call_row(room, cgroups, title, what):
@@ -218,11 +221,38 @@ def controller_row(_room, _cgroups):
     return [row]
 
 
+def check_row(_room, _cgroups):
+    """What a large policy file costs the controller: to read it, to check it, and to make what is sent of it."""
+    told = {}
+
+    def check(kind, file):
+        told.setdefault(kind, []).append(json.loads(run(BIN / "python", HERE / "check.py", file)))
+        return told[kind][-1]["seconds"]
+
+    with tempfile.TemporaryDirectory() as directory:
+        kinds = {}
+        for kind, text in {"100 rules": yaml.dump(policy(BIG), Dumper=yaml.CSafeDumper),
+                           "one rule": yaml.dump(policy(BIG, each=BIG), Dumper=yaml.CSafeDumper),
+                           "100 rules as JSON": json.dumps(policy(BIG)),
+                           "100 rules, names in capitals": yaml.dump(policy(BIG), Dumper=yaml.CSafeDumper).replace(
+                               "denied.example", "Denied.Example.")}.items():
+            kinds[kind] = Path(directory, kind)
+            kinds[kind].write_text(text)
+        row = Row(f"controller: a policy file of {BIG:,} networks and {BIG:,} names, CPU time", "s", interleaved({
+            kind: lambda kind=kind: check(kind, kinds[kind]) for kind in kinds}, STARTS, warm_up=False))
+    for kind in kinds:
+        row.checks.append(Check(kind, row.samples[kind], "<=", 4, "s"))
+        row.checks.append(Check(f"peak memory, {kind}", [one["memory"] / 2**20 for one in told[kind]], "<=", 120, "MB"))
+    row.figure("sent, 100 rules", [one["size"] / 1e6 for one in told["100 rules"]], "MB")
+    return [row]
+
+
 def plays_row(_room, _cgroups):
     return plays.rows()
 
 
-ROWS = [start_row, connect_row, send_row, write_row, sendfile_row, dns_row, http_row, controller_row, plays_row, files_row]
+ROWS = [start_row, connect_row, send_row, write_row, sendfile_row, dns_row, http_row, controller_row, check_row, plays_row,
+        files_row]
 
 
 # --- the run ---

@@ -23,6 +23,8 @@ import fleet_headers
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import guard, look, place, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -121,7 +123,7 @@ class Room:
 
     def start_guard(self, name, policy, loader="libbpf"):
         """Brings a guard up in a process of its own, with the Python of a target; returns what that took (start.py)."""
-        wanted = {"name": NAME + name, "policy": policy, "loader": loader}
+        wanted = {"name": NAME + name, "policy": packed.pack(check(policy)), "loader": loader}
         return json.loads(run("/usr/bin/python3", HERE / "start.py", input=json.dumps(wanted), env=self.environment))
 
     def end_guard(self, name):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One start of a guard, in a process of its own, with what the module has loaded when it starts one on a target.
 
-Reads {"name", "policy", "loader"} from standard input; prints what it took, times in ns and memory in bytes.
+Reads {"name", "policy" (packed, as the action plugin sends it), "loader"} from standard input; prints what it took, times in ns and memory in bytes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, start
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 
-# What the target speaks of. The agent, the proof and the check of the policy come on top: they are in "whole".
+# What the target speaks of. The agent, the proof and the compiling of the policy come on top: they are in "whole".
 MEASURED = (start.load, start.fill_rules, start.attach_programs, start.pin)
 
 
@@ -48,12 +48,10 @@ def main():
     wanted = json.load(sys.stdin)
     shipped = objects.unpacked(objects.packed(wanted["loader"]))
     began = time.monotonic_ns()
-    request = guard.Request(name=wanted["name"], policy=check(wanted["policy"]), observe=False, ttl=0, uids=[], shell="",
+    request = guard.Request(name=wanted["name"], policy=packed.unpack(wanted["policy"]), observe=False, ttl=0, uids=[], shell="",
                             loader=wanted["loader"], objects=shipped, agent=agent_process.main)
-    checked = time.monotonic_ns()
     guard.present(request)
-    print(json.dumps({"up": sum(took.values()), "steps": took, "check": checked - began,
-                      "whole": time.monotonic_ns() - began, "memory": peak_memory()}))
+    print(json.dumps({"up": sum(took.values()), "steps": took, "whole": time.monotonic_ns() - began, "memory": peak_memory()}))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ of each record, and hides the commands of tasks with no_log.
 
 from __future__ import annotations
 
-import json
 import os
 
 from ansible.errors import AnsibleError
@@ -17,12 +16,13 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
     _brackets, _clock, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault, _way_in)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 
-INTERNAL = ('_objects', '_secret_policy', '_shell', '_remote_user', '_run')
+INTERNAL = ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run')
 
 
 # Once for all hosts: Ansible forks a process for each task of a host, and has read this file by then.
@@ -121,9 +121,9 @@ class ActionModule(ActionBase):
                 '%s is %s' % way for way in ways)
 
     def _policy(self, arguments, task_vars):
-        """The checked policy in its canonical form, as the module's `policy`; it needs no `policy_file` then.
+        """The checked policy, in place of `policy` and `policy_file`: packed, so that it is neither templated nor sent back.
 
-        One that came from a vault goes another way, by which it is in no log and no output.
+        By that it is in no log and no output either, which one that came from a vault must not be.
         """
         given, path = arguments.get('policy'), arguments.get('policy_file')
         if bool(given) == bool(path):
@@ -135,9 +135,7 @@ class ActionModule(ActionBase):
         else:
             policy = check(_vault.decrypted(given))
             is_secret = _vault.Search(task_vars).finds([given, self._task.get_ds()])
-        if is_secret:
-            return {'policy': None, 'policy_file': None, '_secret_policy': json.dumps(policy.as_mapping())}
-        return {'policy': policy.as_mapping(), 'policy_file': None}
+        return {'policy': None, 'policy_file': None, '_policy': packed.pack(policy), '_is_secret': is_secret}
 
     def _read(self, path):
         """(where the policy file is, its text), decrypted where it is encrypted."""

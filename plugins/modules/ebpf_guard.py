@@ -150,10 +150,15 @@ options:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
     type: dict
-  _secret_policy:
+  _policy:
     description:
-      - The policy as JSON, in place of O(policy), where it came from a vault. Sent by the action plugin, as O(_objects).
+      - The policy, checked and compressed, in place of O(policy) and O(policy_file). Sent by the action plugin, as O(_objects).
     type: str
+  _is_secret:
+    description:
+      - Whether the policy came from a vault. Sent by the action plugin, as O(_objects).
+    type: bool
+    default: false
   _shell:
     description:
       - The shell that the launcher leads to. Sent by the action plugin, as O(_objects).
@@ -616,6 +621,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, report, start
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, processes, resolver, systemd, users
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import verdict
 
@@ -653,10 +659,9 @@ def guarded_cgroup(params):
 
 
 def request_of(params):
-    given = json.loads(params['_secret_policy']) if params['_secret_policy'] else params['policy']
-    if given is None:
+    if not params['_policy'] and params['policy'] is None:
         raise GuardError('A guard needs a policy: give policy_file or policy.')
-    policy = check(given)
+    policy = packed.unpack(params['_policy']) if params['_policy'] else check(params['policy'])
     if params['mode']:
         policy = policy.with_mode(params['mode'])
     existing = guarded_cgroup(params)
@@ -668,18 +673,18 @@ def request_of(params):
                          uids=set() if existing else joining_uids(params['join_users'], connecting),
                          shell=params['_shell'], loader=params['loader'],
                          objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing,
-                         secret=bool(params['_secret_policy']), run=params['_run'], share=params['share'],
+                         secret=params['_is_secret'], run=params['_run'], share=params['share'],
                          fresh=params['fresh'])
 
 
 def bring_up(module):
     request = request_of(module.params)
     result = guard.present(request, module.check_mode)
-    before, after = result.pop('before', result['policy']), report.shown(start.wish(request))
+    before = result.pop('before', result['policy'])
     del result['policy']
     result['brought_up'] = result['changed'] and before is None and not module.check_mode  # for the action plugin alone
     if module._diff:
-        result['diff'] = {'before': readable(before), 'after': readable(after),
+        result['diff'] = {'before': readable(before), 'after': readable(report.shown(start.memory(request))),
                           'before_header': "guard '%s', policy" % request.name,
                           'after_header': "guard '%s', policy" % request.name}
     for warning in result.pop('warnings'):
@@ -690,7 +695,11 @@ def bring_up(module):
 
 
 def readable(policy):
-    return json.dumps(policy, indent=2, sort_keys=True) + '\n' if policy else ''
+    """The lines of a policy as the report has it: packed, or what stands in the place of a secret one."""
+    if not policy:
+        return ''
+    mapping = packed.unpack(policy).as_mapping() if isinstance(policy, str) else policy
+    return json.dumps(mapping, indent=2, sort_keys=True) + '\n'
 
 
 def without_names(warning, policy):
@@ -703,11 +712,11 @@ def without_names(warning, policy):
 def take_down(module):
     result = guard.absent(module.params['name'], module.check_mode, module.params['_run'])
     damages = result.pop('damages')
-    before = readable(result.pop('policy'))
+    before = result.pop('policy')
     if result.get('earlier'):
         result['earlier']['fails'] = module.params['fail_on_earlier']
     if module._diff:
-        result['diff'] = {'before': before, 'after': ''}
+        result['diff'] = {'before': readable(before), 'after': ''}
     if damages:
         module.warn(' '.join(damages))
     result['verdict'] = None if module.check_mode else verdict.of(result)
@@ -738,7 +747,8 @@ def main():
             'require_callback': {'type': 'bool', 'default': False},
             # what the action plugin sends along
             '_objects': {'type': 'dict', 'no_log': True},
-            '_secret_policy': {'type': 'str', 'no_log': True},  # as JSON: one that came from a vault is in no log
+            '_policy': {'type': 'str', 'no_log': True},
+            '_is_secret': {'type': 'bool', 'default': False},
             '_shell': {'type': 'str'},
             '_remote_user': {'type': 'str'},
             '_run': {'type': 'dict'},
@@ -754,7 +764,7 @@ def main():
     except Exception as error:  # pylint: disable=broad-exception-caught
         doing = "Guard '%s'" % module.params['name'], 'brought up' if module.params['state'] == 'present' else 'taken down'
         module.fail_json(clock=[clock.wall(began), time.time()], **failure(error, doing))
-    for internal in ('_objects', '_secret_policy', '_shell', '_remote_user', '_run'):
+    for internal in ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run'):
         module.params.pop(internal)
     module.exit_json(clock=[clock.wall(began), time.time()], **result)
 

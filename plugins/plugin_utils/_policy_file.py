@@ -8,21 +8,19 @@ What comes out is as YAML means it and not yet a policy: check() of the policy d
 
 from __future__ import annotations
 
-import re
-
 import yaml
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import PolicyError
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _plain_yaml
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._plain_yaml import (
+    INTEGER, INTEGER_AS_IT_LOOKS, LOADER, MAX_DEPTH, MERGE, STANDARD_TAG, VALUES)
 
-LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
-# A few lines of aliases of aliases can mean more than any memory holds; no policy comes near these.
-MAX_PARTS = 2_000_000
-MAX_DEPTH = 50
+# A few lines of aliases of aliases can mean more than any memory holds; no policy comes near this.
+MAX_PARTS = 4_000_000
+TOO_LARGE = 'with its aliases (*) written out, this is far too large or too deep.'
 TOO_DEEP = 'nested more than %d levels deep.' % MAX_DEPTH
 
-STANDARD_TAG = 'tag:yaml.org,2002:'
-MERGE = STANDARD_TAG + 'merge'
-KEY_TAGS = [MERGE] + [STANDARD_TAG + kind for kind in ('str', 'int', 'float', 'bool', 'null', 'timestamp')]
+KEY_TAGS = [MERGE] + VALUES
 HINTS = (
     ('alias', 'A name that starts with * needs quotes: "*.github.com".'),
     ('another document', 'A policy file holds one document; take the second --- out.'),
@@ -33,7 +31,16 @@ HINTS = (
 
 
 def parse(text, source):
-    """(what the file holds, {path: line}), as check() wants them; PolicyError where it can't be read."""
+    """(what the file holds, its lines by path), as check() wants them; PolicyError where it can't be read."""
+    if not yaml.SafeLoader.NON_PRINTABLE.search(text):
+        try:
+            value = _plain_yaml.Reader(text, MAX_PARTS).value
+            if value not in (None, ''):  # an empty file
+                return value, _Lines(text)
+        except _plain_yaml.TooLarge as error:
+            raise _error(source, error.args[0], TOO_LARGE) from None
+        except _plain_yaml.NotPlain:
+            pass
     reader = _Reader(text, source, other_tags=False)
     return reader.value, reader.lines
 
@@ -41,6 +48,17 @@ def parse(text, source):
 def lines(text, source):
     """The {path: line} alone, for a file that Ansible's own loader reads: it knows !vault and !unsafe."""
     return _Reader(text, source, other_tags=True).lines
+
+
+class _Lines:
+    """The lines of a file that is plain, for a complaint: nobody else asks, so they are looked for then."""
+
+    def __init__(self, text):
+        self._text, self._reader = text, None
+
+    def get(self, path):
+        self._reader = self._reader or _plain_yaml.Reader(self._text, MAX_PARTS, notes_lines=True)
+        return self._reader.line(path)
 
 
 class _Reader:
@@ -90,16 +108,14 @@ class _Reader:
             below = [self._measure(value) for _key, value in node.value]
         parts, depth = 1 + sum(size for size, _deep in below), 1 + max((deep for _size, deep in below), default=0)
         if parts > MAX_PARTS or depth > MAX_DEPTH:
-            raise self._error(node.start_mark.line,
-                              'with its aliases (*) written out, this is far too large or too deep.')
+            raise self._error(node.start_mark.line, TOO_LARGE)
         if isinstance(node, yaml.MappingNode):
             self.loader.flatten_mapping(node)
         self.measures[id(node)] = parts, depth
         return parts, depth
 
     def _check_scalar(self, node):
-        if node.tag == STANDARD_TAG + 'int' and not re.fullmatch('-?(0|[1-9][0-9]*)', node.value):
-            # 0443 is 291 to YAML, and 20:22 is 1222.
+        if node.tag == INTEGER and not INTEGER_AS_IT_LOOKS.fullmatch(node.value):
             raise self._error(node.start_mark.line, '%s is another number to YAML than it looks. Write plain '
                               'digits, or put it in quotes.' % _shorten(node.value))
         if not node.tag.startswith(STANDARD_TAG):
@@ -149,8 +165,12 @@ class _Reader:
         return self._error(mark.line if mark else None, what)
 
     def _error(self, line, problem):
-        where = self.source if line is None else '%s:%d' % (self.source, line + 1)
-        return PolicyError('%s: %s' % (where, problem.rstrip()))
+        return _error(self.source, line, problem)
+
+
+def _error(source, line, problem):
+    where = source if line is None else '%s:%d' % (source, line + 1)
+    return PolicyError('%s: %s' % (where, problem.rstrip()))
 
 
 def _shorten(text):

@@ -19,7 +19,7 @@ from workbench import OBJECT, ON_CGROUP, SYN, child, frame, indices, passes
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, emptying, libbpf, programs
 
 MAPS = {'ebg_config': (ctypes.c_uint32, _abi.Config), 'ebg_nets': (_abi.NetKey, _abi.Slice),
         'ebg_names': (ctypes.c_uint64, _abi.Name), 'ebg_text': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_ports': (ctypes.c_uint32, _abi.Port),
@@ -77,6 +77,21 @@ def test_each_program_is_attached_to_its_own_hook(guards):
         assert (info.type, info.cgroup_id, info.attach_type) == (
             BPF_LINK_TYPE_CGROUP, identity, programs.attach_type(hook))
         assert bpftool('prog', 'show', 'id', str(info.prog_id))['name'] == hook
+
+
+# --- how the maps end ---
+
+@pytest.mark.parametrize('count', [1, emptying.AT_ONCE, 1000])
+def test_a_frozen_table_of_networks_can_be_emptied(guards, count):
+    guard = guards(deny=[('a', ['203.0.113.%d/32' % (number % 256) if number < 256 else '10.0.%d.%d' % divmod(number, 256)
+                                for number in range(count)])], attach=False)
+    table = guard.maps['ebg_nets']
+    guard.kernel.freeze(table)
+    with pytest.raises(libbpf.KernelError):
+        guard.kernel.update(table, _abi.NetKey(), _abi.Slice())
+    assert len(guard.kernel.first_keys(table, _abi.NetKey, 2000)) >= count * ctypes.sizeof(_abi.NetKey)
+    emptying.empty(guard.kernel, table)
+    assert guard.kernel.first_keys(table, _abi.NetKey, 1) == b''
 
 
 # --- what the object and Python say of the maps ---

@@ -38,9 +38,10 @@ def test_100_000_networks_load_and_are_enforced(controller, fleet):
     many = policy("drill")
     many["deny"][0]["networks"] = networks + [f"10.{a}.{b}.0/24" for a in range(3) for b in range(0, 256)][:200]
     path = controller.write(many)
-    results, run = controller.adhoc("ebpf_guard", {"policy_file": path.name}, timeout=300)
+    _results, run = controller.adhoc("ebpf_guard", {"policy_file": path.name}, "web1", "-vvv", timeout=300)
     run.ended(0)
     assert len(many["deny"][0]["networks"]) >= 100_000
+    assert networks[0] not in run.output  # with all that -vvv tells
     sample = picked.sample(ipv6, 200)
     refused = tried(fleet, [network.replace("::/64", "::7") for network in sample])
     assert set(refused) == {13}
@@ -48,8 +49,11 @@ def test_100_000_networks_load_and_are_enforced(controller, fleet):
     free = tried(fleet, [f"{head}:{int(tail, 16) + 1:x}::7" for head, tail in beside])
     assert 13 not in free
     assert tried(fleet, ["203.0.113.130", "203.0.113.131"])[0] == 13
+    few = controller.call("ebpf_guard", policy=policy("drill"))  # the large table is emptied, and the new one is not
+    assert few["changed"] and tried(fleet, ["192.0.2.1"]) == [13]
+    assert 13 not in tried(fleet, ["203.0.113.130", *(network.replace("::/64", "::7") for network in sample[:20])])
     report = controller.call("ebpf_guard", state="absent")
-    assert report["counters"]["connect"]["denied"] == 201
+    assert report["counters"]["connect"]["denied"] == 202
 
 
 def test_more_denials_than_fit_are_counted(controller, fleet):

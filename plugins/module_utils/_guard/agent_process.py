@@ -25,7 +25,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, locks, resolver, sockdiag
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, programs, teach
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 
 GLANCE = 60  # seconds between two looks whether the kernel's tables of names have room
 OFTEN = 1  # the same, whether the guard is still there and its memory has changed
@@ -120,7 +120,7 @@ def _serve(place, state, serving, noted):
     for ring in refusals:
         waiting.register(ring, select.POLLIN)
     # in a thread: a slow resolver keeps nobody at a door
-    threading.Thread(target=_look_up, args=(place, check(state['policy'])), daemon=True).start()
+    threading.Thread(target=_look_up, args=(place, packed.unpack(state['packed'])), daemon=True).start()
     attended = company.Company(place, noted.lived)
     swept, looked, seen = time.monotonic(), 0, None
     while True:

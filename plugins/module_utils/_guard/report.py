@@ -45,10 +45,10 @@ def whole(place, state):
 
 
 def shown(state):
-    """The policy, or what may be shown of one that came from a vault. `state`: a guard's memory, or what a user wishes."""
+    """The policy, packed, or what may be shown of one that came from a vault. `state`: a guard's memory."""
     if state.get('secret'):
         return {'policy': '(hidden: the policy came from a vault)', 'policy_sha256': state['policy_sha256']}
-    return state['policy']
+    return state.get('packed', state['policy'])  # a guard of an earlier version has it as a mapping
 
 
 def _answered(place):

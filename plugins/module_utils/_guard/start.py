@@ -20,11 +20,11 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
     answers, doors, holders, launcher, proof, stop, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent as agents
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import FORM
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock, limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    attach, bpf, files, loader, pinned, programs, teach, ways_out)
+    attach, bpf, emptying, files, loader, pinned, programs, teach, ways_out)
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import compile_rules
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
 
@@ -44,12 +44,15 @@ class Start:
 
     def run(self):
         """Returns the guard's memory, and warnings."""
-        with contextlib.ExitStack() as undo:
-            for step in STEPS:
-                step(self, undo)
-            undo.pop_all()
-        if self.old:
-            agents.stop(self.place, but=self.agent.process.pid)
+        with emptying.table(self.kernel, self.place.pins) as old_networks:
+            with contextlib.ExitStack() as undo:
+                for step in STEPS:
+                    step(self, undo)
+                undo.pop_all()
+            if self.old:
+                agents.stop(self.place, but=self.agent.process.pid)
+            if old_networks:
+                emptying.empty(self.kernel, old_networks)
         bpf.close(self.links.values())
         self.loaded.close()
         return self.state, self.warnings
@@ -240,12 +243,12 @@ def remember(start, _undo):
     place, kernel, run = start.place, start.kernel, start.request.run
     began = start.old['started_at'] if start.old else clock.moment()
     start.state = dict(
-        wish(start.request), name=start.request.name, loader=start.loader, loader_reason=start.loader_reason,
+        memory(start.request), name=start.request.name, loader=start.loader, loader_reason=start.loader_reason,
         cgroup=place.cgroup, cgroup_name=cgroups.relative(place.cgroup), cgroup_id=cgroups.identity(place.cgroup),
         launcher=None if start.request.cgroup else place.launcher,
         started_at=began, load_ms=start.load_ms,
         holders=holders.of(start.old) if start.old else [holders.holder(run, began)] if run else [],
-        enforced=start.enforced, abi=_abi.ABI_VERSION, form=FORM, generation=start.generation, breaches=start.breaches,
+        enforced=start.enforced, abi=_abi.ABI_VERSION, generation=start.generation, breaches=start.breaches,
         rules=start.rules, shell=start.shell, agent=start.agent.identity(), expires_at=ttl.deadline(start.request.ttl),
         programs={name: kernel.program_info(program).id for name, program in start.programs.items()},
         servers=start.servers, entered=(start.old['entered'] if start.old else []) + start.proved.entered,
@@ -285,8 +288,13 @@ def number(policy, rules):
     return numbers
 
 
+def memory(request):
+    """The part of a guard's memory that a user asked for. Its rules are packed: every call reads it, and few need them."""
+    return dict(wish(request), policy=request.policy.settings(), packed=packed.pack(request.policy))
+
+
 def wish(request):
-    """The part of a guard's memory that a user asked for."""
-    return {'policy': request.policy.as_mapping(), 'policy_sha256': request.policy.sha256(),
+    """The part of it that tells whether a guard is the one that is asked for."""
+    return {'policy_sha256': request.policy.sha256(),
             'mode': request.policy.mode, 'observe': request.observe or request.policy.mode == 'monitor',
             'uids': sorted(request.uids), 'secret': request.secret}

@@ -12,7 +12,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, notes, tombstone, ttl
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import GUARD, bounded, whole
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, limits
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, pinned, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, emptying, pinned, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, outcome, records
 
@@ -73,8 +73,16 @@ def finish(place, state):
         last['damages'] += log.append(place.log, place.name, found)
         last = dict(last, is_logged=True)
         _keep_last(place, last)
+    _empty_table(place)
     _sweep(place, last, buries=True)
     return last
+
+
+def _empty_table(place):
+    kernel = bpf.kernel()
+    with emptying.table(kernel, place.pins) as networks:
+        if networks:
+            emptying.empty(kernel, networks)
 
 
 def _let_go(place, state):

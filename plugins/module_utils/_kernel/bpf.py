@@ -19,6 +19,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf im
 
 BPF_TRACE_ITER, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE = 28, 2, 1 << 10  # <linux/bpf.h>
 CONTEXT_WORDS, CONTEXT_CB = 17, 12  # of struct __sk_buff: the words up to the end of cb, and where cb begins
+INSTRUCTION = 8  # bytes
 KERNEL_ENOTSUPP = 524  # not in Python's errno: the kernel's own "this map type can't"
 UNABLE = (KERNEL_ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL)  # to take, or to give, many entries of a map in one call
 AT_ONCE = 2048  # entries
@@ -158,6 +159,14 @@ class Kernel:
                 yield following, value
             key = following
 
+    def first_keys(self, fd, key_type, count):
+        """So many keys of a map, one behind the other as bytes; fewer where it has no more."""
+        keys, found = (key_type * count)(), 0
+        while found < count and self.lib.bpf_map_get_next_key(fd, ctypes.byref(keys[found - 1]) if found else None,
+                                                              ctypes.byref(keys[found])) >= 0:
+            found += 1
+        return bytes(keys)[:found * ctypes.sizeof(key_type)]
+
     def values(self, fd, count, value_type):
         """The first so many values of an array."""
         for slot in range(count):
@@ -246,6 +255,16 @@ class Kernel:
                 return written.read()
         finally:
             os.close(link)
+
+    def load(self, kind, instructions):
+        """A program of a few instructions."""
+        count, wanted = ctypes.c_size_t(len(instructions) // INSTRUCTION), 'load a program'
+        if hasattr(self.lib, 'bpf_load_program'):  # libbpf before 1.0, whose bpf_prog_load() may be another function
+            return self.library.check(self.lib.bpf_load_program(
+                kind, instructions, count, b'GPL', ctypes.c_uint32(0), None, ctypes.c_size_t(0)), wanted)
+        if hasattr(self.lib, 'bpf_prog_load'):
+            return self.library.check(self.lib.bpf_prog_load(kind, None, b'GPL', instructions, count, None), wanted)
+        raise KernelError(wanted, errno.ENOSYS)
 
     def program(self, identity):
         """A new file descriptor of a loaded program."""

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. A mapping, as YAML or JSON gave it, in; a checked Policy out, or one clear PolicyError.
 
-Pure. Runs on the controller, before any target is touched, and again on the target.
+Pure. Runs on the controller, before any target is touched; on the target only where no action plugin has sent the policy.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ LONGEST_INTERVAL = 86400  # seconds
 KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'resolve',
         'limits', 'lock', 'ways_out', 'encrypted_dns')
 
+MOST = 1_000_000  # networks and names of all rules
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
           'pids': r'[1-9][0-9]*'}
 UNITS = {'K': 2 ** 10, 'M': 2 ** 20, 'G': 2 ** 30, 'T': 2 ** 40}
@@ -32,7 +33,7 @@ BOUNDS = {'memory': (2 ** 20, 2 ** 62, '1M', '4194304T'), 'cpus': (0.01, 10000, 
 def check(mapping, source='policy', lines=None):
     """Return the Policy that `mapping` means, or raise PolicyError.
 
-    `source` is the file's name; `lines` has line numbers by path, such as {('deny', 0, 'networks', 1): 9}.
+    `source` is the file's name; `lines` has line numbers by path, such as {('deny', 0, 'networks', 1): 9}, or a get() as that has.
     """
     where = Where(source, lines or {})
     if not isinstance(mapping, dict):
@@ -47,6 +48,11 @@ def check(mapping, source='policy', lines=None):
         for number, (here, item) in enumerate(items, 1):
             # Until its id is known, a rule goes by its number.
             rules.append(rule.check(item, action, taken, here._replace(words=('%s rule %d' % (action, number),))))
+    many = sum(len(one.hosts) + len(one.networks) for one in rules)
+    if many > MOST:
+        raise where.error('the rules have %s networks and names, and a guard takes %s at most. Join networks to wider ones, and '
+                          'name a domain with all that is below it by a dot in front: .github.com.' % (
+                              format(many, ','), format(MOST, ',')))
     encrypted = shapes.choice(mapping.get('encrypted_dns', encrypted_dns.usual(rules)), ENCRYPTED_DNS,
                               where.inside('encrypted_dns'))
     expected = _expected(mapping, rules, encrypted, where) if 'expected' in mapping else frozenset()

@@ -16,7 +16,7 @@ class Where(typing.NamedTuple):
     """Where in the policy a value stands; every error opens with it."""
 
     source: str
-    lines: dict
+    lines: object  # a dict, or what has its get()
     path: tuple = ()
     words: tuple = ()
 
@@ -27,8 +27,9 @@ class Where(typing.NamedTuple):
     def line(self):
         """The line of the longest known part of the path: what is missing has the line of its rule."""
         for end in range(len(self.path), -1, -1):
-            if self.path[:end] in self.lines:
-                return self.lines[self.path[:end]]
+            line = self.lines.get(self.path[:end])
+            if line is not None:
+                return line
         return None
 
     def error(self, problem):

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 
+TEXTS = ('id', 'reason', 'owner', 'runbook')
+LISTS = ('hosts', 'networks', 'paths', 'filesystems', 'sockets')  # of texts
+
 
 @dataclasses.dataclass(frozen=True)
 class Ports:
@@ -17,6 +20,13 @@ class Ports:
     def __str__(self):
         ports = str(self.low) if self.low == self.high else '%d-%d' % (self.low, self.high)
         return '%s/%s' % (self.protocol, ports) if self.protocol else ports
+
+    @classmethod
+    def of(cls, text):
+        """Those that were written as this text."""
+        protocol, _slash, ports = text.rpartition('/')
+        low, _hyphen, high = ports.partition('-')
+        return cls(protocol or None, int(low), int(high or low))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +45,15 @@ class Rule:
     sockets: tuple  # unix sockets: absolute paths as those above, each for itself; '@name' is one without a file
 
     def as_mapping(self):
-        mapping = {key: getattr(self, key) for key in ('id', 'reason', 'owner', 'runbook')}
-        for key in ('hosts', 'networks', 'ports', 'paths', 'filesystems', 'sockets'):
-            mapping[key] = [str(item) for item in getattr(self, key)]
+        mapping = {key: getattr(self, key) for key in TEXTS}
+        for key in LISTS:
+            mapping[key] = list(getattr(self, key))
+        mapping['ports'] = list(map(str, self.ports))
         return {key: value for key, value in mapping.items() if value}
+
+    @classmethod
+    def of(cls, mapping, action, expected):
+        """The rule whose as_mapping() this is. Nothing is checked."""
+        return cls(action=action, expected=expected, **{key: mapping.get(key) for key in TEXTS},
+                   **{key: tuple(mapping.get(key, ())) for key in LISTS},
+                   ports=tuple(map(Ports.of, mapping.get('ports', ()))))

@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, shapes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import Rule
 
 MODES = ('monitor', 'enforce', 'drill')
 INTERVAL = 30  # seconds between two looks at the addresses of the rules' names
+ACTIONS = ('deny', 'allow')
+LIMITS = ('memory', 'cpus', 'pids')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +48,9 @@ class Policy:
     def has_sockets(self):
         return any(rule.sockets for rule in self.rules)
 
-    def as_mapping(self):
-        """The canonical plain mapping: fit for JSON, and check() of it gives an equal Policy."""
+    def settings(self):
+        """The canonical plain mapping without its rules, of which there may be very many."""
         mapping = {key: getattr(self, key) for key in ('version', 'service', 'mode', 'default')}
-        for action in ('deny', 'allow'):
-            mapping[action] = [rule.as_mapping() for rule in self.rules if rule.action == action]
         mapping['expected'] = sorted(self.expected)
         if self.encrypted_dns != encrypted_dns.usual(self.rules):
             mapping['encrypted_dns'] = self.encrypted_dns
@@ -59,28 +61,51 @@ class Policy:
         mapping['limits'] = dict(self.limits)
         return {key: value for key, value in mapping.items() if value}
 
+    def as_mapping(self):
+        """The canonical plain mapping: fit for JSON, and check() of it gives an equal Policy."""
+        rules = {action: [rule.as_mapping() for rule in self.rules if rule.action == action] for action in ACTIONS}
+        return {**self.settings(), **{action: items for action, items in rules.items() if items}}
+
+    @classmethod
+    def of(cls, mapping):
+        """The policy whose as_mapping() this is. Nothing is checked."""
+        expected = frozenset(mapping.get('expected', ()))
+        rules = tuple(Rule.of(item, action, item['id'] in expected) for action in ACTIONS for item in mapping.get(action, ()))
+        limits = mapping.get('limits', {})
+        return cls(version=mapping['version'], service=mapping.get('service'), mode=mapping['mode'], default=mapping['default'],
+                   rules=rules, expected=expected, encrypted_dns=mapping.get('encrypted_dns', encrypted_dns.usual(rules)),
+                   interval=mapping.get('resolve', {}).get('interval', INTERVAL), lock=mapping.get('lock', False),
+                   ways_out=tuple(mapping.get('ways_out', ())),
+                   limits=tuple((key, limits[key]) for key in LIMITS if key in limits))
+
+    def pieces(self):
+        """The mapping as JSON in its shortest form, rule by rule: as one text it would be the most of a start's memory."""
+        settings = self.settings()
+        present = {rule.action for rule in self.rules}
+        for number, key in enumerate(sorted({*settings, *present})):
+            yield '%s"%s":' % (',' if number else '{', key)
+            if key in present:
+                rules = (rule for rule in self.rules if rule.action == key)
+                for position, rule in enumerate(rules):
+                    yield (',' if position else '[') + _as_json(rule.as_mapping())
+                yield ']'
+            else:
+                yield _as_json(settings[key])
+        yield '}'
+
     def sha256(self):
         """The same for every spelling of a policy. The order of rules counts, that inside a rule doesn't."""
+        return self._sha256
+
+    @functools.cached_property
+    def _sha256(self):
         digest = hashlib.sha256()
-        for piece in _pieces(self.as_mapping()):
+        for piece in self.pieces():
             digest.update(piece.encode('ascii'))
         return digest.hexdigest()
 
     def with_mode(self, mode):
         return dataclasses.replace(self, mode=shapes.choice(mode, MODES, Where('policy', {}).inside('mode')))
-
-
-def _pieces(mapping):
-    """The mapping as JSON in its shortest form, rule by rule: as one text it would be the most of a start's memory."""
-    for number, (key, value) in enumerate(sorted(mapping.items())):
-        yield '%s"%s":' % (',' if number else '{', key)
-        if key in ('deny', 'allow'):
-            for position, rule in enumerate(value):
-                yield (',' if position else '[') + _as_json(rule)
-            yield ']'
-        else:
-            yield _as_json(value)
-    yield '}'
 
 
 def _as_json(value):

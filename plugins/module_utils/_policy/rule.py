@@ -18,7 +18,7 @@ TEXTS = {'reason': 'why nothing may reach it', 'owner': 'db-team', 'runbook': 'h
 
 
 def check(value, action, taken, where):
-    """The Rule that `value` means. `taken`: {id: the rule that has it}, which this one is added to."""
+    """The Rule that `value` means. `taken`: {id: (action, where) of the rule that has it}, which this one is added to."""
     if not isinstance(value, dict):
         raise where.error('%s is not a rule. Write a mapping with id, reason and %s.' % (
             show(value), _one_of_the_matchers()))
@@ -32,8 +32,10 @@ def check(value, action, taken, where):
     if name == encrypted_dns.BUILT_IN:
         raise where.inside('id').error('this id stands for the built-in rule against encrypted DNS. Choose another.')
     if name in taken:
-        raise where.inside('id').error('used twice: %s has it. Every rule needs its own.' % taken[name])
-    taken[name] = 'the %s rule' % action + (' in line %d' % where.line() if where.line() else '')
+        first, there = taken[name][0], taken[name][1].line()
+        raise where.inside('id').error('used twice: the %s rule%s has it. Every rule needs its own.' % (
+            first, ' in line %d' % there if there else ''))
+    taken[name] = action, where
     shapes.check_keys(value, KEYS, where)
 
     texts = {key: shapes.text(value[key], example, where.inside(key)) if key in value else None

@@ -10,11 +10,11 @@ import yaml
 from any_policy import only_policy_errors, policies
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_texts import GITHUB, RULE, read, refusal
+from policy_texts import FULL, GITHUB, RULE, read, refusal
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import PolicyError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _policy_file
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _plain_yaml, _policy_file
 
 BAD_YAML = [  # name, text, how the error begins, what else it says
     ('empty', '', 'p.yml: the file is empty.', ['version: 1']),
@@ -67,8 +67,10 @@ def test_lines_of_every_part():
     text = '# c\nversion: 1\ndeny:\n  - id: x\n    hosts:\n      - a\n      - b\n'
     mapping, lines = _policy_file.parse(text, 'p')
     assert mapping == {'version': 1, 'deny': [{'id': 'x', 'hosts': ['a', 'b']}]}
-    assert lines == {(): 2, ('version',): 2, ('deny',): 3, ('deny', 0): 4, ('deny', 0, 'id'): 4,
-                     ('deny', 0, 'hosts'): 5, ('deny', 0, 'hosts', 0): 6, ('deny', 0, 'hosts', 1): 7}
+    wanted = {(): 2, ('version',): 2, ('deny',): 3, ('deny', 0): 4, ('deny', 0, 'id'): 4, ('deny', 0, 'hosts'): 5,
+              ('deny', 0, 'hosts', 0): 6, ('deny', 0, 'hosts', 1): 7, ('allow',): None, ('deny', 1): None, ('deny', 'x'): None}
+    assert {path: lines.get(path) for path in wanted} == wanted
+    assert _policy_file.lines(text, 'p') == {path: line for path, line in wanted.items() if line}
 
 
 ANCHORS = '''version: 1
@@ -88,6 +90,38 @@ def test_anchors_and_merge_keys():
     assert [(one.id, one.reason, one.hosts) for one in read(ANCHORS).rules] == [
         (name, 'the same', ('a.example',)) for name in ('one', 'two', 'three')]
     assert refusal(ANCHORS.replace('10.0.0.0/8', '10.0.0.0/99')).startswith("p.yml:9: rule 'two': networks")
+
+
+def typed(value):
+    """By its kind as well: to Python, 1 and true and 1.0 are equal, and what is no number equals nothing."""
+    if isinstance(value, dict):
+        return {(type(key), repr(key)): typed(one) for key, one in value.items()}
+    return list(map(typed, value)) if isinstance(value, list) else (type(value), repr(value))
+
+
+def as_the_tree(text):
+    """Was the text plain? Then it was read as PyYAML's tree of it says, with the same lines."""
+    if yaml.SafeLoader.NON_PRINTABLE.search(text):
+        return False
+    try:
+        plain = _plain_yaml.Reader(text, 1000, notes_lines=True)
+    except (_plain_yaml.NotPlain, _plain_yaml.TooLarge):
+        return False
+    if plain.value not in (None, ''):  # an empty file, of which the tree tells
+        tree = _policy_file._Reader(text, 'p', other_tags=False)
+        assert typed(plain.value) == typed(tree.value)
+        assert {path: plain.line(path) for path in tree.lines} == tree.lines
+    return True
+
+
+@pytest.mark.parametrize('text, is_plain', [
+    (ANCHORS, True), (FULL, True), ('- &a 1\n- *a\n', True), ('{}', True), ('a: {<<: {b: 1, c: 2}, b: 3}', True),
+    ('x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\nz:\n  <<: [*x, *y]\n  c: 3\n', True), ('a: 2024-01-31\nb: 1.5\nc: ~\n', True),
+    ('a: [1, true, null]\n1: b\ntrue: c\n', False), ('a: !!str 1', False), ('a: 0443', False), ('a: 1\na: 2', False),
+    ('&a [*a]', False), ('a: {<<: {b: 1}, <<: {c: 1}}', False), ('a: {<<: []}', False), ('- <<\n', False), ('? [a]\n: b\n', False),
+    ('%s1%s' % ('[' * 48, ']' * 48), True), ('%s1%s' % ('[' * 50, ']' * 50), False), ('a: =', False)])
+def test_what_is_plain(text, is_plain):
+    assert as_the_tree(text) == is_plain
 
 
 LAUGH = 'a0: &a0 %s\n' + ''.join('a%d: &a%d %%s\n' % (i, i) for i in range(1, 12))
@@ -120,7 +154,9 @@ def test_a_byte_order_mark_is_no_content():
 @settings(deadline=None)
 @given(policies())
 def test_what_yaml_writes_is_read_back(mapping):
-    assert read(yaml.safe_dump(mapping, allow_unicode=True)) == check(mapping)
+    text = yaml.safe_dump(mapping, allow_unicode=True)
+    assert read(text) == check(mapping)
+    assert as_the_tree(text)
 
 
 yaml_text = st.lists(st.sampled_from(
@@ -129,6 +165,12 @@ yaml_text = st.lists(st.sampled_from(
      '!!timestamp ', '!!binary ', '!x ', '[', ']', '{', '}', ': ', ', ', '? ', '"', "'", '|', '>', '---', '=',
      '%', '\t', '#',
      '2024-99-99', '.', '-', 'é', '\x00', '\ufeff']), max_size=25).map(''.join)
+
+
+@settings(max_examples=600, deadline=None)
+@given(yaml_text)
+def test_a_plain_file_is_read_as_the_tree_has_it(text):
+    as_the_tree(text)
 
 
 @settings(max_examples=600, deadline=None)
