@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-import ansible.plugins.action  # noqa: F401
+import ansible.plugins.action  # noqa: F401  # pylint: disable=unused-import
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check

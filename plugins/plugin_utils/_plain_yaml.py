@@ -38,7 +38,7 @@ class _Open:
     """A mapping or a list that has not ended yet."""
 
     def __init__(self, event):
-        self.is_mapping = type(event) is yaml.MappingStartEvent
+        self.is_mapping = isinstance(event, yaml.MappingStartEvent)
         self.value = {} if self.is_mapping else []
         self.anchor, self.line = event.anchor, event.start_mark.line
         self.parts, self.height = 1, 1
@@ -74,7 +74,7 @@ class Reader:
 
     def _read(self, next_event):
         next_event()  # the stream's beginning
-        if type(next_event()) is not yaml.DocumentStartEvent:
+        if not isinstance(next_event(), yaml.DocumentStartEvent):
             raise NotPlain
         while True:
             event = next_event()
@@ -94,7 +94,7 @@ class Reader:
                 self._close(self._open.pop())
             else:
                 break
-        if type(next_event()) is not yaml.StreamEndEvent:
+        if not isinstance(next_event(), yaml.StreamEndEvent):
             raise NotPlain
 
     def _take_scalar(self, event):
