@@ -111,7 +111,8 @@ def make(path):
 
 def frozen(path):
     """The cgroup by which nothing in this one runs, itself or one above it; None where it is not frozen."""
-    while path != mount_point() and path != '/':
+    top = mount_point()
+    while path not in (top, '/'):
         with contextlib.suppress(OSError):
             if _read(path, 'cgroup.freeze').strip() == '1':
                 return path
