@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import random
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import kills
 import pytest
-from calls import (GUARDED, NAME, REACHED, REFUSED, Call, Place, absent, agents, denials, enter, left, memory_of, policy, present,
+from calls import (GUARDED, NAME, REACHED, REFUSED, Place, absent, agents, denials, enter, left, policy, present,
                    reach, settled)
 from small_host import on_a_host
 
