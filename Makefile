@@ -18,7 +18,7 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test unit kernel integration shapes matrix kernels vm quality lint bench bpf dist clean
+.PHONY: help demo test unit kernel integration shapes matrix kernels vm quality lint bench soak bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
@@ -33,6 +33,7 @@ help:
 	@echo "make quality      ansible-test sanity, ansible-lint, galaxy-importer, molecule"
 	@echo "make lint         ansible-lint with the production profile"
 	@echo "make bench        what a guard costs, as ratios; a table and build/bench.json"
+	@echo "make soak         guards come, change, are killed and go, for minutes: make soak MINUTES=60 SEED=7 KERNEL=6.12"
 	@echo "make bpf          compile the BPF object, and write what Python knows of it"
 	@echo "make dist         build the collection's artifact, and install it below build/"
 
@@ -74,6 +75,10 @@ lint: $(INSTALLED)/MANIFEST.json
 bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load servers accesses empty.bpf.o)
 	@$(BIN)/python tests/vm/images.py 6.12
 	@PYTHONPATH=$(CURDIR)/tests/fleet:$(CURDIR)/tests/vm:$(CURDIR)/$(COLLECTIONS) $(BIN)/python bench/bench.py
+
+soak: MINUTES ?= 5
+soak: $(INSTALLED)/MANIFEST.json
+	@$(if $(KERNEL),$(BIN)/python,/usr/bin/python3) tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(KERNEL),--kernel $(KERNEL)) $(OPTIONS)
 
 $(BUILD)/bench/empty.bpf.o: bench/empty.bpf.c $(BUILD)/packages.stamp
 	mkdir -p $(@D)
