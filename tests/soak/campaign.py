@@ -39,7 +39,8 @@ GONE = 90       # seconds for clients to end
 LOOK = 5        # lives of a guard from one look into the kernel to the next
 ENOUGH = 100    # wrong things, to end a campaign early
 STORY = 40      # the latest events of a life, to be told with what went wrong
-GROWS = 8192    # KiB that an agent may grow
+YOUNG = 30      # seconds in which an agent takes what it needs
+GROWS = 8192    # KiB that it may grow from then on
 NOBODY = 65534
 REFUSED = (97, 126, 127)    # of a launcher that lets nobody in, or is gone
 ENTRANT = ('where() { while IFS= read -r line; do case $line in 0::*) echo "${line#0::}";; esac; done < /proc/self/cgroup; }; '
@@ -106,13 +107,13 @@ class Campaign:
             time.sleep(0.003)
 
     def sample(self, guards):
-        """The memory of agents: what each had grown to in its first seconds, and what it has grown since."""
+        """The memory of agents: what each had grown to while it was young, and what it has grown since."""
         for pid in (pid for guard in guards for pid in leaks.agents(guard.name)):
             agent, size, now = (pid, host.started_at(pid)), leaks.resident(pid), time.monotonic()
             if size is None:
                 continue
             born, young = self.agents.setdefault(agent, (now, size))
-            if now - born < 5:
+            if now - born < YOUNG:
                 self.agents[agent] = born, max(young, size)
             else:
                 self.growth = max(self.growth, size - young)

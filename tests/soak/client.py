@@ -41,10 +41,10 @@ def attempt(target):
     except TimeoutError:
         return SILENT
     except OSError as error:
+        if error.errno in CUTS or (target.way == "udp" and error.errno == errno.EPERM):  # the packet, not the socket
+            return CUT
         if error.errno in REFUSALS:
             return DENIED
-        if error.errno in CUTS:
-            return CUT
         raise Odd(f"{errno.errorcode.get(error.errno, error.errno)}") from error
 
 
@@ -169,7 +169,7 @@ class Client:
         mask = self.board.between(first, last)
         may = {targets.expected(policy, target) for policy in range(len(targets.POLICIES)) if mask & 1 << policy}
         sure = was_inside and is_inside and not mask & shared.GREY
-        if self.was_met_between(target, may, outcome, took):
+        if outcome and self.was_met_between(target, may, outcome, took):
             self.tally.add(number, shared.AGAIN)
             self.tally.add(number, FIELD[outcome])
         elif outcome == THROUGH:
@@ -185,7 +185,8 @@ class Client:
             if targets.DENIED not in may:
                 self.tell(target, f"was denied ({outcome}, after {took:.3f} s)", first)
             self.tally.add(number, shared.LOW)
-            self.tally.add(number, shared.HIGH)
+            # earlier rules may have recorded the socket, before later ones denied its packet
+            self.tally.add(number, shared.HIGH, 1 + (target.way == "udp" and outcome == CUT and targets.RECORDED in may))
         if target.way in ("http", "tls") and may != {targets.PASSES}:
             # until the agent ends the connection, TCP sends again what was refused: other rules judge it anew, and none let it
             # pass
@@ -198,8 +199,9 @@ class Client:
 
         Then the packet is swallowed and recorded by itself. TCP sends it again, and whatever is in force then judges that.
         """
-        return (target.way == "tcp" and target.flips and targets.PASSES in may and len(may) > 1 and outcome is not None
-                and (took > SYN_AGAIN or outcome == CUT or (outcome == THROUGH and targets.RECORDED in may)))
+        if target.way != "tcp" or len(may) == 1 or not (outcome == THROUGH or targets.DENIED in may):
+            return False
+        return took > SYN_AGAIN or outcome == CUT or (outcome == THROUGH and {targets.RECORDED, targets.PASSES} <= may)
 
     def tell(self, target, what, first):
         policies = [self.board.memory[4 + moment % self.board.MOMENTS] for moment in range(first, self.board.moment() + 1)]

@@ -125,8 +125,8 @@ def on_machine(options):
             at = arguments.index("--kernel")
             del arguments[at:at + 2]
         print(f"Linux {machine.image.release}", flush=True)
-        status = subprocess.call([*machine.ssh(), "/usr/bin/python3", "/root/loopbreak/tests/soak/soak.py", *arguments,
-                                  "--clock", "--out", "/root/soak.json"])
+        status = subprocess.call([*machine.ssh(), "/usr/bin/python3", "/root/loopbreak/tests/soak/soak.py", "--clients=6",
+                                  "--pause=0.5", *arguments, "--clock", "--out", "/root/soak.json"])
         options.out.write_text(machine.exec("cat", "/root/soak.json", check=not status).stdout)
         return status
 
