@@ -17,9 +17,9 @@ import time
 import traceback
 from pathlib import Path
 
-import ansible.module_utils.basic as basic
+from ansible.module_utils import basic
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory, notes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
@@ -133,8 +133,12 @@ def reach():
 
 def agents():
     """The pids of all agents of this host, also of those that have not yet gone where they belong."""
+    return _known_as("agent")
+
+
+def _known_as(*roles):
     return [pid for pid in cgroup.pids(cgroup.mount_point())
-            if processes.command_of(pid).endswith(f" ebpf_guard agent {NAME}")]
+            if processes.command_of(pid).endswith(tuple(f" ebpf_guard {role} {NAME}" for role in roles))]
 
 
 def left():
@@ -142,7 +146,8 @@ def left():
     place = Place(NAME)
     paths = [place.run, place.pins, place.own, place.desk, "/run/ebpf_guard", "/sys/fs/bpf/ebpf_guard",
              os.path.dirname(place.own)]
-    return [path for path in paths if os.path.lexists(path)] + [f"agent {pid}" for pid in agents()]
+    return [path for path in paths if os.path.lexists(path)] + [
+        f"process {pid}" for pid in _known_as("agent", "standby", "revive")]
 
 
 def memory_of():
@@ -151,6 +156,14 @@ def memory_of():
         return memory.unsealed(Path(Place(NAME).state).read_text())
     except (OSError, ValueError):
         return None
+
+
+def gone(patience=5):
+    """What is left when whoever waited for the call has seen that there is no guard any more."""
+    end = time.monotonic() + patience
+    while left() and time.monotonic() < end:
+        time.sleep(0.02)
+    return left()
 
 
 def settled(patience=20):
@@ -164,7 +177,7 @@ def settled(patience=20):
             return "down"
         if state and not at_work:
             return "cut"
-        if state and "end" not in state and at_work == [state["agent"]["pid"]]:
+        if state and "end" not in state and at_work == [notes.read(place)["pid"]]:  # the one that serves
             return "whole"
         if not at_work:
             return "cut"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import kills
 import pytest
-from calls import (GUARDED, NAME, REACHED, REFUSED, Place, absent, agents, denials, enter, left, policy, present,
+from calls import (GUARDED, NAME, REACHED, REFUSED, Place, absent, denials, enter, gone, left, policy, present,
                    reach, settled)
 from small_host import on_a_host
 
@@ -47,7 +47,7 @@ def down(denied=1):
     """Takes the guard down; its report has this many denials."""
     told = absent()
     assert told["rc"] == 0 and denials(told) == denied, told
-    assert left() == []
+    assert gone() == []
     return told
 
 
@@ -79,7 +79,7 @@ def test_an_end_that_was_cut_off(where):
                 assert "had been ended by state=absent" in str(told["warnings"]), told
                 assert reach() == GUARDED
                 down()
-            assert left() == []
+            assert gone() == []
     on_a_host(act)
 
 
@@ -99,7 +99,7 @@ def test_a_report_outlives_the_pins_and_the_file_system_for_bpf():
             assert told["rc"] == 0 and denials(told) == 1, told
             if harm[0] == "umount":
                 subprocess.run(["mount", "-t", "bpf", "-o", "mode=700", "bpf", "/sys/fs/bpf"], check=True)
-            assert left() == []
+            assert gone() == []
     on_a_host(act)
 
 
@@ -150,7 +150,7 @@ def test_an_agent_after_a_start_that_was_cut_off():
         deadline = time.monotonic() + 20
         while left() and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert left() == []  # of an ad-hoc call, for which nobody waits
+        assert gone() == []  # of an ad-hoc call, for which nobody waits
     on_a_host(act)
 
 
@@ -192,10 +192,7 @@ def harms():
 
 
 def end_agent():
-    for pid in agents():
-        os.kill(pid, signal.SIGKILL)
-    while agents():
-        time.sleep(0.01)
+    agent.stop(Place(NAME))
     cgroup.remove_alone(Place(NAME).desk)
 
 
@@ -221,7 +218,7 @@ def test_whatever_is_removed_the_next_call_gets_through(odd):
             assert bool(told["faults"]) == is_breach, (note, told["faults"])
             if what == "the file system for BPF":
                 subprocess.run("mountpoint -q /sys/fs/bpf || mount -t bpf -o mode=700 bpf /sys/fs/bpf", shell=True, check=True)
-            assert left() == [], (note, left())
+            assert gone() == [], (note, gone())
     on_a_host(act)
 
 
@@ -257,10 +254,10 @@ def damaged_memories(picked, with_copy):
             assert told["rc"] == 0 or not with_copy and ("damaged" in told["msg"] or "another version" in told["msg"]), (damage, told)
             if not with_copy:
                 told = told if follows is absent else absent()
-                assert left() == [], (damage, told)
+                assert gone() == [], (damage, told)
                 assert "its report is lost" in told["msg"] or denials(told) == 1 and told["denied"][0]["rule"], (damage, told)
         told = absent()
-        assert told["rc"] == 0 and left() == [], told
+        assert told["rc"] == 0 and gone() == [], told
     on_a_host(act, patience=3600)
 
 

@@ -143,7 +143,6 @@ def impose_limits(start, undo):
 
 
 def write_launcher(start, undo):
-    """Not before the programs are attached: who comes in is judged."""
     if not start.old:
         undo.callback(start.place.close)
     start.shell = start.request.shell or (start.old['shell'] if start.old else '/bin/sh')
@@ -158,7 +157,7 @@ def open_doors(start, undo):
     start.agent.open_doors()
 
 
-def begin_answering(start, undo):
+def begin_answering(start, _undo):
     """Of the proof, the agent answers the questions. All others it answers after the last step, when the guard is up."""
     start.servers = {}
     if start.policy.mode != 'monitor' and start.compiled.config.judges_names:
@@ -232,7 +231,18 @@ def prove(start, _undo):
                                start.policy.mode != 'monitor', start.servers, start.request.uids)
 
 
-def pin(start, _undo):
+def pin_new(start, _undo):
+    """Of a new guard, before anybody can come in: who does is judged also where this call is killed."""
+    if not start.old:
+        _pin(start)
+
+
+def pin_exchanged(start, _undo):
+    if start.old:
+        _pin(start)
+
+
+def _pin(start):
     start.place.make_pins()
     maps = programs.LEDGER + programs.RULES + programs.ANSWERS + (programs.CURRENT,)
     pinned.pin(start.kernel, start.place.pins, start.links, {name: start.loaded.map_fd(name) for name in maps})
@@ -268,7 +278,7 @@ def hand_over(start, _undo):
 STEPS = (
     refuse_from_inside, start_agent, compile_policy, load, fill_rules, teach_names, make_directories, impose_limits,
     begin_answering, load_optional, refuse_what_can_not_be, attach_programs, switch_over, teach_again, note_time,
-    write_launcher, open_doors, prove, pin, remember, hand_over,
+    pin_new, write_launcher, open_doors, prove, pin_exchanged, remember, hand_over,
 )
 
 
