@@ -119,7 +119,7 @@ class Reader:
             return
         into = self._open[-1]
         if into.is_mapping and into.key is NO_KEY:
-            if height > 1 or value in into.value or value is MERGED and into.merged:
+            if isinstance(value, (dict, list)) or value in into.value or value is MERGED and into.merged:
                 raise NotPlain
             into.key, into.key_line = value, line
             return
