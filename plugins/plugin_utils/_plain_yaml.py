@@ -50,7 +50,7 @@ class Reader:
     """`value`: what the text holds."""
 
     def __init__(self, text, most_parts, notes_lines=False):
-        self._most, self._anchors, self._open = most_parts, {}, []
+        self._most, self._anchors, self._named, self._open = most_parts, {}, set(), []
         self._lines = {} if notes_lines else None  # {id of a mapping or list: its lines, in its order}
         self.value, self._line = None, 0
         try:
@@ -88,7 +88,7 @@ class Reader:
             elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
                 if event.tag is not None:
                     raise NotPlain
-                self._anchors.pop(event.anchor, None)  # it names this from now on, and this has no value yet
+                self._name(event)
                 self._open.append(_Open(event))
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 self._close(self._open.pop())
@@ -97,8 +97,15 @@ class Reader:
         if not isinstance(next_event(), yaml.StreamEndEvent):
             raise NotPlain
 
+    def _name(self, event):
+        """An anchor names one thing: the tree tells of another one."""
+        if event.anchor is not None and event.anchor in self._named:
+            raise NotPlain
+        self._named.add(event.anchor)
+
     def _take_scalar(self, event):
         value, line = event.value, event.start_mark.line
+        self._name(event)
         tag = TEXT if not event.implicit[0] else self._loader.resolve(yaml.ScalarNode, value, event.implicit)
         if event.tag is not None or tag == INTEGER and not INTEGER_AS_IT_LOOKS.fullmatch(value):
             raise NotPlain

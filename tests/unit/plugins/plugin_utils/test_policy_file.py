@@ -119,7 +119,7 @@ def as_the_tree(text):
     ('x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\nz:\n  <<: [*x, *y]\n  c: 3\n', True), ('a: 2024-01-31\nb: 1.5\nc: ~\n', True),
     ('a: [1, true, null]\n1: b\ntrue: c\n', False), ('a: !!str 1', False), ('a: 0443', False), ('a: 1\na: 2', False),
     ('&a [*a]', False), ('a: {<<: {b: 1}, <<: {c: 1}}', False), ('a: {<<: []}', False), ('- <<\n', False), ('? [a]\n: b\n', False),
-    ('{}: 1', False), ('[]: 1', False),
+    ('{}: 1', False), ('[]: 1', False), ('&a : &a ', False), ('- &a 1\n- &a [x]\n', False),
     ('%s1%s' % ('[' * 48, ']' * 48), True), ('%s1%s' % ('[' * 50, ']' * 50), False), ('a: =', False)])
 def test_what_is_plain(text, is_plain):
     assert as_the_tree(text) == is_plain
