@@ -41,8 +41,10 @@ help:
 demo: $(INSTALLED)/MANIFEST.json
 	@PYTHONPATH=$(CURDIR)/tests/fleet $(BIN)/python demo/demo.py
 
+# calls are forked from the process of tests/life, so it is one that has done nothing else
 test: $(INSTALLED)/MANIFEST.json
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests/life
+	$(BIN)/python -m pytest tests --ignore=tests/life
 
 unit: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/unit tests/house
