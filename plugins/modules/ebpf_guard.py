@@ -449,6 +449,10 @@ denied:
       description: How many processes of the same task, that ran the same command, are counted here. Not in RV(observed).
       type: int
       sample: 812
+    pids:
+      description: The ids of these processes, of 50 at most. Not in RV(observed).
+      type: list
+      elements: int
     stands_for:
       description:
         - So many records are left out, and this one has their sum as C(count). Of what else a record tells it has what they

@@ -105,7 +105,7 @@ def found(measured, way, kernel, mark, sort):
     """{"kind path"} of the records of one way; of files that say what is to run, the directory."""
     pid, report = measured[mark][kernel][way]["pid"], measured[f"{mark}_DOWN"][kernel]
     return {f"{record['kind']} {plain(record['path'])}" for record in report[sort]
-            if record["kind"] != "exec" and pid in (record["pid"], *(one["pid"] for one in record["ancestry"]))}
+            if record["kind"] != "exec" and pid in (*(record.get("pids") or [record["pid"]]), *(one["pid"] for one in record["ancestry"]))}
 
 
 def plain(path):

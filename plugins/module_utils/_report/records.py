@@ -61,6 +61,9 @@ def why(rules, number):
     return 'rule %s: %s' % (rule['id'], rule['reason']) if rule['id'] else rule['reason']
 
 
+SHOWN_PIDS = 50  # of the processes of a row
+
+
 class Reader:
     """Turns entries of the tables into records.
 
@@ -87,7 +90,7 @@ class Reader:
             row.add(value)
         return self._sorted(dict(
             self._record(row.key.endpoint, row.first, self._rule(row.key.rule, BY_DEFAULT), MODES[row.key.mode], row.last_seen),
-            count=row.count, processes=len(row.runs)) for row in rows.values())
+            count=row.count, processes=len(row.runs), pids=sorted(row.pids)) for row in rows.values())
 
     def observations(self, entries):
         return self._sorted(self._record(key.endpoint, value, self._rule(value.rule, NO_RULE), self.mode, value.last_seen)
@@ -166,11 +169,11 @@ class Reader:
 class _Row:
     """The denials that are one record: the details of the first one, and what counts of all."""
 
-    __slots__ = 'key', 'first', 'first_seen', 'last_seen', 'count', 'runs'
+    __slots__ = 'key', 'first', 'first_seen', 'last_seen', 'count', 'runs', 'pids'
 
     def __init__(self, key, value):
         self.key, self.first, self.first_seen, self.last_seen = key, value, value.first_seen, 0
-        self.count, self.runs = 0, set()
+        self.count, self.runs, self.pids = 0, set(), set()
 
     def add(self, value):
         if value.first_seen < self.first_seen:
@@ -178,6 +181,8 @@ class _Row:
         self.last_seen = max(self.last_seen, value.last_seen)
         self.count += value.count
         self.runs.add(bytes(value.run))
+        if len(self.pids) < SHOWN_PIDS:
+            self.pids.add(value.run.pid)
 
 
 def _nameless(endpoint, value, rule, names):

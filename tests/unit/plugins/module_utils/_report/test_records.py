@@ -38,7 +38,7 @@ def test_a_whole_denial():
         'command': 'curl https://github.com',
         'ancestry': [{'pid': 7, 'command': 'make all'},
                      {'pid': 5, 'command': '/bin/sh ./deploy.sh --db-password=********'}],
-        'evidence': {'pid': 42, 'command': 'curl https://github.com'}, 'mode': 'enforce', 'processes': 1}
+        'evidence': {'pid': 42, 'command': 'curl https://github.com'}, 'mode': 'enforce', 'processes': 1, 'pids': [42]}
 
 
 @pytest.mark.parametrize('rule, told', [
