@@ -173,19 +173,12 @@ def running(path):
 def evict(path):
     """Move every process out, and remove the cgroup: from then on nobody comes in. Returns what empty() does."""
     moved = {}
-    for attempt in range(200):  # busy for a moment after its last process has ended, or somebody was on the way in
-        moved.update((one['pid'], one) for one in empty(path))
-        try:
-            for directory, _below, _files in os.walk(path, topdown=False):
-                os.rmdir(directory)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            if error.errno != errno.EBUSY or attempt == 199:
-                raise GuardError('The cgroup %s could not be removed: %s.' % (path, error.strerror))
-            time.sleep(0.02)
-        else:
-            break
+
+    def goes():
+        moved.update((one['pid'], one) for one in empty(path))  # somebody may have been on the way in
+        return all(_goes(directory) for directory, _below, _files in os.walk(path, topdown=False))
+
+    _until(goes, path)
     return list(moved.values())
 
 
@@ -230,13 +223,26 @@ def remove_alone(path):
 def _remove_empty(directory):
     if not os.path.exists(directory):
         return  # on a file system that is read-only, the kernel would not say so
-    for attempt in range(200):  # busy for a moment after its last process has ended
-        try:
-            os.rmdir(directory)
+    _until(lambda: _goes(directory), directory)
+
+
+def _until(goes, path):
+    """A cgroup is busy for a moment after its last process has ended."""
+    for _attempt in range(200):
+        if goes():
             return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno != errno.EBUSY or attempt == 199:
-                raise GuardError('The cgroup %s could not be removed: %s.' % (directory, error.strerror))
-            time.sleep(0.02)
+        time.sleep(0.02)
+    raise GuardError('The cgroup %s could not be removed: %s.' % (path, os.strerror(errno.EBUSY)))
+
+
+def _goes(directory):
+    """Is this one gone? Not where it is busy."""
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise GuardError('The cgroup %s could not be removed: %s.' % (directory, error.strerror))
+        return False
+    return True
