@@ -48,7 +48,7 @@ def shown(state):
     """The policy, packed, or what may be shown of one that came from a vault. `state`: a guard's memory."""
     if state.get('secret'):
         return {'policy': '(hidden: the policy came from a vault)', 'policy_sha256': state['policy_sha256']}
-    return state.get('packed', state['policy'])  # a guard of an earlier version has it as a mapping
+    return state['packed']
 
 
 def _answered(place):

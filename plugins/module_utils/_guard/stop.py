@@ -138,8 +138,8 @@ def take_down_lost(place):
     place.close()
     agent.stop(place)
     state = dict.fromkeys(GUARD, None)
-    state.update(name=place.name, mode='enforce', cgroup=place.own, launcher=place.launcher, policy={}, rules=[], entered=[],
-                 breaches=[], started_at=clock.moment(), expires_at=None, loader='unknown')
+    state.update(name=place.name, mode='enforce', cgroup=place.own, launcher=place.launcher, policy={}, packed=None, rules=[],
+                 entered=[], breaches=[], started_at=clock.moment(), expires_at=None, loader='unknown')
     attach.let_go_to(bpf.kernel(), place.pins, cgroup.identity(cgroup.mount_point()))
     running = cgroup.evict(place.own)
     attach.detach(bpf.kernel(), place.pins)

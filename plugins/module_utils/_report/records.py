@@ -29,6 +29,7 @@ BY_DEFAULT = dict(NO_RULE, reason='no rule allows it, and the policy says defaul
 # behind the reason of a denial that a name could have averted
 SHARED, NAMELESS = '(shared address, no name presented)', '(no name presented)'
 NO_PATH = 'a file that has no path here'  # it was removed, or is of another mount namespace
+SHOWN_PIDS = 50  # of the processes of a row
 LAUNCHER = re.compile(rb'[^\0]+\0/run/ebpf_guard/[^/\0]+/launcher\0')  # the command line of one
 
 
@@ -59,9 +60,6 @@ def why(rules, number):
     """Why something was denied, in a few words for those to whom it happened."""
     rule = _rule_of(rules, number, BY_DEFAULT)
     return 'rule %s: %s' % (rule['id'], rule['reason']) if rule['id'] else rule['reason']
-
-
-SHOWN_PIDS = 50  # of the processes of a row
 
 
 class Reader:
