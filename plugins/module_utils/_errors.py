@@ -8,7 +8,9 @@ this collection.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import os
 import traceback
 
@@ -75,3 +77,13 @@ def failure(error, doing):
                     *doing, type(error).__name__, last.name, os.path.basename(last.filename), last.lineno))
         facts['exception'] = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
     return dict(facts, msg=said.encode('utf-8', 'backslashreplace').decode())
+
+
+@contextlib.contextmanager
+def answered(*doing):
+    """Around what comes before a module can answer by itself: Ansible's own part needs files and processes, too."""
+    try:
+        yield
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        print(json.dumps(dict(failure(error, doing), failed=True)))
+        raise SystemExit(1)

@@ -621,7 +621,7 @@ import re
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, answered, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, report, start
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, processes, resolver, systemd, users
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
@@ -731,34 +731,35 @@ def take_down(module):
 
 def main():
     processes.lift_limits()
-    module = AnsibleModule(
-        argument_spec={
-            'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
-            'name': {'type': 'str', 'default': 'deploy'},
-            'policy': {'type': 'dict'},
-            'policy_file': {'type': 'path'},
-            'mode': {'type': 'str', 'choices': ['monitor', 'enforce', 'drill']},
-            'cgroup': {'type': 'str'},
-            'scope': {'type': 'str', 'choices': ['tasks', 'user'], 'default': 'tasks'},
-            'join_users': {'type': 'list', 'elements': 'str'},
-            'loader': {'type': 'str', 'choices': ['auto', 'libbpf', 'bcc'], 'default': 'auto'},
-            'observe': {'type': 'bool', 'default': False},
-            'fail_on_denied': {'type': 'bool', 'default': True},
-            'fail_on_earlier': {'type': 'bool', 'default': False},
-            'ttl': {'type': 'int', 'default': 21600},
-            'share': {'type': 'bool', 'default': False},
-            'fresh': {'type': 'bool', 'default': False},
-            'require_callback': {'type': 'bool', 'default': False},
-            # what the action plugin sends along
-            '_objects': {'type': 'dict', 'no_log': True},
-            '_policy': {'type': 'str', 'no_log': True},
-            '_is_secret': {'type': 'bool', 'default': False},
-            '_shell': {'type': 'str'},
-            '_remote_user': {'type': 'str'},
-            '_run': {'type': 'dict'},
-        },
-        supports_check_mode=True,
-    )
+    with answered('The module', 'started'):
+        module = AnsibleModule(
+            argument_spec={
+                'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
+                'name': {'type': 'str', 'default': 'deploy'},
+                'policy': {'type': 'dict'},
+                'policy_file': {'type': 'path'},
+                'mode': {'type': 'str', 'choices': ['monitor', 'enforce', 'drill']},
+                'cgroup': {'type': 'str'},
+                'scope': {'type': 'str', 'choices': ['tasks', 'user'], 'default': 'tasks'},
+                'join_users': {'type': 'list', 'elements': 'str'},
+                'loader': {'type': 'str', 'choices': ['auto', 'libbpf', 'bcc'], 'default': 'auto'},
+                'observe': {'type': 'bool', 'default': False},
+                'fail_on_denied': {'type': 'bool', 'default': True},
+                'fail_on_earlier': {'type': 'bool', 'default': False},
+                'ttl': {'type': 'int', 'default': 21600},
+                'share': {'type': 'bool', 'default': False},
+                'fresh': {'type': 'bool', 'default': False},
+                'require_callback': {'type': 'bool', 'default': False},
+                # what the action plugin sends along
+                '_objects': {'type': 'dict', 'no_log': True},
+                '_policy': {'type': 'str', 'no_log': True},
+                '_is_secret': {'type': 'bool', 'default': False},
+                '_shell': {'type': 'str'},
+                '_remote_user': {'type': 'str'},
+                '_run': {'type': 'dict'},
+            },
+            supports_check_mode=True,
+        )
     began = clock.moment()
     try:
         if os.geteuid() != 0:

@@ -215,7 +215,7 @@ host:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, answered, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import able, look
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
@@ -229,14 +229,15 @@ def inspect(name):
 
 def main():
     processes.lift_limits()
-    module = AnsibleModule(
-        argument_spec={
-            'name': {'type': 'str'},
-            'capabilities': {'type': 'bool', 'default': False},
-            '_objects': {'type': 'dict', 'no_log': True},  # what the action plugin sends along
-        },
-        supports_check_mode=True,
-    )
+    with answered('The module', 'started'):
+        module = AnsibleModule(
+            argument_spec={
+                'name': {'type': 'str'},
+                'capabilities': {'type': 'bool', 'default': False},
+                '_objects': {'type': 'dict', 'no_log': True},  # what the action plugin sends along
+            },
+            supports_check_mode=True,
+        )
     packed = module.params.pop('_objects')
     try:
         if os.geteuid() != 0:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import json
 
 import pytest
 
@@ -43,3 +44,12 @@ def test_what_nobody_expected():
     assert told['msg'].startswith("Guard 'x' could not be brought up, because of an error of the collection itself "
                                   '(AttributeError in test_what_nobody_expected of test_errors.py, line ')
     assert "object has no attribute" in told['exception'] and 'Traceback' in told['exception']
+
+
+def test_before_a_module_can_answer(capsys):
+    with pytest.raises(SystemExit) as ended, _errors.answered('The module', 'started'):
+        raise OSError(errno.EMFILE, 'Too many open files')
+    told = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 1
+    assert told == {'failed': True, 'msg': 'The module could not be started: Too many open files. Raise the limit of open files '
+                                           '(ulimit -n).'}
