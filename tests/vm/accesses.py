@@ -5,7 +5,7 @@
 
 Runs on the machine, and is imported by the tests for its tables. `accesses.py prepare` makes the files, before there is a
 guard; `accesses.py outside` then does what other processes of the host do, and stays as one; `accesses.py inside` tries each
-one in a process of its own and prints {access: {"outcome", "pid"}} as JSON, `outcome` being `passes`, the name of an errno
+one in a process of its own and prints {access: {"outcome", "pids"}} as JSON, `outcome` being `passes`, the name of an errno
 or a sentence; `accesses.py loop` opens a denied file until it is told to stop.
 """
 
@@ -114,6 +114,9 @@ def read(path, **options):
         os.close(fd)
 
 
+EXECUTED = []   # the processes of an attempt that ran programs
+
+
 def execute(*arguments, run=os.execv):
     """Runs a program; raises the OSError of the execution, or of what it complains about."""
     receive, send = os.pipe()
@@ -127,6 +130,7 @@ def execute(*arguments, run=os.execv):
             os.write(send, str(error.errno).encode())
         finally:
             os._exit(1)
+    EXECUTED.append(child)
     os.close(send)
     os.close(said)
     failed = os.read(receive, 16)
@@ -1082,13 +1086,14 @@ def outcome_of(attempt):
 
 
 def in_a_process(attempt):
-    """(outcome, pid) of a child process."""
+    """(outcome, pids) of a child process, and of those that ran programs for it."""
     receive, send = os.pipe()
     child = os.fork()
     if not child:
         os.setpgid(0, 0)
         signal.alarm(60)
-        os.write(send, outcome_of(attempt).encode())
+        outcome = outcome_of(attempt)
+        os.write(send, json.dumps([outcome, EXECUTED]).encode())
         os._exit(0)
     os.close(send)
     told = b""
@@ -1096,16 +1101,17 @@ def in_a_process(attempt):
         told += part
     os.close(receive)
     os.waitpid(child, 0)
-    return told.decode() or "it ended without a word", child
+    outcome, executed = json.loads(told or '["it ended without a word", []]')
+    return outcome, [child, *executed]
 
 
 def inside():
     results = {}
     for name, its in ACCESSES.items():
-        outcome, pid = in_a_process(its.attempt)
-        results[name] = {"outcome": outcome, "pid": pid}
+        outcome, pids = in_a_process(its.attempt)
+        results[name] = {"outcome": outcome, "pids": pids}
         if outcome == "passes" and its.undo:
-            undone, _pid = in_a_process(its.undo)
+            undone, _pids = in_a_process(its.undo)
             if undone != "passes":
                 results[name]["outcome"] = f"passes, and can't be undone: {undone}"
     print(json.dumps(results))

@@ -28,6 +28,11 @@ def findings(run):
             for mark in set(re.findall(r'"msg": "([A-Z_]+) ', run.output))}
 
 
+def processes(record):
+    """The process ids that a record names: those that did it, and those that began them."""
+    return {*(record.get("pids") or [record["pid"]]), *(one["pid"] for one in record["ancestry"])}
+
+
 def kernels(check):
     """A test for each kernel, each by its own id."""
     return pytest.mark.parametrize("kernel", KERNELS)(check)

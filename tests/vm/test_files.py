@@ -16,7 +16,7 @@ import pytest
 import accesses
 from controller import Controller
 from images import KERNELS
-from tasks import findings, kernels, tell
+from tasks import findings, kernels, processes, tell
 from accesses import ACCESSES
 
 HERE = Path(__file__).resolve().parent
@@ -94,11 +94,6 @@ def measured(machines, tmp_path_factory):
     return measure(machines, tmp_path_factory.mktemp("files"))
 
 
-def pids(record):
-    """Of the processes that it stands for."""
-    return record.get("pids") or [record["pid"]]
-
-
 # An access on one kernel: what was expected of it, and what it did.
 
 def expected(name, kernel, mode):
@@ -114,7 +109,7 @@ def found(measured, name, kernel, mode):
     result = measured[f"{mode.upper()}_INSIDE"][kernel][name]
     return result["outcome"], {f"{record['kind']} {plain(record['path'])}"
                                for record in measured[f"{mode.upper()}_DOWN"][kernel]["denied"]
-                               if result["pid"] in (*pids(record), *(one["pid"] for one in record["ancestry"]))}
+                               if processes(record).intersection(result["pids"])}
 
 
 def plain(path):
@@ -160,9 +155,9 @@ def test_totals_are_exact(mode, kernel, measured):
 
 @kernels
 def test_all_denials_are_those_of_the_accesses(kernel, measured):
-    tried = {result["pid"] for result in measured["ENFORCE_INSIDE"][kernel].values()}
+    tried = {pid for result in measured["ENFORCE_INSIDE"][kernel].values() for pid in result["pids"]}
     strangers = [record for record in down(measured, kernel)["denied"]
-                 if not tried & {*pids(record), *(one["pid"] for one in record["ancestry"])}]
+                 if not tried & processes(record)]
     assert not strangers
 
 

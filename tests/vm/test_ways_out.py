@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from controller import Controller
 from images import KERNELS
-from tasks import findings, kernels, tell
+from tasks import findings, kernels, processes, tell
 
 SCRIPT = Path(__file__).resolve().parent / "files/outward.py"
 LAUNCHER = "/run/ebpf_guard/deploy/launcher"
@@ -105,7 +105,7 @@ def found(measured, way, kernel, mark, sort):
     """{"kind path"} of the records of one way; of files that say what is to run, the directory."""
     pid, report = measured[mark][kernel][way]["pid"], measured[f"{mark}_DOWN"][kernel]
     return {f"{record['kind']} {plain(record['path'])}" for record in report[sort]
-            if record["kind"] != "exec" and pid in (*(record.get("pids") or [record["pid"]]), *(one["pid"] for one in record["ancestry"]))}
+            if record["kind"] != "exec" and pid in processes(record)}
 
 
 def plain(path):
