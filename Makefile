@@ -66,7 +66,7 @@ kernel: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/bpf
 
 kills: $(INSTALLED)/MANIFEST.json
-	@PYTHONPATH=$(CURDIR)/tests/life:$(CURDIR)/tests/fleet:$(CURDIR)/$(COLLECTIONS) $(BIN)/python tests/life/kills.py
+	@PYTHONPATH=$(CURDIR)/tests/life:$(CURDIR)/tests/support:$(CURDIR)/tests/fleet:$(CURDIR)/$(COLLECTIONS) $(BIN)/python tests/life/kills.py
 
 kernels: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/vm

@@ -12,12 +12,10 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
-import traceback
 from pathlib import Path
 
-from ansible.module_utils import basic
+import module_call
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory, notes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
@@ -46,7 +44,7 @@ class Call:
         self.output, send = os.pipe()
         self.pid = os.fork()
         if not self.pid:
-            _be_the_module(send, arguments, before)
+            module_call.become(ebpf_guard.main, arguments, send, before)
         os.close(send)
 
     def result(self):
@@ -70,30 +68,6 @@ class Call:
             return {**told, **json.loads(said)}
         except ValueError:
             return {**told, "text": said.decode("utf-8", "replace")}
-
-
-def _be_the_module(send, arguments, before):
-    status = 0
-    try:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(send, 1)
-        os.dup2(send, 2)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
-        basic._ANSIBLE_PROFILE = "legacy"
-        if before:
-            before()
-        ebpf_guard.main()
-    except SystemExit as ended:
-        status = ended.code or 0
-    except BaseException:
-        traceback.print_exc()
-        status = 99
-    finally:
-        sys.settrace(None)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
 
 
 def present(rules=None, before=None, **more):

@@ -1,10 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The installed collection's modules, each call in a process of its own: a fork of this one, which has imported them.
-
-So hundreds of calls a minute are possible. All else is as on a target: options in, JSON on standard output.
-"""
+"""The installed collection's modules, each call in a process of its own: a fork of this one, which has imported them."""
 
 from __future__ import annotations
 
@@ -16,20 +13,19 @@ import resource
 import signal
 import sys
 import time
-import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "build/collections"), *glob.glob(str(ROOT / "build/venv/lib/python3*/site-packages"))]
+sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "build/collections"),
+                *glob.glob(str(ROOT / "build/venv/lib/python3*/site-packages"))]
 
 # pylint: disable=wrong-import-position
-from ansible.module_utils import basic  # noqa: E402
+import module_call  # noqa: E402
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects  # noqa: E402
 from ansible_collections.loopbreak.deploy.plugins.modules import ebpf_guard, ebpf_guard_info  # noqa: E402
 
 OBJECTS = objects.packed("libbpf")
 LIMIT = 180     # seconds; no call may take this long, whatever was done to it
-BROKEN = 99     # exit status of a call that ended with an exception
 
 
 class Call:
@@ -41,7 +37,7 @@ class Call:
         sys.stdout.flush()
         self.pid = os.fork()
         if not self.pid:
-            _become(main, options, write, hinder)
+            module_call.become(main, options, write, hinder)
         os.close(write)
         os.set_blocking(self._read, False)
         self._said = b""
@@ -86,28 +82,6 @@ class Call:
     @property
     def is_well(self):
         return self.status == 0 and bool(self.result)
-
-
-def _become(main, options, write, hinder):
-    status = BROKEN
-    try:
-        os.dup2(write, 1)
-        os.dup2(write, 2)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode()
-        basic._ANSIBLE_PROFILE = "legacy"
-        if hinder:
-            hinder()
-        main()
-    except SystemExit as end:
-        status = end.code or 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(BaseException):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
 
 
 def present(name, policy, hinder=None, **options):

@@ -115,7 +115,7 @@ def on_machine(options):
     from machines import Machines   # pylint: disable=import-outside-toplevel
     with Machines(options.kernel, memory=2048) as machines:
         machine = machines[options.kernel]
-        machine.put(ROOT / "tests/soak", ROOT / "tests/fleet", to="/root/loopbreak/tests")
+        machine.put(*(ROOT / "tests" / part for part in ("soak", "support", "fleet")), to="/root/loopbreak/tests")
         machine.put(ROOT / "build/collections", to="/root/loopbreak/build")
         site, = (ROOT / "build/venv").glob("lib/python3*/site-packages")
         to = f"/root/loopbreak/build/venv/lib/{site.parent.name}/site-packages/ansible"

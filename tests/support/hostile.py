@@ -23,9 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
-from ansible.module_utils import basic
+import module_call
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
@@ -94,25 +93,11 @@ def call(main, arguments, limit=None):
     began, (answer, tell) = time.monotonic(), os.pipe()
     child = os.fork()
     if not child:
-        status = 99
-        try:
+        def first():
             os.setsid()
-            for stream in (1, 2):
-                os.dup2(tell, stream)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            basic._ANSIBLE_ARGS = json.dumps({'ANSIBLE_MODULE_ARGS': arguments}).encode()
-            basic._ANSIBLE_PROFILE = 'legacy'
             if limit:
                 limited(*limit)
-            main()
-        except SystemExit as end:
-            status = end.code or 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            with contextlib.suppress(Exception):
-                sys.stdout.flush()
-            os._exit(status)
+        module_call.become(main, arguments, tell, first)
     os.close(tell)
     status, said = None, b''
     while status is None and time.monotonic() < began + PATIENCE:
