@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import shlex
 import subprocess
 import time
 
 import pytest
 from controller import FILES
-from hosts import AT_DESK, agents, inside, remains
+from hosts import AT_DESK, LAUNCHER, agents, inside, remains
 from names import GETADDRINFO, PYTHON, Try, asked_inside, attempts, name_rules
 
 LOADERS = ("libbpf", "bcc")
@@ -164,6 +165,33 @@ def test_a_reverse_path_filter_lets_answers_through(controller, fleet, rp_filter
 
 
 # --- without the agent ---
+
+HELD = """
+import os, signal, socket, sys
+message = bytes.fromhex("beef01000001000000000000") + b"".join(
+    bytes([len(label)]) + label for label in b"www.github.com".split(b".")) + bytes.fromhex("0000010001")
+asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asker.settimeout(60)
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+asker.sendto(message, (sys.argv[2], 53))
+print("asked", flush=True)
+answer = asker.recv(512)
+print(answer[:2].hex(), answer[3] & 15)
+"""
+
+
+@pytest.mark.parametrize("then", ["absent", "an exchange"])
+def test_what_an_agent_had_not_answered_when_it_was_ended(controller, fleet, then):
+    controller.call("ebpf_guard", policy=RULES)
+    [agent] = agents(fleet)
+    asking = fleet.popen("web1", LAUNCHER, "-c", shlex.join([PYTHON, "-c", HELD, str(agent), RESOLVER4]),
+                         stdout=subprocess.PIPE)
+    assert asking.stdout.readline() == "asked\n"
+    if then == "an exchange":
+        controller.call("ebpf_guard", policy=name_rules(deny=["more.example"]))
+    assert down(controller)["counters"]["dns"]["denied"] == 1
+    assert asking.communicate(timeout=60)[0] == "beef 3\n"
+
 
 def test_without_the_agent_the_next_question_has_its_error(controller, fleet, clients):
     controller.call("ebpf_guard", policy=RULES)

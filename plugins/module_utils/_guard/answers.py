@@ -5,11 +5,13 @@
 showed that an answer arrives; else who asks gets an error on the send.
 
 The agent's part is a thread that reads the ring of questions and answers each. Before each wait it notes the time where the
-programs look, so that the note tells of this very thread. The start's part turns the answering on, and the report asks.
+programs look, so that the note tells of this very thread. Who ends an agent answers what it has left. The start's part turns
+the answering on, and the report asks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import select
 import threading
@@ -17,8 +19,9 @@ import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY_PEER
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import raw_sockets, sockdiag
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, dns, libbpf, packets
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, dns, libbpf, packets, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
 
 BOARD = 'ebg_answering'
@@ -37,6 +40,7 @@ def begin(ring, board, rules):
     Raises OSError where this host has no such sockets: then nothing is swallowed.
     """
     answerer = Answerer(ring, board, rules)
+    answerer.sign()
     answerer.beat()
     threading.Thread(target=answerer.serve, daemon=True).start()  # so that nothing else keeps a question waiting
 
@@ -47,10 +51,13 @@ class Answerer:
         self.kernel = bpf.Kernel(library)
         self.board, self.rules = self.kernel.map(board), rules
         self.sender, self.ender = raw_sockets.Sender(), sockdiag.Ender()
-        self.sign = raw_sockets.sign_of_life()
         self.ring = libbpf.Ring(library, self.kernel.map(ring), _abi.Question, self._take)
-        self.said = 0.0
-        _note(self.kernel, self.board, _abi.ANSWERING_PORT, self.sign.getsockname()[1])
+        self.said, self.life = 0.0, None
+
+    def sign(self):
+        """The programs see the end of this process at once, by this socket."""
+        self.life = raw_sockets.sign_of_life()
+        _note(self.kernel, self.board, _abi.ANSWERING_PORT, self.life.getsockname()[1])
 
     def serve(self):
         waiting = select.poll()
@@ -73,13 +80,34 @@ class Answerer:
             self.sender.send(packets.datagram((server, asked.asker.destination_port), (client, asked.asker.source_port),
                                               message), client)
         except OSError:  # a firewall, say. Nobody may wait for an answer that does not come
-            for slot in FAMILIES.values():
-                _note(self.kernel, self.board, slot, 0)
+            self.turn_off()
             self.ender.end(asked.asker)
+
+    def turn_off(self):
+        turn_on(self.kernel, self.board, dict.fromkeys(FAMILIES, False))
 
 
 def _note(kernel, board, slot, value):
     kernel.update(board, ctypes.c_uint32(slot), ctypes.c_uint64(value))
+
+
+# The part of who ends an agent
+
+
+@contextlib.contextmanager
+def none_left(state):
+    """Around the end of a guard's agent: no question is swallowed any more, and those that it had before are answered.
+
+    `state`: the guard's memory.
+    """
+    try:
+        answerer = Answerer(*(state['maps'][name] for name in programs.ANSWERS), state['rules'])
+        answerer.turn_off()
+    except (GuardError, OSError):  # the maps are gone, or this host has no such sockets
+        yield
+    else:
+        yield
+        answerer.ring.read()
 
 
 # The part of the start, the check and the report. `board`: the file descriptor of ebg_answering

@@ -50,7 +50,8 @@ class Start:
                     step(self, undo)
                 undo.pop_all()
             if self.old:
-                agents.stop(self.place, but=self.agent.process.pid)
+                with answers.none_left(self.old):
+                    agents.stop(self.place, but=self.agent.process.pid)
             if old_networks:
                 emptying.empty(self.kernel, old_networks)
         bpf.close(self.links.values())

@@ -9,7 +9,8 @@ import contextlib
 import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, health, holders, look, notes, tombstone, ttl
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
+    agent, answers, health, holders, look, notes, tombstone, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import GUARD, bounded, whole
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, emptying, pinned, programs
@@ -60,7 +61,8 @@ def finish(place, state):
     last = place.read_last()
     if not last or last['ended']['at'] != state['end']['at']:
         tombstone.stop_entry(place, state)
-        agent.stop(place)
+        with answers.none_left(state):
+            agent.stop(place)
         if place.cgroup == place.own:
             _let_go(place, state)
         attach.detach(bpf.kernel(), place.pins)
