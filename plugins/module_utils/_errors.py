@@ -85,6 +85,11 @@ def answered(*doing):
     """Around what comes before a module can answer by itself: Ansible's own part needs files and processes, too."""
     try:
         yield
-    except (OSError, MemoryError) as error:
-        sys.stdout.write(json.dumps(dict(failure(error, doing), failed=True)) + '\n')
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        cause = error
+        while cause and not isinstance(cause, (OSError, MemoryError)):
+            cause = cause.__context__  # where Ansible can't tell what a host lacks, that has an error of its own
+        if not cause:
+            raise
+        sys.stdout.write(json.dumps(dict(failure(cause, doing), failed=True)) + '\n')
         raise SystemExit(1)

@@ -48,8 +48,13 @@ def test_what_nobody_expected():
 
 def test_before_a_module_can_answer(capsys):
     with pytest.raises(SystemExit) as ended, _errors.answered('The module', 'started'):
-        raise OSError(errno.EMFILE, 'Too many open files')
+        try:
+            raise OSError(errno.EMFILE, 'Too many open files')
+        except OSError:
+            None.params  # pylint: disable=pointless-statement
     told = json.loads(capsys.readouterr().out)
     assert ended.value.code == 1
     assert told == {'failed': True, 'msg': 'The module could not be started: Too many open files. Raise the limit of open files '
                                            '(ulimit -n).'}
+    with pytest.raises(AttributeError), _errors.answered('The module', 'started'):
+        None.params  # pylint: disable=pointless-statement
