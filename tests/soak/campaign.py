@@ -136,6 +136,10 @@ class Guard:
         self.agent_is_sound = self.agent_was_sound = True   # now, and all through this life
         self.base = name
 
+    @property
+    def log(self):
+        return f"/var/log/ebpf_guard/{self.name}.jsonl"
+
     def may_be(self):
         return sorted(map(targets.told, self.may))
 
@@ -243,7 +247,8 @@ class Guard:
         """Up, with clients inside."""
         self.may, self.is_up, self.grey = {self.random.choice(policies)}, False, True
         self.agent_is_sound = self.agent_was_sound = True
-        self.log_began = self.log_size()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.log)  # else the log of an hour would fill the file system, and a report can be looked up nowhere
         self.extra, self.story = {"low": 0, "high": 0}, []
         self.publish()
         policy, = self.may
@@ -551,16 +556,10 @@ class Guard:
                                counted={" ".join(key): interval for key, interval in own.items()},
                                rows=folded(report["denied"]))
 
-    def log_size(self):
-        with contextlib.suppress(OSError):
-            return os.stat(f"/var/log/ebpf_guard/{self.name}.jsonl").st_size
-        return 0
-
     def logged(self):
         """The last report of this life as the event log has it, where no call has brought it."""
         try:
-            with open(f"/var/log/ebpf_guard/{self.name}.jsonl", encoding="utf-8") as log:
-                log.seek(self.log_began if self.log_size() >= self.log_began else 0)
+            with open(self.log, encoding="utf-8") as log:
                 rows = [json.loads(line) for line in log if line.startswith("{")]
         except (OSError, ValueError):
             return None
