@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, file_matchers, rule, services, shapes
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import (
+    encrypted_dns, file_matchers, rule, services, shapes)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, did_you_mean, show
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, Policy
 
