@@ -61,3 +61,14 @@ def test_a_catalogue_gives_the_same_rules(controller):
     assert not by_catalogue["changed"]
     assert by_catalogue["guard"]["policy_sha256"] == by_map["guard"]["policy_sha256"]
     controller.call("ebpf_guard", state="absent")
+
+
+def test_the_map_of_a_catalogue_is_told_without_any_host(controller):
+    write(controller)
+    (controller.directory / "map.yml").write_text(MAP)  # as a playbook of ours is called
+    given = ("-i", "localhost,", "-e", "ebpf_guard_services=maps/catalogue.yml")
+    run = controller.shipped("map", *given, "-e", "ebpf_guard_service=mysql").ended(0)
+    run.said("\n  migrations → github.com → mysql\n    endpoints  api.internal\n", "nothing can be denied:\n  mysql, wiki\n")
+    run = controller.shipped("map", "-e", "ebpf_guard_services=map.yml", "-e", "ebpf_guard_format=mermaid").ended(0)
+    run.said('\ngraph LR\n  s0["github.com"]\n', "\n  s1 --> s0\n")
+    run = controller.shipped("map", *given, "-e", "ebpf_guard_service=mysq").ended(2).said("no service 'mysq'", "Did you mean mysql?")

@@ -95,25 +95,39 @@ def _depends_on(entry, where):
     return tuple(shapes.text(other, 'mysql', here) for here, other in shapes.items(entry, 'depends_on', '[mysql]', where))
 
 
-def paths(services, deployed):
-    """{name: the shortest path from it to the deployed one, both in it} of that one and of all that depend on it.
-
-    The nearest come first, and of those as near, and of paths as short, the first by name.
-    """
-    dependents = {}
+def dependents(services):
+    """{name: those that depend on it, by name}"""
+    found = {key: [] for key in services}
     for key in sorted(services):
         for other in services[key].depends_on:
-            dependents.setdefault(other, []).append(key)
-    found, level = {deployed: (deployed,)}, [deployed]
+            found[other].append(key)
+    return found
+
+
+def steps(those, deployed):
+    """{name: the next service on the shortest path from it to the deployed one} of that one and of all that depend on it.
+
+    The nearest come first, and of those as near, and of paths as short, the first by name. `those`: the dependents of each.
+    """
+    found, level = {deployed: None}, [deployed]
     while level:
         further = {}
         for key in level:
-            for dependent in dependents.get(key, ()):
+            for dependent in those[key]:
                 if dependent not in found and dependent not in further:
-                    further[dependent] = (dependent,) + found[key]
+                    further[dependent] = key
         level = sorted(further)
         found.update((key, further[key]) for key in level)
     return found
+
+
+def path(found, key):
+    """The path itself, both ends in it. `found`: by steps()."""
+    names = []
+    while key is not None:
+        names.append(key)
+        key = found[key]
+    return tuple(names)
 
 
 def derive(services, deployed, own='allow'):
@@ -122,8 +136,8 @@ def derive(services, deployed, own='allow'):
     There is a rule of each service that depends on the deployed one, also of one without endpoints. Endpoints that several
     services have are in a rule of all of these; where they narrow them by other ports, in several rules with one id.
     """
-    found = paths(services, deployed)
-    denied = {key: path for key, path in found.items() if key != deployed or own == 'deny'}
+    found = steps(dependents(services), deployed)
+    denied = {key: path(found, key) for key in found if key != deployed or own == 'deny'}
     parts = _parts(services, denied)
     ids, taken = {}, set()
     for names, _ports in parts:
@@ -184,8 +198,8 @@ def _rule(its_id, names, ports, endpoints, services, denied):
                 **{kind: tuple(sorted(endpoints.get(kind, ()))) for kind in MATCHERS}), those
 
 
-def _reason(path):
-    return ' → '.join(path) if path[1:] else '%s is what is deployed, and the policy says own: deny' % path
+def _reason(names):
+    return ' → '.join(names) if names[1:] else '%s is what is deployed, and the policy says own: deny' % names
 
 
 def _listed(texts, comma):
