@@ -48,11 +48,13 @@ options:
   policy:
     description:
       - The policy as a mapping. Needed for O(state=present), unless O(policy_file) is given.
+      - Files of a service map, which it names in C(services), are looked up as O(policy_file) is.
     type: dict
   policy_file:
     description:
       - A policy file on the controller, also one that is encrypted with Ansible Vault.
-      - A relative path is looked up as in M(ansible.builtin.copy), and then in the working directory.
+      - A relative path is looked up as in M(ansible.builtin.copy), and then in the working directory. Files of a service map, which
+        the policy names in C(services), are looked up beside it.
     type: path
   mode:
     description:

@@ -9,6 +9,7 @@ import re
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import did_you_mean, show
 
+
 def check_keys(mapping, known, where):
     for key in mapping:
         if key not in known:

@@ -59,8 +59,8 @@ def test_all_services_as_text():
 
 
 @pytest.mark.parametrize('found, circles', [
-    ({'a': 'b', 'b': 'a'}, ['aba']), ({'c': 'ab', 'b': 'c', 'a': 'b'}, ['bcb', 'abca']), ({'a': 'b', 'b': 'cd', 'c': 'a', 'd': 'a'},
-     ['abca', 'abda']), ({'a': 'b', 'b': ''}, [])])
+    ({'a': 'b', 'b': 'a'}, ['aba']), ({'c': 'ab', 'b': 'c', 'a': 'b'}, ['bcb', 'abca']), ({'a': 'b', 'b': ''}, []),
+    ({'a': 'b', 'b': 'cd', 'c': 'a', 'd': 'a'}, ['abca', 'abda'])])
 def test_each_circle_of_a_map_once(found, circles):
     seen = view({name: {'depends_on': list(others)} for name, others in found.items()})
     assert list(map(''.join, seen.circles)) == circles
