@@ -46,7 +46,7 @@ def test_what_depends_on_the_deployed_service_is_denied(controller):
     run = controller.playbook([guarded_play(controller, TRY, "policies/map.yml")], "-v").ended(2)
     run.said("    why      migrations → github.com → mysql\n", "  transient  (rule service:migrations)\n",
              "    evidence migrations depends on mysql through github.com\n", "in the task 'Call the API': curl -s http://api.internal/",
-             "The service map has no endpoints of wiki, so nothing can be denied for it.")
+             "[WARNING]: The service map has no endpoints of wiki, so nothing")
     denied = report_of(run)["denied"]
     assert {(one["name"], one["class"], one["rule"], one["reason"]) for one in denied} == {
         ("api.internal", "transient", "service:migrations", "migrations → github.com → mysql")}, run
