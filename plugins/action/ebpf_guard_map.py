@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import services
@@ -33,7 +35,9 @@ class ActionModule(ActionBase):
         return result
 
     def _services(self, value, service):
-        where = Where('services', {})
-        entries = _services.of_files(value, where, lambda path: _controller_file.read(self, path, _services.WHAT)) if isinstance(
-            value, (str, list)) and value else services.entries(value, where)
-        return services.check(entries, service, Where('service', {}))
+        where = Where('ebpf_guard_map', {})
+        read = functools.partial(_controller_file.read, self, what=_services.WHAT)
+        entries = _services.of_policy({'services': value}, where, read)
+        if entries is None:
+            entries = services.entries(value, where.inside('services'))
+        return services.check(entries, service, where.inside('service'))

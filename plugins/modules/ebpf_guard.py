@@ -53,8 +53,8 @@ options:
   policy_file:
     description:
       - A policy file on the controller, also one that is encrypted with Ansible Vault.
-      - A relative path is looked up as in M(ansible.builtin.copy), and then in the working directory. Files of a service map, which
-        the policy names in C(services), are looked up beside it.
+      - A relative path is looked up as in M(ansible.builtin.copy), and then in the working directory. Files of a service map,
+        which the policy names in C(services), are looked up beside it.
     type: path
   mode:
     description:

@@ -27,7 +27,7 @@ options:
     required: true
   service:
     description:
-      - Tell of this service alone, which services depend on it, directly or through others. Its deployment must do without these.
+      - Tell which services depend on this one, directly or through others. Its deployment must do without these.
       - By default the circles are told that the map itself has, and what depends on the services that most depend on.
     type: str
   format:
@@ -69,8 +69,8 @@ service:
 circles:
   description:
     - With O(service) the shortest path to it of each service that depends on it, the nearest first.
-    - Without O(service) the circles that the map itself has, the shortest one of each service. Each has its first service at its
-      end again.
+    - Without O(service) the circles that the map itself has, the shortest one of each service. Each has its first service at
+      its end again.
   returned: always
   type: list
   elements: list
@@ -101,8 +101,8 @@ def main():
         },
         supports_check_mode=True,
     )
-    module.fail_json(msg='A service map is read on the controller, and this came without it: the module was called in place of its '
-                         'action plugin.')
+    module.fail_json(msg='A service map is read on the controller, and this came without it: the module was called in place of '
+                         'its action plugin.')
 
 
 if __name__ == '__main__':

@@ -117,7 +117,7 @@ def _needs(entities):
 
 
 def _references(entity, key, entities, kinds=None):
-    """[(where, reference)] of a list of the entity. `kinds`: what one without a kind may be; else it is any, a service first."""
+    """[(where, reference)] of a list of the entity. `kinds`: what one without a kind may be; else any, a service first."""
     where = entity.where.inside('spec')
     if entity.spec.get(key) in (None, []):
         return []

@@ -6,8 +6,8 @@
 
 """A checked service map for people and programs: who closes a circle with whom, as text, mermaid, dot and JSON. Pure.
 
-Of a service, a circle is the path to it of one that depends on it: closed by a deployment that needs that one. Without a service,
-the circles are those that the map itself has: of each service the shortest, each once.
+Of a service, a circle is the path to it of one that depends on it: a deployment that needs that one closes it. Without a
+service, the circles are those that the map itself has: of each service the shortest, each once.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def view(services, service=None):
     for name in sorted(services):
         found = the_map.steps(those, name)
         numbers[name] = len(found) - 1
-        if any(other in found for other in services[name].depends_on):
-            back = (name,) + min((the_map.path(found, other) for other in services[name].depends_on if other in found), key=_order)
+        if not found.keys().isdisjoint(services[name].depends_on):
+            ways = [the_map.path(found, other) for other in services[name].depends_on if other in found]
+            back = (name,) + min(ways, key=_order)
             first = back.index(min(back))
             circles[back[first:-1] + back[:first] + (back[first],)] = None
     most = sorted((name for name in numbers if numbers[name]), key=lambda name: (-numbers[name], name))[:HEADS]
@@ -120,8 +121,9 @@ def _itself(seen):
 def _by_service(seen):
     lines = []
     for number, paths in seen.heads:
-        lines += ['', f'{_services(number)} a circle with {paths[0][-1]}:', *(line for path in paths for line in _row(path, seen))]
-        lines += [f'  … {number - len(paths)} more, told with -e ebpf_guard_service={paths[0][-1]}'] if number > len(paths) else []
+        service, left = paths[0][-1], number - len(paths)
+        lines += ['', f'{_services(number)} a circle with {service}:', *(line for path in paths for line in _row(path, seen))]
+        lines += [f'  … {left} more, told with -e ebpf_guard_service={service}'] if left else []
     return lines
 
 
@@ -132,25 +134,25 @@ def _edges(seen):
 
 def mermaid(seen):
     """Names are in quotes, and each service has a number: a name may be a word of the language."""
-    numbers, empty = {name: f's{number}' for number, name in enumerate(seen.shown)}, set(seen.empty)
-    styles = {name: ':::deployed' if name == seen.service else ':::unknown' if name in empty else '' for name in seen.shown}
-    return '\n'.join(['graph LR', *(f'  {numbers[name]}["{name}"]{styles[name]}' for name in seen.shown),
+    numbers = {name: f's{number}' for number, name in enumerate(seen.shown)}
+    styles = {**dict.fromkeys(seen.empty, ':::unknown'), seen.service: ':::deployed'}
+    return '\n'.join(['graph LR', *(f'  {numbers[name]}["{name}"]{styles.get(name, "")}' for name in seen.shown),
                       *(f'  {numbers[name]} --> {numbers[other]}' for name, other in _edges(seen)),
                       '  classDef deployed stroke-width:3px', '  classDef unknown stroke-dasharray:4'])
 
 
 def dot(seen):
-    empty = set(seen.empty)
-    styles = {name: ' [style=bold]' if name == seen.service else ' [style=dashed]' if name in empty else '' for name in seen.shown}
-    return '\n'.join(['digraph services {', '  rankdir=LR', *(f'  "{name}"{styles[name]}' for name in seen.shown),
+    styles = {**dict.fromkeys(seen.empty, ' [style=dashed]'), seen.service: ' [style=bold]'}
+    return '\n'.join(['digraph services {', '  rankdir=LR', *(f'  "{name}"{styles.get(name, "")}' for name in seen.shown),
                       *(f'  "{name}" -> "{other}"' for name, other in _edges(seen)), '}'])
 
 
 def as_data(seen):
     """The same as plain values."""
-    return {'service': seen.service, 'circles': list(map(list, seen.circles)), 'without_endpoints': seen.empty,
-            'services': [{'name': name, 'endpoints': endpoints(seen.services[name]), 'depends_on': sorted(set(seen.services[name].depends_on)),
-                          **{key: getattr(seen.services[name], key) for key in the_map.TEXTS}} for name in seen.shown]}
+    services = [(name, seen.services[name]) for name in seen.shown]
+    return {'service': seen.service, 'circles': list(map(list, seen.circles)), 'without_endpoints': seen.empty, 'services': [
+        {'name': name, 'endpoints': endpoints(one), 'depends_on': sorted(set(one.depends_on)),
+         **{key: getattr(one, key) for key in the_map.TEXTS}} for name, one in services]}
 
 
 def as_json(seen):

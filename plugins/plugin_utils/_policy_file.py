@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The text of a policy file, or of one that it names, in; what it holds, and the line of each part, out. Controller only.
+"""PRIVATE. The text of a policy file, or of one that it names, in; what it holds, and each part's line, out. Controller only.
 
 What comes out is as YAML means it and not yet a policy: check() of the policy decides that, and names the lines.
 """

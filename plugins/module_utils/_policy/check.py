@@ -94,7 +94,7 @@ def _derived(mapping, service, entries, where):
             raise where.inside('own').error('there is no service map that says what belongs to the service. Add services.')
         return []
     if service is None:
-        raise where.inside('services').error('a service map says nothing without the service that is deployed. Add service: mysql.')
+        raise where.inside('services').error('a service map says nothing without what is deployed. Add service: mysql.')
     if entries is None:
         entries = services.entries(mapping['services'], where.inside('services'))
     return services.derive(services.check(entries, service, where.inside('service')), service, own)

@@ -26,7 +26,7 @@ class Policy:
     service: str | None
     mode: str
     default: str
-    rules: tuple  # deny rules first; each kind in the order of the file; those that follow from the service map after its deny rules
+    rules: tuple  # deny rules first, and of these what follows from the service map last; else in the order of the file
     expected: frozenset  # ids of deny rules, the built-in one's too
     encrypted_dns: str  # deny or allow
     interval: int  # seconds; 0: names are looked up once, when the guard starts
@@ -67,7 +67,7 @@ class Policy:
         return {key: value for key, value in mapping.items() if value}
 
     def as_mapping(self):
-        """The canonical plain mapping: fit for JSON. check() of it gives an equal Policy, where no rule is `via` a service map."""
+        """The canonical plain mapping: fit for JSON. check() of it gives an equal Policy, unless rules follow from a map."""
         rules = {action: [rule.as_mapping() for rule in self.rules if rule.action == action] for action in ACTIONS}
         return {**self.settings(), **{action: items for action, items in rules.items() if items}}
 

@@ -16,8 +16,10 @@ KEYS = ('id', 'reason', 'owner', 'runbook', 'ports') + MATCHERS
 TEXTS = {'reason': 'why nothing may reach it', 'owner': 'db-team', 'runbook': 'https://wiki.example/page'}
 PARSERS = {'hosts': (matchers.host, '[github.com]', matchers.normal_host),
            'networks': (matchers.network, '[192.0.2.0/24]', matchers.normal_network),
-           'ports': (matchers.ports, '[443]', None), 'paths': (file_matchers.path, '[/mnt/artifacts]', None),
-           'filesystems': (file_matchers.filesystem, '[nfs4]', None), 'sockets': (file_matchers.socket, '[/run/docker.sock]', None)}
+           'ports': (matchers.ports, '[443]', None),
+           'paths': (file_matchers.path, '[/mnt/artifacts]', None),
+           'filesystems': (file_matchers.filesystem, '[nfs4]', None),
+           'sockets': (file_matchers.socket, '[/run/docker.sock]', None)}
 
 
 def check(value, action, taken, where):

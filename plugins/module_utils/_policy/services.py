@@ -85,7 +85,8 @@ def _service(key, entry, where):
     if not isinstance(endpoints, dict):
         raise inside.error('%s where a mapping is needed. Write {hosts: [%s]}.' % (show(endpoints), 'migrations.internal'))
     shapes.check_keys(endpoints, ENDPOINTS, inside)
-    return Service(where, _depends_on(entry, where), endpoints=rule.matched(endpoints, inside), **rule.texts(entry, TEXTS, where))
+    return Service(where, _depends_on(entry, where), endpoints=rule.matched(endpoints, inside),
+                   **rule.texts(entry, TEXTS, where))
 
 
 def _depends_on(entry, where):
@@ -189,7 +190,8 @@ def _unique(wanted, taken):
 
 def _rule(its_id, names, ports, endpoints, services, denied):
     those, others = [key for key in names if key in denied], [key for key in names if key not in denied]
-    reason = _listed([_reason(denied[key]) for key in those], '; ') + (' (shared with %s)' % _listed(others, ', ') if others else '')
+    reason = _listed([_reason(denied[key]) for key in those], '; ')
+    reason += ' (shared with %s)' % _listed(others, ', ') if others else ''
     owners = dict.fromkeys(services[key].owner for key in those if services[key].owner)
     runbooks = [services[key].runbook for key in those if services[key].runbook]
     return Rule(id=its_id, action='deny', reason=reason, owner=_listed(list(owners), ', ') or None,

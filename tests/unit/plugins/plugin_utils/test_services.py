@@ -6,6 +6,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
+from any_policy import only_policy_errors
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, PolicyError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
@@ -199,3 +203,24 @@ def test_bad_files(services, files, begins, says):
     assert error.startswith(begins)
     assert [part for part in says if part not in error] == []
     assert len(error) < 400 and '\n' not in error
+
+
+# --- any file ---
+
+leaves = st.one_of(st.none(), st.booleans(), st.integers(0, 9), st.dates(), st.sampled_from(
+    ['a', 'b', 'A', 'component:a', 'api:b', 'links', 'a b', '', 'Component', 'API', 'http://[x', 'http://a/', '10.0.0.1']))
+values = st.recursive(leaves, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(
+    st.sampled_from(['name', 'namespace', 'annotations', 'links', 'url', 'loopbreak.deploy/endpoints', 'dependsOn', 'owner']), inner)))
+entities = st.fixed_dictionaries(
+    {'apiVersion': st.just('backstage.io/v1alpha1'), 'kind': st.sampled_from(['Component', 'API', 'System'])},
+    optional={'metadata': st.one_of(values, st.fixed_dictionaries({'name': st.sampled_from('abA')}, optional={
+        'namespace': values, 'links': values, 'annotations': st.fixed_dictionaries({'loopbreak.deploy/endpoints': values})})),
+        'spec': st.one_of(values, st.fixed_dictionaries({}, optional=dict.fromkeys(
+            ('dependsOn', 'dependencyOf', 'providesApis', 'consumesApis', 'owner'), st.one_of(values, st.lists(leaves)))))})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(entities, values), min_size=1, max_size=3), st.booleans())
+def test_garbage_raises_policy_errors_only(documents, on_top):
+    text = yaml.safe_dump_all([{'kind': 'Group'}, *documents]) if on_top else yaml.safe_dump({'services': documents[0]})
+    only_policy_errors(lambda: policy(a_yml=text))
