@@ -9,7 +9,7 @@ of each record, and hides the commands of tasks with no_log.
 
 from __future__ import annotations
 
-import os
+import os.path
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -18,8 +18,9 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _clock, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault, _way_in)
+    _brackets, _clock, _controller_file, _no_log, _policy_file, _seen, _services, _shell, _this_run, _told, _vault, _way_in)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 
 INTERNAL = ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run')
@@ -129,31 +130,23 @@ class ActionModule(ActionBase):
         if bool(given) == bool(path):
             raise GuardError('A guard needs a policy: give either policy_file or policy.')
         if path:
-            path, text = self._read(path)
+            path, text = _controller_file.read(self, path)
             mapping, lines = _policy_file.parse(text, path)
-            policy, is_secret = check(mapping, path, lines), _vault.is_encrypted(path)
+            is_secret = _vault.is_encrypted(path)
         else:
-            policy = check(_vault.decrypted(given))
+            path, mapping, lines = 'policy', _vault.decrypted(given), {}
             is_secret = _vault.Search(task_vars).finds([given, self._task.get_ds()])
-        return {'policy': None, 'policy_file': None, '_policy': packed.pack(policy), '_is_secret': is_secret}
+        maps = []
+        entries = _services.of_policy(mapping, Where(path, lines), lambda named: self._read_map(path, named, maps))
+        policy = check(mapping, path, lines, entries)
+        return {'policy': None, 'policy_file': None, '_policy': packed.pack(policy),
+                '_is_secret': is_secret or any(map(_vault.is_encrypted, maps))}
 
-    def _read(self, path):
-        """(where the policy file is, its text), decrypted where it is encrypted."""
-        try:
-            path = self._find_needle('files', path)
-        except AnsibleError:
-            if not os.path.isfile(path):
-                raise GuardError("There is no policy file '%s' on the controller. A relative path is looked up in files/ "
-                                 'of the role, then beside the playbook, then in the working directory.' % path)
-            path = os.path.abspath(path)  # beside a playbook of a collection nobody has policies
-        try:
-            plain = self._loader.get_real_file(path)
-            with open(plain, encoding='utf-8') as content:
-                return path, content.read()
-        except (AnsibleError, OSError, UnicodeDecodeError) as error:
-            raise GuardError("The policy file '%s' can't be read: %s" % (path, error))
-        finally:
-            self._loader.cleanup_all_tmp_files()
+    def _read_map(self, policy, path, maps):
+        """A file of the service map, by its path beside the policy file; of a policy that is no file, as a policy file."""
+        found = _controller_file.read(self, os.path.join(os.path.dirname(policy), path), _services.WHAT)
+        maps.append(found[0])
+        return found
 
     def _shell(self, name):
         """The shell that the launcher leads to: what tasks of this host use now. None: this guard's launcher."""

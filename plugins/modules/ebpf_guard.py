@@ -48,11 +48,13 @@ options:
   policy:
     description:
       - The policy as a mapping. Needed for O(state=present), unless O(policy_file) is given.
+      - Files of a service map, which it names in C(services), are looked up as O(policy_file) is.
     type: dict
   policy_file:
     description:
       - A policy file on the controller, also one that is encrypted with Ansible Vault.
-      - A relative path is looked up as in M(ansible.builtin.copy), and then in the working directory.
+      - A relative path is looked up as in M(ansible.builtin.copy), and then in the working directory. Files of a service map,
+        which the policy names in C(services), are looked up beside it.
     type: path
   mode:
     description:
@@ -371,6 +373,8 @@ denied:
       description:
         - V(direct) when a person of the deployment wrote down what was reached, in a command line or in the arguments of the
           task. V(hidden) when nobody did, so that a tool decided by itself.
+        - V(transient), whoever wrote it down, when the endpoint is in the service map, and its service depends on the deployed
+          one only through others.
         - Which command lines a person wrote is told in
           U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/policy.md).
         - The arguments of tasks are known where the callback of this collection is enabled.
@@ -434,6 +438,8 @@ denied:
         - The process whose command line names what was reached, the nearest one that a person wrote, with C(pid) and
           C(command).
         - C(task) where only the arguments of the task name it. C(pid) and C(command) are null then.
+        - C(path) when RV(denied[].class=transient), the services from the endpoint's own to the deployed one. C(pid) and
+          C(command) are null then.
         - Null when RV(denied[].class=hidden).
       type: dict
       sample: [{pid: 4713, command: make all}, {pid: 4711, command: /bin/sh ./deploy.sh}]
@@ -691,11 +697,20 @@ def bring_up(module):
         result['diff'] = {'before': readable(before), 'after': readable(report.shown(start.memory(request))),
                           'before_header': "guard '%s', policy" % request.name,
                           'after_header': "guard '%s', policy" % request.name}
-    for warning in result.pop('warnings'):
+    for warning in result.pop('warnings') + nothing_to_deny(request.policy):
         module.warn(without_names(warning, request.policy) if request.secret else warning)
     for sentence in result['repaired']:
         module.warn('Mended: ' + sentence)
     return result
+
+
+def nothing_to_deny(policy):
+    """A warning about services that the service map has no endpoints of, if there are any."""
+    names = policy.unknown
+    if not names:
+        return []
+    shown = ', '.join(names[:20]) + (' and %d more' % (len(names) - 20) if names[20:] else '')
+    return ['The service map has no endpoints of %s, so nothing can be denied for %s.' % (shown, 'them' if names[1:] else 'it')]
 
 
 def readable(policy):

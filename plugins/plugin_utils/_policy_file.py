@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The text of a policy file in; what it holds, and the line of each part, out. Controller only.
+"""PRIVATE. The text of a policy file, or of one that it names, in; what it holds, and each part's line, out. Controller only.
 
 What comes out is as YAML means it and not yet a policy: check() of the policy decides that, and names the lines.
 """
@@ -23,7 +23,7 @@ TOO_DEEP = 'nested more than %d levels deep.' % MAX_DEPTH
 KEY_TAGS = [MERGE] + VALUES
 HINTS = (
     ('alias', 'A name that starts with * needs quotes: "*.github.com".'),
-    ('another document', 'A policy file holds one document; take the second --- out.'),
+    ('another document', 'Such a file holds one document; take the second --- out.'),
     ('cannot start any token', 'Indent with spaces, not tabs; put text that starts with @ or ` in quotes.'),
     ('mapping values are not allowed', 'Text with a colon and a space in it needs quotes around it.'),
     ('constructor for the tag', 'Take the tag (what starts with !) out, or put the text in quotes.'),
@@ -41,13 +41,20 @@ def parse(text, source):
             raise _error(source, error.args[0], TOO_LARGE) from None
         except _plain_yaml.NotPlain:
             pass
-    reader = _Reader(text, source, other_tags=False)
-    return reader.value, reader.lines
+    return _Reader(text, source).document()
 
 
 def lines(text, source):
     """The {path: line} alone, for a file that Ansible's own loader reads: it knows !vault and !unsafe."""
-    return _Reader(text, source, other_tags=True).lines
+    return _Reader(text, source).document(other_tags=True)[1]
+
+
+def documents(text, source, wanted):
+    """parse() for a file of any number of documents, of which only some parts are of interest: a list.
+
+    `wanted`: {key: None, or the same of what it holds}. Whatever else the documents hold, it is not looked at.
+    """
+    return list(_Reader(text, source).documents(wanted))
 
 
 class _Lines:
@@ -62,9 +69,9 @@ class _Lines:
 
 
 class _Reader:
-    """One file: PyYAML's tree of it, checked, with its merge keys (<<) written out."""
+    """One file: PyYAML's trees of it, checked, with their merge keys (<<) written out."""
 
-    def __init__(self, text, source, other_tags):
+    def __init__(self, text, source):
         self.source = source
         self.measures = {}
         unprintable = yaml.SafeLoader.NON_PRINTABLE.search(text)
@@ -73,15 +80,33 @@ class _Reader:
                               "the character %a can't stand in YAML. Take it out." % unprintable.group())
         try:
             self._check_nesting(text)
-            self.loader = LOADER(text)
+        except yaml.YAMLError as error:
+            raise self._yaml_error(error) from None
+        self.loader = LOADER(text)
+
+    def document(self, other_tags=False):
+        """(what the only document holds, its lines)"""
+        try:
             root = self.loader.get_single_node()
             if root is None or root.value == '':
                 raise self._error(None, 'the file is empty. A policy starts with version: 1.')
-            self._measure(root)
-            self.lines = self._lines(root)
-            self.value = None if other_tags else self.loader.construct_document(root)
+            return self._read(root, other_tags)
         except yaml.YAMLError as error:
             raise self._yaml_error(error) from None
+
+    def documents(self, wanted):
+        try:
+            while self.loader.check_node():
+                root = _pruned(self.loader.get_node(), wanted)
+                if root.value != '':  # nothing between two ---
+                    yield self._read(root)
+        except yaml.YAMLError as error:
+            raise self._yaml_error(error) from None
+
+    def _read(self, root, other_tags=False):
+        self._measure(root)
+        lines_by_path = self._lines(root)
+        return None if other_tags else self.loader.construct_document(root), lines_by_path
 
     def _check_nesting(self, text):
         # PyYAML's C half overruns its stack on deep nesting, so look before it builds the tree.
@@ -166,6 +191,14 @@ class _Reader:
 
     def _error(self, line, problem):
         return _error(self.source, line, problem)
+
+
+def _pruned(node, wanted):
+    if wanted is None or not isinstance(node, yaml.MappingNode):
+        return node
+    return yaml.MappingNode(node.tag, [(key, _pruned(value, wanted.get(key.value))) for key, value in node.value
+                                       if isinstance(key, yaml.ScalarNode) and (key.value in wanted or key.tag == MERGE)],
+                            node.start_mark, node.end_mark)
 
 
 def _error(source, line, problem):

@@ -38,7 +38,8 @@ BAD_POLICIES = {
     "relative socket": (f"version: 1\ndeny:\n{RULE}    sockets: [docker.sock]\n", [":5:", "docker.sock", "@name"]),
     "lock": ("version: 1\nlock: maybe\n", [":2:", "lock", "neither true nor false"]),
     # of later versions: refused by name
-    "service map": ("version: 1\nservice: mysql\nservices: services.yml\n", [":3:", "services", "this version"]),
+    "no service map": ("version: 1\nservice: mysql\nservices: no-map.yml\n", [":3:", "services", "no service map '", "no-map.yml'"]),
+    "service map": ("version: 1\nservice: mysql\nservices:\n  a: {depends_on: [msql]}\n  mysql:\n", [":4:", "'a'", "mean mysql?"]),
     "limits": ("version: 1\nlimits: {pids: 0}\n", [":2:", "limits", "pids: 512"]),
     "interval": ("version: 1\nresolve: {interval: -1}\n", [":2:", "interval", "-1"]),
     "encrypted DNS": ("version: 1\nencrypted_dns: maybe\n", [":2:", "maybe", "deny"]),

@@ -290,6 +290,8 @@ def number(policy, rules):
     """
     numbers, known = {}, {json.dumps(rule): index for index, rule in enumerate(rules)}
     for rule in policy.all_rules:
+        if rule.id in numbers:  # another part of the same rule
+            continue
         described = records.describe(rule)
         key = json.dumps(described)
         if key not in known:

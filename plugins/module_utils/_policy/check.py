@@ -11,14 +11,16 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, file_matchers, rule, shapes
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import (
+    encrypted_dns, file_matchers, rule, services, shapes)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, did_you_mean, show
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, Policy
 
 DEFAULTS = ('allow', 'deny')
 ENCRYPTED_DNS = ('deny', 'allow')
 LONGEST_INTERVAL = 86400  # seconds
-KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'resolve',
+OWN = ('allow', 'deny')
+KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'own', 'resolve',
         'limits', 'lock', 'ways_out', 'encrypted_dns')
 
 MOST = 1_000_000  # networks and names of all rules
@@ -30,17 +32,17 @@ BOUNDS = {'memory': (2 ** 20, 2 ** 62, '1M', '4194304T'), 'cpus': (0.01, 10000, 
           'pids': (1, 2 ** 22, '1', '4194304')}
 
 
-def check(mapping, source='policy', lines=None):
+def check(mapping, source='policy', lines=None, entries=None):
     """Return the Policy that `mapping` means, or raise PolicyError.
 
     `source` is the file's name; `lines` has line numbers by path, such as {('deny', 0, 'networks', 1): 9}, or a get() as that has.
+    `entries`: what the files that `services` names have, as services.entries() returns it.
     """
     where = Where(source, lines or {})
     if not isinstance(mapping, dict):
         raise where.error('%s is not a policy. Write a mapping that starts with version: 1.' % show(mapping))
     _check_version(mapping, where)  # first: another version may well have other keys
     shapes.check_keys(mapping, KEYS, where)
-    _check_later_settings(mapping, where)
 
     rules, taken = [], {}
     for action in ('deny', 'allow'):
@@ -48,6 +50,10 @@ def check(mapping, source='policy', lines=None):
         for number, (here, item) in enumerate(items, 1):
             # Until its id is known, a rule goes by its number.
             rules.append(rule.check(item, action, taken, here._replace(words=('%s rule %d' % (action, number),))))
+    service = _service(mapping['service'], where.inside('service')) if 'service' in mapping else None
+    derived = _derived(mapping, service, entries, where)
+    denies = sum(one.action == 'deny' for one in rules)
+    rules[denies:denies] = [one for one, _names in derived]  # on a tie, the report has the rule that a person wrote
     many = sum(len(one.hosts) + len(one.networks) for one in rules)
     if many > MOST:
         raise where.error('the rules have %s networks and names, and a guard takes %s at most. Join networks to wider ones, and '
@@ -55,10 +61,10 @@ def check(mapping, source='policy', lines=None):
                               format(many, ','), format(MOST, ',')))
     encrypted = shapes.choice(mapping.get('encrypted_dns', encrypted_dns.usual(rules)), ENCRYPTED_DNS,
                               where.inside('encrypted_dns'))
-    expected = _expected(mapping, rules, encrypted, where) if 'expected' in mapping else frozenset()
+    expected = _expected(mapping, rules, derived, encrypted, where) if 'expected' in mapping else frozenset()
     return Policy(
         version=1,
-        service=_service(mapping['service'], where.inside('service')) if 'service' in mapping else None,
+        service=service,
         mode=shapes.choice(mapping.get('mode', 'enforce'), MODES, where.inside('mode')),
         default=shapes.choice(mapping.get('default', 'allow'), DEFAULTS, where.inside('default')),
         rules=tuple(dataclasses.replace(one, expected=one.id in expected) for one in rules),
@@ -80,11 +86,18 @@ def _check_version(mapping, where):
             '%s is not supported. Write version: 1, without quotes.' % show(version))
 
 
-def _check_later_settings(mapping, where):
-    """Keys whose only use today is to ask for what this version lacks."""
-    if 'services' in mapping:
-        shapes.text(mapping['services'], 'services.yml', where.inside('services'))
-        shapes.available('services', where.inside('services'))
+def _derived(mapping, service, entries, where):
+    """[(rule, the services that it denies)] of what follows from the service map."""
+    own = shapes.choice(mapping.get('own', 'allow'), OWN, where.inside('own'))
+    if 'services' not in mapping:
+        if 'own' in mapping:
+            raise where.inside('own').error('there is no service map that says what belongs to the service. Add services.')
+        return []
+    if service is None:
+        raise where.inside('services').error('a service map says nothing without what is deployed. Add service: mysql.')
+    if entries is None:
+        entries = services.entries(mapping['services'], where.inside('services'))
+    return services.derive(services.check(entries, service, where.inside('service')), service, own)
 
 
 def _lock(value, where):
@@ -126,14 +139,12 @@ def _limit(key, value, where):
 
 
 def _service(value, where):
-    name = shapes.text(value, 'mysql', where)
-    if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9._-]*', name):
-        raise where.error('%s is not a plain word. Use letters, digits, ".", "_" and "-".' % show(name))
-    return name
+    return services.name(shapes.text(value, 'mysql', where), where)
 
 
-def _expected(mapping, rules, encrypted, where):
+def _expected(mapping, rules, derived, encrypted, where):
     actions = {one.id: one.action for one in rules}
+    actions.update((services.rule_id([name]), 'deny') for _rule, names in derived for name in names)
     if encrypted == 'deny':
         actions[encrypted_dns.BUILT_IN] = 'deny'
     denying = [name for name, action in actions.items() if action == 'deny']
@@ -149,4 +160,6 @@ def _expected(mapping, rules, encrypted, where):
             raise here.error('there is no deny rule %s.%s Deny rules here: %s.' % (
                 show(name), did_you_mean(name, denying), ', '.join(denying[:20]) or 'none'))
         names.add(name)
-    return frozenset(names)
+    # An endpoint that several services have is expected where each of them is
+    named = {one.id for one, those in derived if names.issuperset(services.rule_id([name]) for name in those)}
+    return frozenset(names.intersection({one.id for one in rules} | {encrypted_dns.BUILT_IN}) | named)

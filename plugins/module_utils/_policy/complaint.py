@@ -32,9 +32,11 @@ class Where(typing.NamedTuple):
                 return line
         return None
 
+    def place(self):
+        return '%s:%d' % (self.source, self.line()) if self.line() else self.source
+
     def error(self, problem):
-        where = '%s:%d' % (self.source, self.line()) if self.line() else self.source
-        return PolicyError(': '.join((where,) + self.words + (problem,)))
+        return PolicyError(': '.join((self.place(),) + self.words + (problem,)))
 
 
 def did_you_mean(word, known):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 
 TEXTS = ('id', 'reason', 'owner', 'runbook')
-LISTS = ('hosts', 'networks', 'paths', 'filesystems', 'sockets')  # of texts
+MATCHERS = ('hosts', 'networks', 'paths', 'filesystems', 'sockets')
+LISTS = MATCHERS + ('via',)  # of texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Rule:
     paths: tuple  # absolute, each for itself and all below it; no slash at the end, no '//', '.' or '..'
     filesystems: tuple  # types: 'nfs4', 'fuse.sshfs'; 'fuse.*' is every subtype
     sockets: tuple  # unix sockets: absolute paths as those above, each for itself; '@name' is one without a file
+    via: tuple = ()  # of a rule that follows from the service map: the services from its own to the deployed one
 
     def as_mapping(self):
         mapping = {key: getattr(self, key) for key in TEXTS}

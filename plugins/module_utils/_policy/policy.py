@@ -12,7 +12,7 @@ import json
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, shapes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import Rule
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import MATCHERS, Rule
 
 MODES = ('monitor', 'enforce', 'drill')
 INTERVAL = 30  # seconds between two looks at the addresses of the rules' names
@@ -26,7 +26,7 @@ class Policy:
     service: str | None
     mode: str
     default: str
-    rules: tuple  # those of the file: deny rules first; each kind in the order of the file
+    rules: tuple  # deny rules first, and of these what follows from the service map last; else in the order of the file
     expected: frozenset  # ids of deny rules, the built-in one's too
     encrypted_dns: str  # deny or allow
     interval: int  # seconds; 0: names are looked up once, when the guard starts
@@ -36,13 +36,18 @@ class Policy:
 
     @property
     def all_rules(self):
-        """What a guard enforces: the rules of the file, and then the two that share the built-in id."""
+        """What a guard enforces. Rules with one id are parts of one: the last two share the built-in id."""
         return self.rules + (encrypted_dns.built_in(self.rules, self.expected) if self.encrypted_dns == 'deny' else ())
 
     @property
     def has_files(self):
         """Whether any rule speaks of files, so that the guard has to judge them."""
         return any(rule.paths or rule.filesystems for rule in self.rules)
+
+    @property
+    def unknown(self):
+        """Services that would be denied, had the service map endpoints of them."""
+        return [rule.via[0] for rule in self.rules if not any(getattr(rule, kind) for kind in MATCHERS)]
 
     @property
     def has_sockets(self):
@@ -62,7 +67,7 @@ class Policy:
         return {key: value for key, value in mapping.items() if value}
 
     def as_mapping(self):
-        """The canonical plain mapping: fit for JSON, and check() of it gives an equal Policy."""
+        """The canonical plain mapping: fit for JSON. check() of it gives an equal Policy, unless rules follow from a map."""
         rules = {action: [rule.as_mapping() for rule in self.rules if rule.action == action] for action in ACTIONS}
         return {**self.settings(), **{action: items for action, items in rules.items() if items}}
 

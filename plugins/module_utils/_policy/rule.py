@@ -10,11 +10,16 @@ import re
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import (
     encrypted_dns, file_matchers, matchers, shapes)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import show
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import Rule
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import MATCHERS, Rule
 
-MATCHERS = ('hosts', 'networks', 'paths', 'filesystems', 'sockets')
 KEYS = ('id', 'reason', 'owner', 'runbook', 'ports') + MATCHERS
 TEXTS = {'reason': 'why nothing may reach it', 'owner': 'db-team', 'runbook': 'https://wiki.example/page'}
+PARSERS = {'hosts': (matchers.host, '[github.com]', matchers.normal_host),
+           'networks': (matchers.network, '[192.0.2.0/24]', matchers.normal_network),
+           'ports': (matchers.ports, '[443]', None),
+           'paths': (file_matchers.path, '[/mnt/artifacts]', None),
+           'filesystems': (file_matchers.filesystem, '[nfs4]', None),
+           'sockets': (file_matchers.socket, '[/run/docker.sock]', None)}
 
 
 def check(value, action, taken, where):
@@ -38,43 +43,43 @@ def check(value, action, taken, where):
     taken[name] = action, where
     shapes.check_keys(value, KEYS, where)
 
-    texts = {key: shapes.text(value[key], example, where.inside(key)) if key in value else None
-             for key, example in TEXTS.items()}
-    if action == 'deny' and not texts['reason']:
+    said = texts(value, TEXTS, where)
+    if action == 'deny' and not said['reason']:
         raise where.error('reason is missing. Write why nothing may reach it, for those whom the rule stops.')
-    if texts['runbook'] and not re.fullmatch(r'https?://[^\s/]+\S*', texts['runbook']):
+    found = matched(value, where)
+    if not any(key in value for key in MATCHERS):
+        raise where.error('it matches nothing. Add %s.' % _one_of_the_matchers())
+    return Rule(id=name, action=action, expected=False, **found, **said)
+
+
+def texts(value, keys, where):
+    """{key: text, or None} of what people read."""
+    said = {key: shapes.text(value[key], TEXTS[key], where.inside(key)) if key in value else None for key in keys}
+    if said['runbook'] and not re.fullmatch(r'https?://[^\s/]+\S*', said['runbook']):
         raise where.inside('runbook').error(
-            '%s is not a web address. Start it with https:// or http://.' % show(texts['runbook']))
-    _check_matchers(value, where)
-    return Rule(
-        id=name, action=action, expected=False,
-        hosts=_parsed(value, 'hosts', matchers.host, '[github.com]', where, matchers.normal_host),
-        networks=_parsed(value, 'networks', matchers.network, '[192.0.2.0/24]', where, matchers.normal_network),
-        ports=_parsed(value, 'ports', matchers.ports, '[443]', where),
-        paths=_parsed(value, 'paths', file_matchers.path, '[/mnt/artifacts]', where),
-        filesystems=_parsed(value, 'filesystems', file_matchers.filesystem, '[nfs4]', where),
-        sockets=_parsed(value, 'sockets', file_matchers.socket, '[/run/docker.sock]', where),
-        **texts)
+            '%s is not a web address. Start it with https:// or http://.' % show(said['runbook']))
+    return said
 
 
-def _parsed(rule, key, parse, example, where, normal=lambda item: None):
+def matched(value, where):
+    """{matcher, or ports: what its list means}."""
+    if 'ports' in value and 'hosts' not in value and 'networks' not in value:
+        raise where.error('ports only narrows hosts and networks, and here is neither. Add one of '
+                          'them; networks: ["0.0.0.0/0", "::/0"] means every address.')
+    return {key: _parsed(value, key, where) for key in PARSERS}
+
+
+def _parsed(value, key, where):
     """What a list means, in an order of its own, so that the author's order makes no other policy.
 
-    `normal`: returns what is in its normal form already, as most is, and None for the rest: a policy may list 100,000,
-    and parse() takes its time.
+    What is in its normal form already, as most is, is not parsed: a policy may list 100,000, and parsing takes its time.
     """
-    items = shapes.sequence(rule, key, example, where) if key in rule else ()
-    where = where.inside(key)
-    found = {normal(item) or parse(item, where.inside(number)) for number, item in enumerate(items)}
+    if key not in value:
+        return ()
+    parse, example, normal = PARSERS[key]
+    items, where = shapes.sequence(value, key, example, where), where.inside(key)
+    found = {normal and normal(item) or parse(item, where.inside(number)) for number, item in enumerate(items)}
     return tuple(sorted(found, key=str))
-
-
-def _check_matchers(rule, where):
-    if 'ports' in rule and 'hosts' not in rule and 'networks' not in rule:
-        raise where.error('ports only narrows hosts and networks, and this rule has neither. Add one of '
-                          'them; networks: ["0.0.0.0/0", "::/0"] means every address.')
-    if not any(key in rule for key in MATCHERS):
-        raise where.error('it matches nothing. Add %s.' % _one_of_the_matchers())
 
 
 def _one_of_the_matchers():

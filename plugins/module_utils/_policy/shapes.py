@@ -9,30 +9,13 @@ import re
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import did_you_mean, show
 
-# What the policy language has and this version lacks: what "this version" can't do, and what to do meanwhile.
-# When a version can, its entry goes, and what the key says gets a field in Policy or Rule.
-NOT_YET = {
-    'services': ("can't make rules from a service map",
-                 'write a deny rule for each service that depends on the deployed one'),
-}
-
-
-def available(feature, where):
-    if feature in NOT_YET:
-        raise where.error('this version %s, so the policy would be weaker than it reads. Meanwhile %s.'
-                          % NOT_YET[feature])
-
-
-def offered(keys):
-    return [key for key in keys if key not in NOT_YET]
-
 
 def check_keys(mapping, known, where):
     for key in mapping:
         if key not in known:
             here = where.inside(key)._replace(words=where.words)
             raise here.error('unknown key %s.%s Allowed here: %s.' % (
-                show(key), did_you_mean(key, known), ', '.join(offered(known))))
+                show(key), did_you_mean(key, known), ', '.join(known)))
 
 
 def filled_mapping(mapping, key, known, example, where):

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. Which kind of dependency an access shows: did a person of the deployment write down what it went to? Pure.
+"""PRIVATE. Which kind of dependency an access shows: does what it went to need the deployed service through another one? Else:
+did a person of the deployment write it down? Pure.
 
 A host is named by its whole name, as one of the words of a command line or a part of one: `github.com` by
 `git@github.com:a/b` and `--from=https://github.com/x`, and neither by `www.github.com` nor by `/src/github.com/x`, which
@@ -17,7 +18,7 @@ import functools
 import ipaddress
 import re
 
-DIRECT, HIDDEN = 'direct', 'hidden'
+DIRECT, HIDDEN, TRANSIENT = 'direct', 'hidden', 'transient'
 PRESENTED = ('dns', 'tls', 'http')  # kinds that say a name: the address is but the way to it, a resolver or a proxy
 HOST = re.compile(r'[\w.-]+')
 ADDRESS6 = re.compile(r'[0-9A-Fa-f]*:[0-9A-Fa-f:.]+')
@@ -51,6 +52,15 @@ INSTALLED = re.compile(
     r'/usr/(?!src/)|/(bin|sbin|lib\w*|snap|nix|gnu)/|/opt/(.*/)?(bin|sbin|lib\w*|share)/'
     r'|(.*/)?(site-packages|dist-packages|node_modules|gems|vendor|linuxbrew|\.?venv'
     r'|\.(cache|cargo|rustup|npm|nvm|yarn|gem|rbenv|pyenv|tox|nox|local))/|.*\.(phar|pyz|pex)\Z')
+
+
+def of(record, rule, commands, shown, presented):
+    """(the class of a record, what shows it). `commands`: as for naming(); `shown`: the same commands as a report has them."""
+    via = rule.get('via', ())
+    if len(via) > 2:
+        return TRANSIENT, {'pid': None, 'command': None, 'path': list(via)}
+    number = naming(record, rule['paths'], commands, presented)
+    return (HIDDEN, None) if number is None else (DIRECT, shown[number])
 
 
 def naming(record, rule_paths, commands, presented=True):

@@ -36,7 +36,7 @@ LAUNCHER = re.compile(rb'[^\0]+\0/run/ebpf_guard/[^/\0]+/launcher\0')  # the com
 def describe(rule):
     """What a record tells of its rule, for the guard's memory."""
     return {'id': rule.id, 'reason': rule.reason, 'owner': rule.owner, 'runbook': rule.runbook,
-            'expected': rule.expected, 'paths': list(rule.paths)}
+            'expected': rule.expected, 'paths': list(rule.paths), **({'via': list(rule.via)} if rule.via else {})}
 
 
 def counters(totals):
@@ -148,18 +148,18 @@ class Reader:
         lineage = self._lineage(value.above)
         first = self._time(value.first_seen)
         own = Command(value.run.pid, _arguments(value), value.args_length == _abi.ARGS)
-        naming = classes.naming(what, rule['paths'], [command.arguments for command in (own, *lineage.commands)],
-                                bool(value.name[0]))
         shown = [own.shown(), *lineage.shown]
+        its_class, evidence = classes.of(what, rule, [command.arguments for command in (own, *lineage.commands)], shown,
+                                         bool(value.name[0]))
         return {
             'rule': rule['id'], 'reason': ' '.join(filter(None, (rule['reason'], nameless))) or None,
             'owner': rule['owner'], 'runbook': rule['runbook'],
             'expected': rule['expected'], 'kind': what['kind'],
-            'class': classes.HIDDEN if naming is None else classes.DIRECT, **what,
+            'class': its_class, **what,
             'count': value.count, 'first_seen': first,
             'last_seen': first if last_seen == value.first_seen else self._time(last_seen),
             'pid': value.run.pid, 'uid': value.uid, 'command': shown[0]['command'], 'ancestry': shown[1:],
-            'evidence': None if naming is None else shown[naming],
+            'evidence': evidence,
             'entered': lineage.began or self._began(value.run), 'mode': mode,
         }
 

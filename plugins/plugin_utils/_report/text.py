@@ -66,10 +66,13 @@ def wrapped(label, text):
 
 
 def evidence(row):
-    """What makes the access a direct or a hidden one."""
+    """What makes the access a direct, a hidden or a transient one."""
     naming = row.get('evidence')
     if not naming:
         return 'no command line names it that a person wrote'
+    if naming.get('path'):
+        own, *between, deployed = naming['path']
+        return clean(f'{own} depends on {deployed} through {", ".join(between)}')
     if naming.get('task'):
         return 'the arguments of its task name it'
     if naming['pid'] == row.get('pid'):

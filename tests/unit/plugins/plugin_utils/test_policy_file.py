@@ -108,9 +108,9 @@ def as_the_tree(text):
     except (_plain_yaml.NotPlain, _plain_yaml.TooLarge):
         return False
     if plain.value not in (None, ''):  # an empty file, of which the tree tells
-        tree = _policy_file._Reader(text, 'p', other_tags=False)
-        assert typed(plain.value) == typed(tree.value)
-        assert {path: plain.line(path) for path in tree.lines} == tree.lines
+        value, lines = _policy_file._Reader(text, 'p').document()
+        assert typed(plain.value) == typed(value)
+        assert {path: plain.line(path) for path in lines} == lines
     return True
 
 

@@ -166,3 +166,12 @@ def test_the_nearest_that_names_it_is_the_evidence():
     assert classes.naming(network(), (), lines) == 1
     assert classes.naming(network('other.example'), (), lines) is None
     assert classes.naming(file(kind='exec'), RULE, [('sh',), ('tool',)]) is None  # a parent's own name is no path
+
+
+@pytest.mark.parametrize('via, line, its_class', [
+    ([], 'curl github.com', 'direct'), ([], 'x', 'hidden'), (['web', 'mysql'], 'curl github.com', 'direct'), (['mysql'], 'x', 'hidden'),
+    (['tool', 'web', 'mysql'], 'curl github.com', 'transient'), (['tool', 'web', 'mysql'], 'x', 'transient')])
+def test_what_needs_the_deployed_service_through_others_is_transient(via, line, its_class):
+    shown = {'pid': 7, 'command': line}
+    evidence = {'direct': shown, 'hidden': None, 'transient': {'pid': None, 'command': None, 'path': via}}
+    assert classes.of(network(), {'paths': [], 'via': via}, [tuple(line.split())], [shown], True) == (its_class, evidence[its_class])

@@ -222,6 +222,8 @@ CLASSES = [
     ('none', HIDDEN, 'hidden connect', ['    evidence no command line names it that a person wrote']),
     ('the arguments of the task', {'class': 'direct', 'evidence': {'pid': None, 'command': None, 'task': 'Fetch'}}, 'direct connect',
      ['    evidence the arguments of its task name it']),
+    ('through others', {'class': 'transient', 'evidence': {'pid': None, 'command': None, 'path': ['a', 'b', 'c', 'd']}},
+     'transient connect', ['    evidence a depends on d through b, c']),
     ('not known', {}, 'connect', [])]
 
 
