@@ -283,7 +283,7 @@ guard:
       type: str
       sample: mysql
     observes:
-      description: Whether allowed accesses are recorded, by O(observe) or in the mode V(monitor).
+      description: Whether allowed accesses are recorded, by O(observe) or in the mode V(monitor). Null where nobody knows.
       type: bool
     policy_sha256:
       description: The digest of the policy in its canonical form.
