@@ -113,9 +113,10 @@ options:
       - The formats in which the report is written to O(report_dir).
       - V(json) has all records of all hosts. Its schema is
         U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/report.schema.json).
+      - V(json.gz) is the same, compressed by gzip, for runs over very many hosts.
     type: list
     elements: str
-    choices: [json]
+    choices: [json, json.gz]
     default: [json]
     ini:
       - section: callback_ebpf_guard

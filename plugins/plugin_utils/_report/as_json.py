@@ -8,6 +8,9 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import encoded
 
 SCHEMA = 'loopbreak.report/1'
@@ -24,3 +27,10 @@ def write(document, output):
             between = b',\n'
         output.write(b']')
     output.write(b',\n"outcome":%s}\n' % encoded(document.outcome).encode())
+
+
+def write_compressed(document, output):
+    """The same for gzip: about the twentieth part, because records have most of their words in common."""
+    with gzip.GzipFile(filename='', fileobj=output, mode='wb', compresslevel=6) as squeezed, \
+            io.BufferedWriter(squeezed, 1 << 16) as buffered:
+        write(document, buffered)

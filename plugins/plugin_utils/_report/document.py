@@ -22,7 +22,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import as_json, model
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded
 
-WRITERS = {'json': as_json.write}  # also the end of the file's name
+WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed}  # each is the end of the file's name, too
 SPOOLED = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks')
 # of a guard: as the module tells it of the guard, of its report, and the accesses by outcome
 OF_GUARD = ('service', 'policy_sha256', 'started_at', 'loader', 'enforced', 'observes')
@@ -60,10 +60,13 @@ class Document:
         return bool(self.directory and self.formats)
 
     def _give_up(self, error):
-        because = error.strerror if isinstance(error, OSError) and error.strerror else f'{type(error).__name__}: {error}'
-        self._warn(f"The report of this run can't be written to {self.directory} ({because}). The run goes on without it.")
+        self._warn_of(error, ', '.join(self.formats))
         self.formats = ()
         self._close()
+
+    def _warn_of(self, error, what):
+        because = error.strerror if isinstance(error, OSError) and error.strerror else f'{type(error).__name__}: {error}'
+        self._warn(f"The report of this run ({what}) can't be written to {self.directory}: {because}. Nothing else changes.")
 
     def _close(self):
         for spool in self._spools.values():
@@ -142,10 +145,10 @@ class Document:
         reasons = model.reasons(self._failing) + self.reasons + faults
         self.outcome = {'status': 2 if reasons else 0, 'reasons': reasons, 'hosts': {
             **{sort: sorted(self._failing.get(sort, ())) for sort in model.REASONS}, 'new': sorted(self._new)}}
-        paths = [self._written(form) for form in self.formats]
+        paths = [self._written(form) for form in dict.fromkeys(self.formats)]
         self.formats = ()
         self._close()
-        return paths
+        return [path for path in paths if path]
 
     def lists(self):
         """(name, lines of JSON) of each list, in the order in which a file has them."""
@@ -157,18 +160,31 @@ class Document:
             for (where, rule, verdict), (name, hosts, accesses) in sorted(self._endpoints.items()))
 
     def _written(self, form):
-        """The file has its name once it is whole. Only its owner reads it: it has command lines in it."""
+        """The path of the file, which has its name once it is whole. Only its owner reads it: it has command lines in it.
+
+        None where it could not be written, which is no matter of other formats.
+        """
         started = datetime.fromisoformat(self.run['started'].replace('Z', '+00:00'))
         path = os.path.join(self.directory, f'{started:%Y%m%dT%H%M%SZ}-{self.run["id"]}.{form}')
-        handle, half = tempfile.mkstemp(dir=self.directory, prefix='.', suffix='.half')
         try:
-            with open(handle, 'wb') as output:
+            with _renamed(self.directory, path) as output:
                 WRITERS[form](self, output)
-            os.rename(half, path)
-        except BaseException:
-            os.unlink(half)
-            raise
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            return self._warn_of(error, form)
         return path
+
+
+@contextlib.contextmanager
+def _renamed(directory, path):
+    """A file that gets its name at the end, and is gone where there is none."""
+    handle, half = tempfile.mkstemp(dir=directory, prefix='.', suffix='.half')
+    try:
+        with open(handle, 'wb') as output:
+            yield output
+        os.rename(half, path)
+    except BaseException:  # Ctrl-C, too
+        os.unlink(half)
+        raise
 
 
 def _iso(moment):

@@ -152,4 +152,4 @@ def test_where_it_can_not_be_written_the_verdict_is_the_same(sandbox):
     code, out = run(sandbox, play(UP, MOVE, SWALLOWED))
     told = re.sub(r'\s+', ' ', out)
     assert code == 2 and out.endswith('exit status 2: accesses were denied on web1\n') and 'REPORT' not in out
-    assert "[WARNING]: The report of this run can't be written to " in told and '/made/reports (Not a directory)' in told
+    assert "[WARNING]: The report of this run (json) can't be written to " in told and '/made/reports: Not a directory.' in told

@@ -77,10 +77,10 @@ def test_a_full_disk_is_a_warning_and_leaves_nothing(tmp_path, room):
         for _number in range(10):
             add(made, told(record(command='x' * 200)))
         assert bool(warnings) == (room == 2000)
-        assert made.end(1, False, []) is None
+        assert not made.end(1, False, [])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert warnings == [f"The report of this run can't be written to {tmp_path} (File too large). The run goes on without it."]
+    assert warnings == [f"The report of this run (json) can't be written to {tmp_path}: File too large. Nothing else changes."]
     assert not list(tmp_path.iterdir())
 
 
