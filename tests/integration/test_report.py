@@ -47,7 +47,7 @@ def test_the_report_of_a_run_that_is_interrupted(controller, fleet):
     assert records == [(host, "deploy", "github", REASON, "192.0.2.10", "connect", task) for host in ("web1", "web2")]
     seen = {(one["host"], one["address"]) for one in found["observed"] if one["kind"] == "connect"}
     assert ("web2", "203.0.113.20") in seen and {host for host, _address in seen} == {"web2"}
-    assert [(one["host"], one["how"], one["task"]["name"]) for one in found["outside"]] == [
+    assert sorted((one["host"], one["how"], one["task"]["name"]) for one in found["outside"]) == [
         ("web1", "raw", "Plain"), ("web2", "raw", "Plain")]
     assert {(one["host"], one["name"]) for one in found["tasks"] if one["file"] == file and not one["idle"]} == {
         (host, f"Reach {address} by tcp") for host in ("web1", "web2") for address in ("192.0.2.10", "203.0.113.20")}

@@ -11,9 +11,18 @@ from pathlib import Path
 
 import jsonschema
 
-SCHEMA = json.loads((Path(__file__).resolve().parents[2] / 'docs' / 'report.schema.json').read_text())
+
+
+def _strict(found):
+    """What may be added later for readers has to be described as soon as it is written."""
+    return {**found, 'additionalProperties': False} if {'required', 'additionalProperties'} <= found.keys() and found[
+        'additionalProperties'] is True else found
+
+
+TEXT = (Path(__file__).resolve().parents[2] / 'docs' / 'report.schema.json').read_text()
+SCHEMA = json.loads(TEXT, object_hook=_strict)
 NAME = re.compile(r'\d{8}T\d{6}Z-([0-9a-f]{8})\.json')
-jsonschema.Draft202012Validator.check_schema(SCHEMA)
+jsonschema.Draft202012Validator.check_schema(json.loads(TEXT))
 
 
 def _refuse(constant):
