@@ -12,7 +12,6 @@ from pathlib import Path
 import jsonschema
 
 
-
 def _strict(found):
     """What may be added later for readers has to be described as soon as it is written."""
     return {**found, 'additionalProperties': False} if {'required', 'additionalProperties'} <= found.keys() and found[

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import resource
 
@@ -59,6 +60,15 @@ def test_a_target_that_says_what_is_no_text(tmp_path):
     found = documents.only(tmp_path)
     assert found['denied'][0]['command'] == command.replace('\udcff', '?') and found['denied'][0]['uid'] is None
     assert found['denied'][0]['task'] == {'name': 'Install', 'file': 'site.yml', 'line': 7}
+
+
+def test_the_compressed_one_is_the_same(tmp_path):
+    made = begun(tmp_path, [])
+    made.formats = ['json', 'json.gz']
+    add(made, told(record()))
+    plain, packed = made.end(1, False, [])
+    with open(plain, 'rb') as one, gzip.open(packed) as other:
+        assert one.read() == other.read()
 
 
 def test_the_action_plugin_has_told_the_task(tmp_path):
