@@ -4,17 +4,25 @@
 
 # PRIVATE: used by this collection only, may change without notice.
 
-"""Which run a task belongs to, as a target remembers it of who holds a guard, and whether other runs are over."""
+"""Which run a task belongs to, as a target remembers it of who holds a guard, and whether other runs are over. And what the
+report says of the run.
+"""
 
 from __future__ import annotations
 
 import getpass
 import hashlib
+import json
 import os
 import platform
+import re
+import secrets
 
 from ansible import constants as C
 from ansible import context
+from ansible.release import __version__ as ansible_version
+
+COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def of(host, guard, tries):
@@ -32,6 +40,12 @@ def of(host, guard, tries):
         'id': '%s %s' % (_machine(), os.path.basename(C.DEFAULT_LOCAL_TMP)), 'host': host,
         'controller': platform.node(), 'machine': _machine(), 'user': _user(), 'playbook': _playbook(),
         'pid': pid, 'started': _started(pid), 'tried': os.path.exists(note), 'over': [], 'running': []}
+
+
+def described():
+    """What a report says of the run, but for its times."""
+    return {'id': secrets.token_hex(4), 'playbooks': _playbooks(), 'controller': platform.node(), 'user': _user(),
+            'check': bool(context.CLIARGS.get('check')), 'ansible': ansible_version, 'collection': _version()}
 
 
 def answered(run, asked):
@@ -58,8 +72,26 @@ def _user():
 
 def _playbook():
     """The playbooks of the command line; None where the call is alone (ad-hoc)."""
+    return ' '.join(_playbooks()) or None
+
+
+def _playbooks():
     given = context.CLIARGS.get('args')
-    return ' '.join(given) if isinstance(given, (list, tuple)) and given else None
+    return list(given) if isinstance(given, (list, tuple)) else []
+
+
+def _version():
+    """Of the collection: as it is installed, or as its source has it. None where neither tells."""
+    try:
+        with open(os.path.join(COLLECTION, 'MANIFEST.json'), encoding='utf-8') as manifest:
+            return json.load(manifest)['collection_info']['version']
+    except (OSError, ValueError, LookupError):
+        pass
+    try:
+        with open(os.path.join(COLLECTION, 'galaxy.yml'), encoding='utf-8') as source:
+            return re.search(r'^version: *(\S+)', source.read(), re.MULTILINE)[1]
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _started(pid):
