@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The attributes that both modules describe in the same words."""
+    """The attributes that the modules describe in the same words."""
 
     DOCUMENTATION = r"""
 options: {}

@@ -13,13 +13,13 @@ import re
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, file_matchers, rule, shapes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, did_you_mean, show
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, Policy
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, ON_NEW, Policy
 
 DEFAULTS = ('allow', 'deny')
 ENCRYPTED_DNS = ('deny', 'allow')
 LONGEST_INTERVAL = 86400  # seconds
 KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'resolve',
-        'limits', 'lock', 'ways_out', 'encrypted_dns')
+        'baseline', 'on_new', 'limits', 'lock', 'ways_out', 'encrypted_dns')
 
 MOST = 1_000_000  # networks and names of all rules
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
@@ -68,6 +68,8 @@ def check(mapping, source='policy', lines=None):
         lock=_lock(mapping['lock'], where.inside('lock')) if 'lock' in mapping else False,
         ways_out=_ways_out(mapping, where) if 'ways_out' in mapping else (),
         limits=_limits(mapping, where) if 'limits' in mapping else (),
+        baseline=shapes.text(mapping['baseline'], 'mysql.deps.yml', where.inside('baseline')) if 'baseline' in mapping else None,
+        on_new=_on_new(mapping, where),
     )
 
 
@@ -85,6 +87,13 @@ def _check_later_settings(mapping, where):
     if 'services' in mapping:
         shapes.text(mapping['services'], 'services.yml', where.inside('services'))
         shapes.available('services', where.inside('services'))
+
+
+def _on_new(mapping, where):
+    here = where.inside('on_new')
+    if 'on_new' in mapping and 'baseline' not in mapping:
+        raise here.error('nothing is new without a baseline. Name its file: baseline: mysql.deps.yml, or take on_new out.')
+    return shapes.choice(mapping.get('on_new', ON_NEW[0]), ON_NEW, here)
 
 
 def _lock(value, where):
