@@ -19,10 +19,10 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import ob
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _clock, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault, _way_in)
+    _brackets, _clock, _news, _no_log, _policy_file, _seen, _shell, _this_run, _told, _vault, _way_in)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 
-INTERNAL = ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run')
+INTERNAL = ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run', '_baseline')
 
 
 # Once for all hosts: Ansible forks a process for each task of a host, and has read this file by then.
@@ -55,6 +55,7 @@ class ActionModule(ActionBase):
                 self._check_callback(arguments)
                 self._check_connection(arguments)
                 arguments.update(self._policy(arguments, task_vars), _shell=self._shell(arguments.get('name', 'deploy')))
+                _this_run.keep(host, arguments.get('name', 'deploy'), arguments['_baseline'])
         except GuardError as error:
             result.update(failed=True, msg=str(error), **error.facts)
             return result
@@ -70,6 +71,7 @@ class ActionModule(ActionBase):
             self._try_the_way_in(result, run, task_vars)
         else:
             self._check_start(result, task_vars)
+            _news.mark(result, _this_run.kept(host, arguments.get('name', 'deploy')))
         _told.add_tasks(host, result)
         _no_log.conceal(host, result, (result.get('guard') or {}).get('clock_offset'))
         _told.judge(result, self._task)
@@ -135,7 +137,9 @@ class ActionModule(ActionBase):
         else:
             policy = check(_vault.decrypted(given))
             is_secret = _vault.Search(task_vars).finds([given, self._task.get_ds()])
-        return {'policy': None, 'policy_file': None, '_policy': packed.pack(policy), '_is_secret': is_secret}
+        beside = os.path.dirname(path) if path else self._loader.get_basedir()
+        return {'policy': None, 'policy_file': None, '_policy': packed.pack(policy), '_is_secret': is_secret,
+                '_baseline': _news.find(policy.baseline, beside)}
 
     def _read(self, path):
         """(where the policy file is, its text), decrypted where it is encrypted."""

@@ -16,7 +16,7 @@ import json
 
 import yaml
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, PolicyError
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _baseline
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._plain_yaml import LOADER
 
@@ -37,9 +37,7 @@ def new(service, entries):
 
 
 def changed(text, source, before, entries):
-    """The text with these entries in place of those of `before`, which it says now. PolicyError, or GuardError where it can't be
-    changed so.
-    """
+    """The text with these entries in place of those of `before`, which it says now. GuardError where it can't be changed so."""
     editor = _Editor(text, source, before)
     known, wanted = ({_key(entry): entry for entry in some} for some in (before.entries, entries))
     for key, entry in known.items():
@@ -49,8 +47,11 @@ def changed(text, source, before, entries):
             editor.change(entry, wanted[key].data)
     editor.add(_sorted(entry for key, entry in wanted.items() if key not in known))
     result = editor.result()
-    if {_key(entry): entry.data for entry in _baseline.parse(result, source).entries} != {
-            key: entry.data for key, entry in wanted.items()}:
+    try:
+        says = {_key(entry): entry.data for entry in _baseline.parse(result, source).entries}
+    except PolicyError:
+        says = None
+    if says != {key: entry.data for key, entry in wanted.items()}:
         raise editor.error()
     return result
 
@@ -187,10 +188,10 @@ class _Editor:
 
     @staticmethod
     def _behind(key, pairs):
-        """The line behind the last of the keys that come before this one."""
+        """The line behind the nearest of the keys that come before this one: there always is one, what the entry is of."""
         order = _baseline.KEYS
-        earlier = [pair for name, pair in pairs.items() if name in order and order.index(name) < order.index(key)]
-        return max(_last_line(value, own) for own, value in earlier or pairs.values()) + 1
+        own, value = pairs[max((name for name in pairs if name in order[:order.index(key)]), key=order.index)]
+        return _last_line(value, own) + 1
 
     def _change_value(self, key, own, value, before, after):
         start, end = own.start_mark.line, _last_line(value, own) + 1
