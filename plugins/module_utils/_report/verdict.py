@@ -12,7 +12,7 @@ import re
 from collections import Counter
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean, endpoint, spoken
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean, endpoint, spoken, telling
 
 LINES = 4
 ROOM = 400  # for the characters of a line
@@ -56,8 +56,9 @@ def _damage(report, guard):
 
 
 def _of_news(news, report, all_records, commands, room):
-    rows = list(dict.fromkeys(_rows(news, commands)))
-    more = ['And %d more: see the report of the guard, or %s.' % (len(rows) - room, all_records)] if rows[room:] else []
+    rows = _rows(telling(news), commands)
+    more = ['And %d more: see the report of the guard, or %s.' % (
+        len(rows) - room, re.sub(r'denied\Z', 'observed', all_records))] if rows[room:] else []
     return ["Guard '%s' saw what the baseline does not have, and the policy says on_new: fail:" % report['guard']['name'],
             *rows[:room], ' '.join(more + ['If the deployment needs it, learn it: ansible-playbook loopbreak.deploy.learn.'])]
 

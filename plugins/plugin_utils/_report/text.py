@@ -13,7 +13,7 @@ import textwrap
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import (
-    FILES, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, spoken)
+    FILES, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, spoken, telling)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.entries import DID_NOT_ENTER
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
     NEW, NOBODY, lineage, merge, news, short_path, task_of, totals, word)
@@ -199,12 +199,6 @@ def block(report, show_observed, max_rows):
         *section('left running (moved out when the guard came down):',
                  lambda one: detail(one['pid'], clip(one['command'], ROOM)), report.get('left_running') or [], max_rows),
     ]
-
-
-def telling(rows):
-    """But for questions for a name that another row has, too: what was reached then says more."""
-    names = {name for row in rows if row.get('kind') != 'dns' for name in (row.get('name') or '').split(', ')}
-    return [row for row in rows if row.get('kind') != 'dns' or row.get('name') not in names]
 
 
 def told(records):
