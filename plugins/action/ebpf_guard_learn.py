@@ -70,10 +70,11 @@ class ActionModule(ActionBase):
         path = options['baseline']
         known = _baseline.Baseline(reports.service) if before is None else _baseline.parse(before, path)
         if None not in (known.service, reports.service) and known.service != reports.service:
-            raise GuardError('%s is the baseline of %s, and not of %s. Nothing was written.' % (path, known.service, reports.service))
+            raise GuardError('%s is the baseline of %s, and not of %s. Nothing was written.' % (
+                path, known.service, reports.service))
         if not reports.runs and (options['prune'] or before is None):
-            raise GuardError('No report tells what was allowed, so nothing can be learned. Run with mode: monitor, or with observe: true. '
-                             'Nothing was written.%s' % ''.join(' ' + sentence for sentence in reports.left_out))
+            raise GuardError('No report tells what was allowed, so nothing can be learned. Run with mode: monitor, or with '
+                             'observe: true. Nothing was written.%s' % ''.join(' ' + sentence for sentence in reports.left_out))
         merge = _learn.Merge(known, reports, options['prune'], options['executions'])
         if before is None:
             return _baseline_text.new(reports.service, merge.entries), merge

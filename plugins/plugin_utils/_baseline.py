@@ -25,7 +25,6 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _policy_file
 
 
-
 def _path(value, where):
     """As a record shows one: no rule is made of it, so it may have in it what a policy's can't."""
     text = shapes.printable(shapes.string(value, '/usr/bin/curl', where), where)
@@ -63,7 +62,7 @@ def of(record):
         return Dependency(OF_PATHS[kind], (record['path'],), None) if record.get('path') else None
     asked = asked_name(record)
     names = (asked,) if asked else tuple(filter(None, (record.get('name') or '').split(', ')))
-    names = tuple(dict.fromkeys(SERVICE_LABELS.sub('', name) for name in names))
+    names = tuple(dict.fromkeys(SERVICE_LABELS.sub('', name.lower()) for name in names))
     address = _address(record.get('address'))
     if not asked and (address is None or address.is_loopback or address.is_unspecified) or names == ('localhost',):
         return None
@@ -76,7 +75,6 @@ def of(record):
 def is_proxied(record):
     """Does it say a name, and not to which port?"""
     return record.get('kind') == 'http' and bool(asked_name(record))
-
 
 
 @functools.lru_cache(maxsize=4096)
@@ -92,6 +90,13 @@ def _port(record):
     return ('udp/%d' if record.get('protocol') == 'udp' else '%d') % (record.get('port') or 0)
 
 
+def is_among(port, ports):
+    """Do some of the ports, as policies write them, mean this one?"""
+    wanted = Ports.of(port)
+    return any(one.protocol in (None, wanted.protocol) and one.low <= wanted.low and wanted.high <= one.high
+               for one in map(Ports.of, ports))
+
+
 class Entry:
     """One dependency of a baseline. `data`: all that the file says of it, each value in its plain form."""
 
@@ -103,8 +108,7 @@ class Entry:
         given = self.data.get('ports')
         if port is None or given is None:
             return True
-        wanted = Ports.of(port)
-        return any(one.protocol in (None, wanted.protocol) and one.low <= wanted.low <= one.high for one in map(Ports.of, given))
+        return is_among(port, given)
 
     @property
     def sort_key(self):
@@ -212,8 +216,8 @@ def _folded(value, where):
     if '/' in text:
         return 'network', matchers.network(text, where)
     if not text.startswith('.'):
-        raise where.error('%s is nothing to fold to. Write a domain with a dot in front (.example.com), a network (10.0.0.0/8), or '
-                          'a directory (/mnt/artifacts).' % show(text))
+        raise where.error('%s is nothing to fold to. Write a domain with a dot in front (.example.com), a network '
+                          '(10.0.0.0/8), or a directory (/mnt/artifacts).' % show(text))
     return 'host', matchers.host(text, where)
 
 
@@ -253,7 +257,8 @@ def _evidence(value, where):
             first, '2026-11-30', where.inside('first_seen'))
     if value.get('runs') is not None:
         if not isinstance(value['runs'], str) or not RUNS.fullmatch(value['runs']):
-            raise where.inside('runs').error('%s does not say in how many of how many runs. Write it as 3/4.' % show(value['runs']))
+            raise where.inside('runs').error('%s does not say in how many of how many runs. Write it as 3/4.'
+                                             % show(value['runs']))
         data['runs'] = value['runs']
     if value.get('hosts') is not None:
         if not shapes.is_integer(value['hosts']) or value['hosts'] < 0:

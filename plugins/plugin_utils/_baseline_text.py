@@ -109,8 +109,8 @@ class _Editor:
         self._entries, self._edits = before.entries, []
 
     def error(self):
-        return GuardError('%s can\'t be changed line by line as it is written. Write each dependency as a list item on lines of '
-                          'its own, with no anchors: "- host: mirror.example". Nothing was written.' % self._source)
+        return GuardError('%s can\'t be changed line by line as it is written. Write each dependency as a list item on lines '
+                          'of its own, with no anchors: "- host: mirror.example". Nothing was written.' % self._source)
 
     def result(self):
         lines = list(self._lines)

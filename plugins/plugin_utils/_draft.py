@@ -26,8 +26,8 @@ MATCHERS = {'host': 'hosts', 'network': 'networks'}
 def refuse(text, path):
     """GuardError where a file is not ours to be written."""
     if text is not None and not text.startswith(OURS):
-        raise GuardError('%s is a policy that learn has not written, so it is left alone. Give the draft another name, or remove '
-                         'the file first. Nothing was written.' % path)
+        raise GuardError('%s is a policy that learn has not written, so it is left alone. Give the draft another name, or '
+                         'remove the file first. Nothing was written.' % path)
 
 
 def policy(baseline, path, services=None):
@@ -39,7 +39,8 @@ def policy(baseline, path, services=None):
     others = len([entry for entry in baseline.entries if entry.kind not in MATCHERS])
     lines += ['allow:'] * bool(rules) + rules
     if others:
-        lines.append('# %d more of the baseline: files, sockets, or programs. default: deny says nothing of these, so they pass.' % others)
+        lines.append('# %d more of the baseline: files, sockets, or programs. default: deny says nothing of these, so they pass.'
+                     % others)
     text = HEAD + ''.join(line + '\n' for line in lines)
     check(_policy_file.parse(text, path)[0], path, _policy_file.lines(text, path))
     return text

@@ -55,8 +55,8 @@ def _wait_for(lock, path):
             if not isinstance(error, BlockingIOError):
                 raise GuardError("%s can't be locked: %s" % (path, reason(error))) from error
         if time.monotonic() > deadline:
-            raise GuardError('Another run has been changing files beside %s for %d seconds. Nothing was written. Try again when '
-                             'it is over.' % (path, PATIENCE))
+            raise GuardError('Another run has been changing files beside %s for %d seconds. Nothing was written. Try again '
+                             'when it is over.' % (path, PATIENCE))
         time.sleep(0.1)
 
 

@@ -102,7 +102,8 @@ class Reports:
         except OSError as error:
             raise GuardError("The directory of the reports can't be read: %s" % reason(error)) from error
         if not names:
-            raise GuardError('There is no report (*.json) in %s. A run writes one with report_dir, an option of the callback.' % directory)
+            raise GuardError('There is no report (*.json) in %s. A run writes one with report_dir, an option of the callback.'
+                             % directory)
         for name in names:
             try:
                 self._take(_read(os.path.join(directory, name)))
@@ -253,7 +254,7 @@ class Merge:
         ports = data.get('ports')
         if ports is not None:
             if self._prunes:
-                ports = [port for port in ports if _is_seen(port, evidence.ports)]
+                ports = [port for port in ports if any(_baseline.is_among(seen, [port]) for seen in evidence.ports)]
             data['ports'] = _ports([*ports, *(self._news.get((entry.kind, entry.what), set()) - {None})])
         for key, found, most in (('tasks', {task: task for task in evidence.tasks}, MOST_TASKS),
                                  ('commands', evidence.commands, MOST_COMMANDS)):
@@ -276,7 +277,7 @@ class Merge:
         return Entry(kind, what, self._counted(data, evidence))
 
     def _counted(self, data, evidence):
-        """With the evidence as it is now. What fewer reports show by now was true at its time, unless the baseline is pruned."""
+        """With the evidence as it is now. What fewer reports show by now was true at its time: only a prune takes it back."""
         had, total = map(int, data.get('runs', '0/0').split('/'))
         if self._prunes or len(evidence.runs) >= had:
             had, total = len(evidence.runs), max(self._total, len(evidence.runs))
@@ -285,11 +286,6 @@ class Merge:
         data.update({'first_seen': min(filter(None, (known, first)))} if known or first else {})
         data.update(runs='%d/%d' % (had, total), hosts=max(len(evidence.hosts), 0 if self._prunes else data.get('hosts', 0)))
         return data
-
-
-def _is_seen(port, seen):
-    one = Ports.of(port)
-    return any(one.protocol in (None, other.protocol) and one.low <= other.low <= one.high for other in map(Ports.of, seen))
 
 
 def _ports(ports):
@@ -327,8 +323,8 @@ def lines(merge, reports):
     told = ['%-*s  %s' % (width, name, rest) for name, rest in rows]
     weak = sum('weak' in rest for _name, rest in rows)
     if weak:
-        told.append('%d of %d stand on one run or one host: weak evidence. What runs once a day, or on another host, is not seen '
-                    'so. ebpf_guard_cold: true shows what a warm cache hides.' % (weak, len(rows)))
+        told.append('%d of %d stand on one run or one host: weak evidence. What runs once a day, or on another host, is not '
+                    'seen so. ebpf_guard_cold: true shows what a warm cache hides.' % (weak, len(rows)))
     if reports.others:
         told.append('%d of %d runs recorded denials alone (neither mode: monitor, nor observe, nor a baseline): they tell '
                     'nothing of what was allowed.' % (len(reports.others - reports.runs), len(reports.others | reports.runs)))
@@ -346,8 +342,10 @@ def _named(entry):
 def _stands_on(entry, merge, reports):
     evidence = merge.support.get((entry.kind, entry.what))
     if evidence is None:
-        return 'in none of these reports' + (' (in %s runs when it was written)' % entry.data['runs'] if 'runs' in entry.data else '')
-    said = 'in %d of %d runs, on %d %s' % (len(evidence.runs), len(reports.runs | evidence.runs), len(evidence.hosts),
-                                         'host' if len(evidence.hosts) == 1 else 'hosts')
+        then = ' (in %s runs when it was written)' % entry.data['runs'] if 'runs' in entry.data else ''
+        return 'in none of these reports' + then
+    hosts = len(evidence.hosts)
+    said = 'in %d of %d runs, on %d %s' % (
+        len(evidence.runs), len(reports.runs | evidence.runs), hosts, 'host' if hosts == 1 else 'hosts')
     said += ', weak: %s' % evidence.weakness if evidence.weakness else ''
     return said + (', new' if (entry.kind, entry.what) in merge.fresh else '')

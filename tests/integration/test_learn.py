@@ -64,7 +64,8 @@ def test_learned_sealed_and_watched(controller, fleet):
 
     # with a fresh cache the tool asks for updates, and with its warm one it does not
     policy.write_text(yaml.safe_dump({"version": 1, "service": "mysql", "baseline": baseline.name, "on_new": "fail"}))
-    drift = controller.guarded(DEPLOY, policy=str(policy), hosts="web1:web2", after=[{"name": "Rescue", "meta": "clear_host_errors"}, KEEP],
+    drift = controller.guarded(DEPLOY, policy=str(policy), hosts="web1:web2",
+                               after=[{"name": "Rescue", "meta": "clear_host_errors"}, KEEP],
                                variables={"ebpf_guard_cold": "{{ inventory_hostname == 'web2' }}"}).ended(2)
     drift.said("GUARD deploy on web1 [enforce]: clean", "new to the baseline", "  NEW  notgithub.com", "task     Build",
                "curl -sS --max-time 5 -o /dev/null http://notgithub.com/", "what no baseline has was reached on web2",
@@ -102,4 +103,5 @@ def test_another_run_takes_it_down(controller, fleet):
             new = [record["name"] for record in last["observed"] if record.get("new")]
             assert "mirror.example" in new and last["new"] == len(new) and not last["faults"]
         else:
-            assert any(f"Nothing was compared with the baseline. There is no baseline {baseline}." in fault for fault in last["faults"])
+            said = f"Nothing was compared with the baseline. There is no baseline {baseline}."
+            assert any(fault.startswith(said) for fault in last["faults"])

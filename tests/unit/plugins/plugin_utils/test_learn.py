@@ -69,7 +69,15 @@ def test_a_new_baseline(tmp_path):
     assert learned(tmp_path, *THREE, run_report('d', access(), access('tool.example', command='npm ci')), text=text)[0] == text
 
 
-HAND = '# ours\nversion: 1\nfold: [.cdn.example]\ndependencies:\n- {host: .example, reason: all of it}\n- host: old.test\n  reviewed: true  # yes\n'
+HAND = """\
+# ours
+version: 1
+fold: [.cdn.example]
+dependencies:
+- {host: .example, reason: all of it}
+- host: old.test
+  reviewed: true  # yes
+"""
 NEWS = [
     ('known by a suffix', [access('a.b.example', task=None, command=None)], {}, HAND),
     ('another task', [access('x.example', task={'name': 'New'})], {}, HAND.replace(
