@@ -24,8 +24,8 @@ extends_documentation_fragment:
 options:
   reports:
     description:
-      - The directory with the reports, C(*.json), on the controller. One that is none, or that was cut off, is left out and
-        told in RV(left_out).
+      - The directory with the reports, C(*.json) and C(*.json.gz), on the controller. One that is none, or that was cut off,
+        is left out and told in RV(left_out).
     type: path
     required: true
   baseline:

@@ -21,7 +21,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Po
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import file_matchers, matchers, shapes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, show
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import Ports
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import asked_name
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import TASK_DIRECTORY, asked_name
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _policy_file
 
 
@@ -59,7 +59,8 @@ def of(record):
     if record.get('stands_for'):
         return None
     if kind in OF_PATHS:
-        return Dependency(OF_PATHS[kind], (record['path'],), None) if record.get('path') else None
+        path = record.get('path')  # what Ansible puts there for a task has another name each time
+        return Dependency(OF_PATHS[kind], (path,), None) if path and not TASK_DIRECTORY.match(path) else None
     asked = asked_name(record)
     names = (asked,) if asked else tuple(filter(None, (record.get('name') or '').split(', ')))
     names = tuple(dict.fromkeys(SERVICE_LABELS.sub('', name.lower()) for name in names))
@@ -187,7 +188,7 @@ def parse(text, source):
         raise where.inside('version').error('%s is not supported. Write version: 1, without quotes.' % show(version))
     shapes.check_keys(mapping, ('version', 'service', 'fold', 'dependencies'), where)
     service = shapes.text(mapping['service'], 'mysql', where.inside('service')) if 'service' in mapping else None
-    fold = [_folded(item, here) for here, item in _items(mapping, 'fold', where)]
+    fold = [found for here, item in _items(mapping, 'fold', where) for found in _folded(item, here)]
     entries, taken = [], {}
     for here, item in _items(mapping, 'dependencies', where):
         entry = _entry(item, here)
@@ -210,15 +211,17 @@ def _items(mapping, key, where):
 
 
 def _folded(value, where):
+    """The (kind, what) of each that one item of `fold` means."""
     text = shapes.text(value, '.example.com', where)
     if text.startswith('/'):
-        return 'path', file_matchers.path(text, where)
+        path = file_matchers.path(text, where)
+        return ('path', path), ('exec', path)
     if '/' in text:
-        return 'network', matchers.network(text, where)
+        return [('network', matchers.network(text, where))]
     if not text.startswith('.'):
         raise where.error('%s is nothing to fold to. Write a domain with a dot in front (.example.com), a network '
                           '(10.0.0.0/8), or a directory (/mnt/artifacts).' % show(text))
-    return 'host', matchers.host(text, where)
+    return [('host', matchers.host(text, where))]
 
 
 def _entry(value, where):

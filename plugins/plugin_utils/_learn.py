@@ -12,8 +12,10 @@ speak of it.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections import Counter
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, PolicyError, reason
@@ -25,6 +27,7 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _baseline
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._baseline import Baseline, Dependency, Entry
 
 SCHEMA = 'loopbreak.report/1'
+ENDINGS = ('.json', '.json.gz')
 MOST_TASKS, MOST_COMMANDS = 20, 10  # of a dependency: a person reads them
 COMMAND_ROOM = 160  # characters
 # What is kept of an object in a report: the ancestry of a record alone is more than all of this
@@ -94,15 +97,15 @@ class Reports:
         self.denied = Counter()  # (what, rule) -> accesses: no dependencies
         self.left_out = []  # a sentence for each file that is no report, or no whole one
         self.runs, self.others = set(), set()  # that recorded what was allowed, and that did not
-        self._services = set()
+        self._services, self._taken = set(), set()
 
     def read_all(self, directory):
         try:
-            names = sorted(name for name in os.listdir(directory) if name.endswith('.json'))
+            names = sorted(name for name in os.listdir(directory) if name.endswith(ENDINGS))
         except OSError as error:
             raise GuardError("The directory of the reports can't be read: %s" % reason(error)) from error
         if not names:
-            raise GuardError('There is no report (*.json) in %s. A run writes one with report_dir, an option of the callback.'
+            raise GuardError('There is no report (*.json, *.json.gz) in %s. A run writes one with report_dir, an option of the callback.'
                              % directory)
         for name in names:
             try:
@@ -117,8 +120,9 @@ class Reports:
 
     def _take(self, report):
         run = report['run'].get('id')
-        if report['run'].get('check'):
-            return  # nothing has run
+        if report['run'].get('check') or run in self._taken:  # nothing has run; or there are two files of it
+            return
+        self._taken.add(run)
         guards = {}
         for guard in report.get('guards') or ():
             if self.service is not None and guard.get('service') not in (None, self.service):
@@ -151,11 +155,13 @@ class Reports:
 def _read(path):
     """A report as a mapping, without what nobody needs here."""
     try:
-        with open(path, encoding='utf-8') as file:
+        with (gzip.open if path.endswith('.gz') else open)(path, 'rt', encoding='utf-8') as file:
             report = json.load(file, object_hook=_kept)
+    except gzip.BadGzipFile as error:
+        raise Unusable('not compressed by gzip, as its name says (%s)' % error) from error
     except OSError as error:
         raise Unusable("can't be read: %s" % reason(error)) from error
-    except ValueError as error:  # UnicodeDecodeError is one
+    except (ValueError, EOFError, zlib.error) as error:  # UnicodeDecodeError is one
         raise Unusable('cut off in the middle, or no JSON (%s)' % error) from error
     except RecursionError as error:
         raise Unusable('nested too deep for a report') from error

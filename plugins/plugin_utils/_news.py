@@ -54,6 +54,10 @@ def mark(report, path):
     report['new'] = sum(bool(record.get('new')) for record in report['observed'])
     unseen = sum(record['stands_for'] for record in report['observed']
                  if record.get('stands_for') and _baseline.OF_PATHS.get(record['kind'], 'host') in baseline.kinds)
+    lost = (report.get('counters') or {}).get('lost')
+    if lost and known['on_new'] == 'fail':
+        report['faults'] = [*(report.get('faults') or ()), 'The details of %d accesses did not fit, so nobody can tell whether the '
+                            'baseline has them.' % lost]
     if unseen:
         report['faults'] = [*(report.get('faults') or ()), '%d records of what was allowed had no room in the report, so they '
                             'were not compared with the baseline. The event log on the host has them.' % unseen]

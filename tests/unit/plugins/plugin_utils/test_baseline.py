@@ -31,6 +31,7 @@ DEPENDENCIES = [
     ('a socket', access(kind='unix', path='/run/docker.sock'), ('socket', ('/run/docker.sock',), None)),
     ('a file', access(kind='file', path='/mnt/a/b'), ('path', ('/mnt/a/b',), None)),
     ('a program', access(kind='exec', path='/usr/bin/['), ('exec', ('/usr/bin/[',), None)),
+    ('what Ansible made', access(kind='exec', path='/root/.ansible/tmp/ansible-tmp-1.5-2-3/x.sh'), None),
     ('a file without a path', access(kind='file', address=None, name=None), None),
     ('a row for others', access(stands_for=7), None),
 ]

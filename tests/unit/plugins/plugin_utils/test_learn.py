@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 
@@ -161,6 +162,19 @@ def test_a_file_that_is_no_report_is_named_and_the_rest_is_merged(tmp_path, cont
     text, _lines, left_out = learned(tmp_path)
     assert text.endswith(LEARNED) and len(left_out) == 1
     assert left_out[0].startswith('z.json: ') and because in left_out[0]
+
+
+def test_compressed_reports_and_two_files_of_a_run(tmp_path):
+    directory = write(tmp_path / 'reports', run_report('a', access(), denied=[access('x', rule='r')]))
+    for name, content in (('a.json.gz', gzip.compress((directory / '20261130T081500Z-a.json').read_bytes())),
+                          ('b.json.gz', gzip.compress(json.dumps(run_report('b', access(host='web2'), hosts=['web2'])).encode())),
+                          ('c.json.gz', gzip.compress(b'{}' * 9999)[:-9]), ('d.json.gz', b'{}')):
+        (directory / name).write_bytes(content)
+    _text, lines, left_out = learned(tmp_path)
+    assert [lines[0], lines[-1]] == ['host mirror.example (443)  in 2 of 2 runs, on 2 hosts, new',
+                                     'no dependency, as it was denied: x (r), 1x']
+    assert [line.partition(' (')[0] for line in left_out] == [
+        'c.json.gz: cut off in the middle, or no JSON', 'd.json.gz: not compressed by gzip, as its name says']
 
 
 def test_no_reports_at_all(tmp_path):
