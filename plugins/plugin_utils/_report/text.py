@@ -336,7 +336,8 @@ def guard_lines(fleet):
 def endpoint_lines(fleet, max_rows):
     """Those that were denied first, then those of most hosts."""
     found = sorted(fleet.endpoints.items(),
-                   key=lambda item: ({'NEW': 1, 'seen': 2}.get(item[0][2], 0) + (item[0][2] == 'seen' and item[0][0].endswith(FILES['exec'])),
+                   key=lambda item: (('NEW', 'seen').index(item[0][2]) + 1 + item[0][0].endswith(FILES['exec'])
+                                     if item[0][2] in ('NEW', 'seen') else 0,
                                      -len(item[1][1]), -item[1][2], item[0]))
     if not found:
         return []
