@@ -205,19 +205,28 @@ def controller_row(_room, _cgroups):
     """What the callback does about hosts whose guards denied a lot, in a process that does nothing else."""
     took = {}
 
-    def report(hosts):
-        one = json.loads(run(BIN / "python", HERE / "controller.py", hosts, DENIALS))
-        took.setdefault(hosts, []).append(one)
+    def report(hosts, *form):
+        one = json.loads(run(BIN / "python", HERE / "controller.py", hosts, DENIALS, *form))
+        took.setdefault((hosts, *form) if form else hosts, []).append(one)
         return one["seconds"]
 
     row = Row(f"controller: the report of hosts with {DENIALS} denials each, CPU time", "s", interleaved({
-        f"{hosts:,} hosts": lambda hosts=hosts: report(hosts) for hosts in (10, 100, FLEET)}, STARTS, warm_up=False))
+        **{f"{hosts:,} hosts": lambda hosts=hosts: report(hosts) for hosts in (10, 100, FLEET)},
+        **{f"{FLEET:,} hosts, with report_dir: {form}": lambda form=form: report(FLEET, form) for form in ("json", "json.gz")},
+    }, STARTS, warm_up=False))
     row.checks.append(Check(f"{FLEET:,} hosts", row.samples[f"{FLEET:,} hosts"], "<=", 2, "s"))
     row.checks.append(Check(f"peak memory, {FLEET:,} hosts", [one["memory"] / 2**20 for one in took[FLEET]], "<=", 150, "MB"))
     row.figure("peak memory, 10 hosts", [one["memory"] / 2**20 for one in took[10]], "MB")
     row.figure("results of 20 tasks a host before that", [one["tasks"] for one in took[FLEET]], "s")
-    for hosts in took:
+    for hosts in (10, 100, FLEET):
         row.figure(f"printed, {hosts:,} hosts", [one["size"] / 1e6 for one in took[hosts]], "MB")
+    for form in ("json", "json.gz"):
+        told = took[FLEET, form]
+        row.checks.append(Check(f"written, {form}", [one["written"] / 1e6 for one in told], "<=", 40, "MB"))
+        row.figure(f"what {form} takes, to json.loads and json.dumps of its rows",
+                   [(one["seconds"] - other["seconds"]) / one["again"] for one, other in zip(told, took[FLEET])], "x")
+        row.figure(f"peak memory more with {form}",
+                   [(one["memory"] - other["memory"]) / 2**20 for one, other in zip(told, took[FLEET])], "MB")
     return [row]
 
 

@@ -95,6 +95,36 @@ options:
         key: command_stdout
     env:
       - name: EBPF_GUARD_COMMAND_STDOUT
+  report_dir:
+    description:
+      - A directory on the controller that gets the report of each run as data, in the formats of O(reports). It is made where
+        it does not exist. Without this option no report is written.
+      - The report is written when the run ends, also where it breaks off. Several playbooks on one command line are one run.
+        Its name is the time of the start in UTC and the random id of the run, such as C(20261130T081500Z-1f2e3d4c.json).
+      - Only its owner can read it, because it has command lines in it. Secrets in them are masked, and those of tasks with
+        C(no_log) are hidden.
+      - Where the report can't be written, a warning says so. The exit status is the same.
+    type: path
+    ini:
+      - section: callback_ebpf_guard
+        key: report_dir
+    env:
+      - name: EBPF_GUARD_REPORT_DIR
+  reports:
+    description:
+      - The formats in which the report is written to O(report_dir).
+      - V(json) has all records of all hosts. Its schema is
+        U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/report.schema.json).
+      - V(json.gz) is the same, compressed by gzip, for runs over very many hosts.
+    type: list
+    elements: str
+    choices: [json, json.gz]
+    default: [json]
+    ini:
+      - section: callback_ebpf_guard
+        key: reports
+    env:
+      - name: EBPF_GUARD_REPORTS
 seealso:
   - plugin: loopbreak.deploy.ebpf_guard
     plugin_type: module
@@ -144,8 +174,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _clock, _gone, _output, _reboot, _run, _seen)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, model, text
+    _brackets, _clock, _gone, _output, _reboot, _run, _seen, _this_run)
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, document, model, text
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, data_of, describe, part
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._unguarded import Unguarded
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._up import Guard, Up
@@ -174,7 +204,8 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         super().__init__()
         self._fail, self._observed, self._max_rows, self._stdout = True, False, 20, None
-        self._up = Up(self._fault)
+        self._document = document.Document(self._display.warning)
+        self._up = Up(self._fault, self._document.ran)
         self._unguarded = Unguarded(self._up)
         self._starts = {}  # (host, task's uuid) -> controller time
         self._faults = []
@@ -201,6 +232,7 @@ class CallbackModule(CallbackBase):
         self._max_rows = self._unguarded.room = max(0, self.get_option('max_rows'))
         self._stdout = self.get_option('command_stdout')
         self._output = _output.Output(self._display, self.get_option('output'))
+        self._document.directory, self._document.formats = self.get_option('report_dir'), self.get_option('reports')
 
     @_kept
     def v2_playbook_on_start(self, playbook):
@@ -208,6 +240,7 @@ class CallbackModule(CallbackBase):
         self._runs_command = playbook._file_name.endswith(_run.PLAYBOOK) and not context.CLIARGS.get('check')
         self._playbooks += 1
         self._running = True
+        self._document.begin(_this_run.described(), _clock.now())
         _seen.follow()
 
     @_kept
@@ -269,6 +302,7 @@ class CallbackModule(CallbackBase):
     def _foretold(self, host, task):
         name, for_real = self._unguarded.foretell(host, task) or (None, None)
         if for_real:
+            self._document.ran_unguarded(host, name, for_real)
             self._print([('warn', f'GUARD {name} on {host} [check mode]: not up'),
                          *text.outside_section(for_real, self._max_rows)])
 
@@ -304,7 +338,7 @@ class CallbackModule(CallbackBase):
             return
         report = (known or Guard(name, guard, {}, '', False)).report(host, data)
         show = self._observed or report['mode'] == 'monitor'
-        self._fleet.add(report, show)
+        self._document.came_down(report, self._fleet.add(report, show))
         self._tried.add(name, report['denied'])
         self._print(text.block(report, show, self._max_rows))
 
@@ -320,8 +354,10 @@ class CallbackModule(CallbackBase):
             self._miss('REPORT LOST', host, known, f'no_log hides the report in {describe(task)}')
         else:
             # The task passed, so an enforcing guard denied nothing unexpected.
-            self._fleet.note(host, name, known.mode, 'no_log', known.outside())
-            self._print([('warn', f'GUARD {name} on {host}: no_log hides the report in {describe(task)}')])
+            because = f'no_log hides the report in {describe(task)}'
+            self._fleet.note(host, name, known.mode, 'no_log', len(known.outside()))
+            self._document.untold(host, known, 'no_log', [because], known.outside())
+            self._print([('warn', f'GUARD {name} on {host}: {because}')])
 
     def _command_ended(self, host, data):
         status = _run.exit_status(data)
@@ -338,60 +374,83 @@ class CallbackModule(CallbackBase):
 
     def _miss(self, title, host, guard, because):
         details = [('up since', guard.brought_by)] if guard.brought_by else []
-        if guard.gone:
-            title = 'GONE'
-            details += _gone.details(guard.gone)
-        details.append(('because', because))
+        gone = _gone.details(guard.gone) if guard.gone else []
+        title = 'GONE' if gone else title
+        details += [*gone, ('because', because)]
         if title == 'LEFT UP':
             asked = 'state=absent' if guard.name == 'deploy' else f'state=absent name={guard.name}'
             become = '-b ' if guard.become else ''
             details.append(('remedy', f"run `ansible {host} {become}-m {OURS} -a '{asked}'`"))
-        self._fleet.miss(title, host, guard.name, guard.mode, details, guard.outside())
+        self._fleet.miss(title, host, guard.name, guard.mode, details, len(guard.outside()))
+        self._document.untold(host, guard, title.lower(), [f'{label} {text}' for label, text in gone] + [because],
+                              guard.outside())
 
     def _print(self, lines):
         self._output.lines(lines)
 
     @_kept
-    def _end(self, final):
+    def _collect(self, final):
+        """What is known when a playbook is over of guards whose report has not come."""
         self._running = False
-        for host, name, details in self._unguarded.collect():
+        for host, name, because, tasks in self._unguarded.collect():
+            details = [('because', because), *(('' if number else 'tasks', str(task)) for number, task in enumerate(tasks))]
             self._fleet.miss(model.NEVER_UP, host, name, model.UNKNOWN, details)
+            self._document.untold(host, Guard(name, {}, {}, '', False), model.NEVER_UP.lower(), [because],
+                                  [('no guard was up', task) for task in tasks])
         for host, guards in sorted(self._up.hosts.items()):
             for guard in guards.values():
                 if final and not self._adhoc:
                     self._miss('LEFT UP', host, guard, guard.because)
                 else:
-                    self._fleet.note(host, guard.name, guard.mode, 'up', guard.outside())
+                    self._fleet.note(host, guard.name, guard.mode, 'up', len(guard.outside()))
+        self._document.judged(self._fleet)
+
+    @_kept
+    def _tell(self):
         self._print([('plain', '')] + text.fleet_lines(self._fleet, self._max_rows) if self._fleet.guards else [])
         self._print(self._tried.lines(self._max_rows))
 
     def _cut_off(self):
         """Tell what is left up after all when the run ends without statistics: a file that can't be parsed, Ctrl-C."""
-        if self._running and self._up and os.getpid() == self._pid:  # a worker inherits this, and has nothing to tell
-            self._end(final=True)
-            sys.stdout.flush()
+        if os.getpid() != self._pid:  # a worker inherits this, and has nothing to tell
+            return
+        within = self._running  # a playbook; else a later one of the command line was not reached
+        if within:
+            self._collect(final=True)
+            if self._up:
+                self._tell()
+        self._write(final=within, cut_off=True)
+        sys.stdout.flush()
+
+    @_kept
+    def _write(self, final, cut_off):
+        """Write the report of the run, once."""
+        for host, guards in self._up.hosts.items() if self._document and (self._adhoc or not final) else ():
+            for guard in guards.values():
+                self._document.untold(host, guard, 'up', [], guard.outside())
+        paths = self._document.end(_clock.now(), cut_off, [self._failed_itself()] if self._faults else [])
+        self._print([('plain', ''), *(('plain', f'REPORT {path}') for path in paths)] if paths else [])
 
     def v2_playbook_on_stats(self, stats):
         # `ansible -m … state=present` is meant to leave its guard up, and of several playbooks
         # on one command line a later one may take it down.
-        self._end(final=self._playbooks >= len(context.CLIARGS.get('args') or ()))
+        final = self._adhoc or self._playbooks >= len(context.CLIARGS.get('args') or ())
+        self._collect(final)
+        self._tell()
         # ansible-core only warns of what is raised here: an error must not pass for a run in which nothing was denied
         status, because = self._verdict(stats) or (2 if self._fail else 0, self._failed_itself())
+        if final or status:
+            self._write(final, cut_off=not final)
         if status:
             self._exit(status, because)
 
     @_kept
     def _verdict(self, stats):
         """(exit status, why); 0 where the run may end as it does."""
-        reasons = [f'{said} {", ".join(hosts)}' for said, hosts in (
-            ('accesses were denied on', self._fleet.denying_hosts()),
-            ('what no baseline has was reached on', self._fleet.hosts_with_news()),
-            ('guards were not whole on', self._fleet.broken_hosts()),
-            ('guards never came up on', self._fleet.missing_hosts(never=True)),
-            ('nobody entered the guards on', self._fleet.deserted_hosts()),
-            ('reports are missing from', self._fleet.missing_hosts())) if hosts]
+        reasons = model.reasons(self._fleet.failing())
         if self._runs_command and not (self._commands.ended or stats.failures or stats.dark):
-            reasons.append('the command was run on no host')  # Ansible says 0 where no host is meant
+            self._document.reasons.append('the command was run on no host')  # Ansible says 0 where no host is meant
+            reasons += self._document.reasons
         reasons += [self._failed_itself()] if self._faults else []
         status, hosts = self._commands.verdict(stats.failures, stats.dark)
         self._fleet, self._tried, self._commands = model.Fleet(), allow.Tried(), _run.Commands()

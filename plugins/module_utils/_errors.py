@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import os
+import sys
 import traceback
 
 # What to do about what a host lacks, by errno
@@ -84,6 +85,6 @@ def answered(*doing):
     """Around what comes before a module can answer by itself: Ansible's own part needs files and processes, too."""
     try:
         yield
-    except Exception as error:  # pylint: disable=broad-exception-caught
-        print(json.dumps(dict(failure(error, doing), failed=True)))
+    except (OSError, MemoryError) as error:
+        sys.stdout.write(json.dumps(dict(failure(error, doing), failed=True)) + '\n')
         raise SystemExit(1)

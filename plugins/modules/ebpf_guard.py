@@ -283,6 +283,13 @@ guard:
           O(scope=user).
       type: str
       sample: /run/ebpf_guard/deploy/launcher
+    service:
+      description: The C(service) of the policy, what the deployment is for. Null where the policy names none.
+      type: str
+      sample: mysql
+    observes:
+      description: Whether allowed accesses are recorded, by O(observe) or in the mode V(monitor). Null where nobody knows.
+      type: bool
     policy_sha256:
       description: The digest of the policy in its canonical form.
       type: str
@@ -609,6 +616,11 @@ faults:
   returned: when O(state=absent)
   type: list
   elements: str
+damages:
+  description: What was broken while the guard was up, and let nothing pass unseen. A sentence each.
+  returned: when O(state=absent)
+  type: list
+  elements: str
 ended:
   description: By whom or what the guard was ended before this call, C(by), and when, C(at). Then nothing was guarded any more.
   returned: when O(state=absent) and the guard had ended before
@@ -731,14 +743,13 @@ def without_names(warning, policy):
 
 def take_down(module):
     result = guard.absent(module.params['name'], module.check_mode, module.params['_run'])
-    damages = result.pop('damages')
     before = result.pop('policy')
     if result.get('earlier'):
         result['earlier']['fails'] = module.params['fail_on_earlier']
     if module._diff:
         result['diff'] = {'before': readable(before), 'after': ''}
-    if damages:
-        module.warn(' '.join(damages))
+    if result['damages']:
+        module.warn(' '.join(result['damages']))
     result['verdict'] = None if module.check_mode else verdict.of(result)
     if module.params['fail_on_denied'] and result['verdict']:
         raise GuardError(result['verdict'], **result)

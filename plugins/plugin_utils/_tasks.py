@@ -13,6 +13,7 @@ import os
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _said
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import words
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _run
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model
 
 OURS = 'loopbreak.deploy.ebpf_guard'
 OUR_TASKS = '/ansible_collections/loopbreak/deploy/roles/ebpf_guard/tasks/'
@@ -53,13 +54,19 @@ def has_run(data, outside):
     return any(key in item and item.get('rc') != _said.REFUSED for item in items for key in signs)
 
 
-def describe(task):
-    """Name a task with its role and the place where it is written; a task of our own needs neither."""
+def told(task):
+    """A task as the reports have it: its name with its role, and where it is written; a task of our own needs neither."""
     path, name = task.get_path() or '', words.clean(task.get_name())
     name = name[len(OUR_PREFIX):] if name.startswith(OUR_PREFIX) else name
-    if OUR_TASKS in path or _run.PLAYBOOK in path:
-        return name
-    return f'{name} ({place(task)})' if path else name
+    if not path or OUR_TASKS in path or _run.PLAYBOOK in path:
+        return model.Task(name)
+    file, colon, line = place(task).rpartition(':')
+    return model.Task(name, file, int(line)) if colon and line.isdigit() else model.Task(name, place(task))
+
+
+def describe(task):
+    """The same for people."""
+    return str(told(task))
 
 
 def place(task):

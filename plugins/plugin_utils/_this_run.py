@@ -4,18 +4,26 @@
 
 # PRIVATE: used by this collection only, may change without notice.
 
-"""Which run a task belongs to, as a target remembers it of who holds a guard, and whether other runs are over."""
+"""Which run a task belongs to, as a target remembers it of who holds a guard, and whether other runs are over. And what the
+report says of the run.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
 import hashlib
+import json
 import os
 import platform
+import re
+import secrets
 
 from ansible import constants as C
 from ansible import context
+from ansible.release import __version__ as ansible_version
+
+COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def of(host, guard, tries):
@@ -53,6 +61,12 @@ def _note(host, guard):
     return os.path.join(C.DEFAULT_LOCAL_TMP, 'ebpf_guard-' + hashlib.sha256(repr((host, guard)).encode()).hexdigest())
 
 
+def described():
+    """What a report says of the run, but for its times."""
+    return {'id': secrets.token_hex(4), 'playbooks': _playbooks(), 'controller': platform.node(), 'user': _user(),
+            'check': bool(context.CLIARGS.get('check')), 'ansible': ansible_version, 'collection': _version()}
+
+
 def answered(run, asked):
     """The run, with what the target asks for: which of the other runs of this controller are over."""
     over = [one['id'] for one in asked if not _is_running(one)]
@@ -77,8 +91,26 @@ def _user():
 
 def _playbook():
     """The playbooks of the command line; None where the call is alone (ad-hoc)."""
+    return ' '.join(_playbooks()) or None
+
+
+def _playbooks():
     given = context.CLIARGS.get('args')
-    return ' '.join(given) if isinstance(given, (list, tuple)) and given else None
+    return list(given) if isinstance(given, (list, tuple)) else []
+
+
+def _version():
+    """Of the collection: as it is installed, or as its source has it. None where neither tells."""
+    try:
+        with open(os.path.join(COLLECTION, 'MANIFEST.json'), encoding='utf-8') as manifest:
+            return json.load(manifest)['collection_info']['version']
+    except (OSError, ValueError, LookupError):
+        pass
+    try:
+        with open(os.path.join(COLLECTION, 'galaxy.yml'), encoding='utf-8') as source:
+            return re.search(r'^version: *(\S+)', source.read(), re.MULTILINE)[1]
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _started(pid):

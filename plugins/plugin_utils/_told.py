@@ -46,11 +46,11 @@ def add_tasks(host, report):
                       'launched': guard['launcher'] is not None}
     for record in (report.get('denied') or []) + (report.get('observed') or []):
         task = model.task_of(record, record['first_seen'], about) if about else words.UNKNOWN
-        record['task'] = None if task == words.UNKNOWN else task
+        record['task'] = None if task == words.UNKNOWN else str(task)
         arguments = _seen.arguments.get(host, {}).get(record['task'])
         if record['class'] == classes.HIDDEN and arguments \
                 and classes.is_named_by(record, arguments, bool(words.asked_name(record))):
-            record['class'], record['evidence'] = classes.DIRECT, {'pid': None, 'command': None, 'task': task}
+            record['class'], record['evidence'] = classes.DIRECT, {'pid': None, 'command': None, 'task': record['task']}
 
 
 def judge(result, task):

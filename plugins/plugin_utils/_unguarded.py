@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import (
-    HARMLESS, OUR_TASKS, OURS, action_of, describe)
+    HARMLESS, OUR_TASKS, OURS, action_of, describe, told)
 
 OF_START = ('start.yml', 'present.yml', 'nested.yml', 'install.yml')  # files of the role
 
@@ -22,10 +22,10 @@ class Unguarded:
         self._up = up
         self._watch = _brackets.Watch()
         self._been = set()  # (host, guard's name): was up in this run, or failed to come up
-        self._ran = {}  # host -> titles of the first tasks that ran there in this play with no guard up
-        self._never = {}  # (host, guard's name) -> (because, titles of tasks)
+        self._ran = {}  # host -> the first tasks that ran there in this play with no guard up
+        self._never = {}  # (host, guard's name) -> (because, tasks)
         self._foretold = {}  # host -> {guard's name: tasks that ran for real}, in check mode
-        self.room = 0  # for the titles of tasks
+        self.room = 0  # for the tasks that are told
 
     def begin(self, play):
         self._ran = {}
@@ -64,14 +64,14 @@ class Unguarded:
         if (action_of(task) in HARMLESS or action_of(task) == OURS or task.delegate_to not in (None, host.name)
                 or task.check_mode is True or OUR_TASKS in (task.get_path() or '')):
             return
-        titles = self._ran.setdefault(host.name, [])
-        if len(titles) < self.room:
-            titles.append(describe(task))
+        tasks = self._ran.setdefault(host.name, [])
+        if len(tasks) < self.room:
+            tasks.append(told(task))
         found = self._watch.unguarded(host.name, task)
         if found:
             name, because = found
             self._note(host.name, _brackets.written(name, self._up.vars_of(host, task)),
-                       f'{because}: what it was to guard ran outside the guard, unguarded', [describe(task)])
+                       f'{because}: what it was to guard ran outside the guard, unguarded', [told(task)])
 
     def missed(self, host, name):
         """state=absent has found no guard."""
@@ -80,11 +80,11 @@ class Unguarded:
             self._note(host, name, 'state=absent found no guard, and this run brought none up: the tasks before this '
                        'ran unguarded', list(before))
 
-    def _note(self, host, name, because, titles):
+    def _note(self, host, name, because, tasks):
         dummy, known = self._never.setdefault((host, name), (because, []))
         if not known:
             self._never[host, name] = because, known
-        known += titles
+        known += tasks
 
     def foretell(self, host, task):
         """In check mode nothing is up. Returns (guard's name, [(how, task)]) where one would have come down, of what ran for
@@ -98,13 +98,12 @@ class Unguarded:
             up.setdefault(name, [])
         elif task.check_mode is False and action_of(task) not in HARMLESS:
             for tasks in self._foretold.get(host, {}).values():
-                tasks.append(('ran for real in check mode, outside any guard', describe(task)))
+                tasks.append(('ran for real in check mode, outside any guard', told(task)))
         return None
 
     def collect(self):
-        """[(host, guard's name, details for the reader)], once."""
-        found = [(host, name, ([('because', because)] + [('' if number else 'tasks', title)
-                                                         for number, title in enumerate(titles)])[:self.room + 1])
-                 for (host, name), (because, titles) in sorted(self._never.items())]
+        """[(host, guard's name, because, the first tasks that ran without it)], once."""
+        found = [(host, name, because, tasks[:self.room])
+                 for (host, name), (because, tasks) in sorted(self._never.items())]
         self._never = {}
         return found

@@ -16,7 +16,7 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets,
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import entries, model
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._shell import SHELL, Variables, short
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import (
-    CONTROLLER_ONLY, OUR_TASKS, action_of, describe, has_run, place)
+    CONTROLLER_ONLY, OUR_TASKS, action_of, describe, has_run, place, told)
 
 SYNCHRONIZE = ('synchronize', 'ansible.posix.synchronize')
 ENDINGS = ('end_batch', 'end_host', 'end_play', 'end_role')  # what leaves out the `always` of a block
@@ -35,7 +35,7 @@ class Guard:
     windows: list = field(default_factory=list)
     ran: list = field(default_factory=list)  # entries.Ran of each task that was to start something on the host
     others: list = field(default_factory=list)  # (start, end) of what else may have entered
-    elsewhere: list = field(default_factory=list)  # (how, task) of what ran inside the guard of another host
+    elsewhere: list = field(default_factory=list)  # (how, machine, task) of what ran inside the guard of another host
     endings: dict = field(default_factory=dict)  # uuid of a meta task -> what it ended, since the guard is up
     broke_off: str | None = None  # in which task the guard could no longer be reached
     gone: dict | None = None  # what a task was told that came after the guard's end
@@ -58,8 +58,8 @@ class Guard:
         return f'no state=absent task ran after it ({ended or "a stopped run"})'
 
     def outside(self):
-        """How many tasks ran outside, as far as that is known without the report."""
-        return len(set(entries.compare(self.ran, self.others, None, None).outside))
+        """(how, task) of what ran outside, as far as that is known without the report."""
+        return list(dict.fromkeys(entries.compare(self.ran, self.others, None, None).outside))
 
     def report(self, host, data):
         """The last report of the guard with all that the controller knows of it, as the model has it."""
@@ -86,10 +86,11 @@ def _between(*guards):
 class Up:
     """The guards that are up, by host and name."""
 
-    def __init__(self, fault):
+    def __init__(self, fault, tell):
+        """`tell`: gets each task that ran beside a guard, as document.Document.ran() does."""
         self.hosts = _seen.tasks
         self.play = None
-        self._variables, self._fault = None, fault
+        self._variables, self._fault, self._tell = None, fault, tell
 
     def __bool__(self):
         return bool(self.hosts)
@@ -172,23 +173,29 @@ class Up:
 
     def _note(self, host, machine, task, data, failed, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
-        title, starts = describe(task), action_of(task) not in CONTROLLER_ONLY
+        title, starts = told(task), action_of(task) not in CONTROLLER_ONLY
         inside = action_of(task) != 'raw' and any(other.guard.get('launcher') for other in self.on(machine))
+        idle = []
         for guard in self.on(host.name):
             guard.shell = (data.get('ansible_facts') or {}).get(SHELL, guard.shell)
             outside = self._why_outside(host, machine, task, guard) if starts else None
-            guard.windows.append(model.Window(start, end, title, bool(outside) or not starts))
+            idle.append(bool(outside) or not starts)
+            guard.windows.append(model.Window(start, end, title, idle[-1]))
             if not starts or failed and not has_run(data, outside):
                 continue
             if outside and machine != host.name and inside:
-                guard.elsewhere.append((outside, f'inside the guard of {machine}: {title}'))
+                guard.elsewhere.append((outside, machine, title))
             elif guard.launches or outside and not guard.args.get('cgroup'):
                 transfers = not outside and self._transfers(host, task, data)
                 guard.ran.append(entries.Ran(start, end, title, 'file transfer' if transfers else outside, transfers))
+        if idle:
+            self._tell(host.name, model.Window(start, end, title, all(idle)))
+        if machine != host.name and self.on(machine):
+            self._tell(machine, model.Window(start, end, title._replace(host=host.name), False))
         for guard in self.on(machine) if machine != host.name else ():
             guard.windows.append(model.Window(start, end, title, False))
             if inside and starts and not failed:  # then it has to have entered
-                guard.ran.append(entries.Ran(start, end, f'{title}, for {host.name}'))
+                guard.ran.append(entries.Ran(start, end, title._replace(host=host.name)))
             else:
                 guard.others.append((start, end))
 

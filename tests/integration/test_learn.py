@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import json
-
-import json_reports
 import yaml
 
 WARM = "/tmp/warm"  # the cache of a tool that asks for updates once a day, and has today
@@ -19,21 +16,6 @@ DEPLOY = [{"name": "Build", "ansible.builtin.shell": f"""
 """}]
 MORE = {"name": "Need more", "ansible.builtin.shell": "curl -sS --max-time 5 http://notgithub.com/ || true",
         "when": "inventory_hostname == 'web2'"}
-# What the module returned of each host, for a report
-KEEP = {"name": "Keep", "delegate_to": "localhost", "ansible.builtin.copy": {
-    "content": "{{ ebpf_guard_report | to_json }}", "dest": "{{ playbook_dir }}/kept-{{ inventory_hostname }}.json"}}
-
-
-def report(controller, run, *hosts):
-    """The kept results as the report of a run."""
-    observed = []
-    for host in hosts:
-        kept = json.loads((controller.directory / f"kept-{host}.json").read_text())
-        observed += [{**record, "host": host, "guard": "deploy", "task": {"name": (record["task"] or "").partition(" (")[0]}}
-                     for record in kept["observed"]]
-    return json_reports.write(controller.directory / "reports", json_reports.run_report(run, *observed, hosts=hosts))
-
-
 def learn(controller, *arguments):
     return controller.shipped("learn", "-e", "ebpf_guard_reports=reports", "-e", "ebpf_guard_baseline=mysql.deps.yml", *arguments)
 
@@ -47,8 +29,7 @@ def test_learned_sealed_and_watched(controller, fleet):
 
     # one run in monitor mode
     watched = {"version": 1, "service": "mysql", "mode": "monitor"}
-    controller.guarded(DEPLOY, policy=watched, hosts="web1:web2", after=[KEEP]).ended(0)
-    report(controller, "first", "web1", "web2")
+    controller.guarded(DEPLOY, policy=watched, hosts="web1:web2", EBPF_GUARD_REPORT_DIR="reports").ended(0)
     learn(controller, "-e", "ebpf_guard_policy_out=draft.yml").ended(0).said(
         "host mirror.example (80)", "in 1 of 1 runs, on 2 hosts, weak: one run, new")
     text = baseline.read_text()
@@ -65,7 +46,7 @@ def test_learned_sealed_and_watched(controller, fleet):
     # with a fresh cache the tool asks for updates, and with its warm one it does not
     policy.write_text(yaml.safe_dump({"version": 1, "service": "mysql", "baseline": baseline.name, "on_new": "fail"}))
     drift = controller.guarded(DEPLOY, policy=str(policy), hosts="web1:web2",
-                               after=[{"name": "Rescue", "meta": "clear_host_errors"}, KEEP],
+                               EBPF_GUARD_REPORT_DIR="later",
                                variables={"ebpf_guard_cold": "{{ inventory_hostname == 'web2' }}"}).ended(2)
     drift.said("GUARD deploy on web1 [enforce]: clean", "new to the baseline", "  NEW  notgithub.com", "task     Build",
                "curl -sS --max-time 5 -o /dev/null http://notgithub.com/", "what no baseline has was reached on web2",
@@ -73,11 +54,10 @@ def test_learned_sealed_and_watched(controller, fleet):
     assert fleet.exec("web2", "sh", "-c", "ls -d /tmp/ebpf_guard_cold.* 2>&1 || true").stdout.count("No such file") == 1
 
     # in CI: a difference is exit status 2, and nothing is written
-    report(controller, "second", "web1")
     learn(controller, "--check").ended(0)
-    kept = json.loads((controller.directory / "kept-web1.json").read_text())
-    assert (kept["new"], kept["baseline"]["on_new"]) == (0, "fail")
-    report(controller, "third", "web2")
+    (controller.directory / "later").rename(controller.directory / "reports" / "later")
+    for path in (controller.directory / "reports" / "later").iterdir():
+        path.rename(controller.directory / "reports" / path.name)
     learn(controller, "--check").ended(2).said("+  - host: notgithub.com", "Nothing was written.")
     (controller.directory / "reports" / "x.json").write_text('{"schema": "loopbreak.report/1", "observed": [')
     assert baseline.read_text() == text

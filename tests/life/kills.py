@@ -225,6 +225,18 @@ def table(found):
         yield f"{scene:36} {file:20} {function:24} {sum(outcomes.values()):4} lines: {told}"
 
 
+def by_scene(found):
+    """The same by scene alone, as the docs have it."""
+    rows = collections.defaultdict(collections.Counter)
+    for scene, _where, _follows, outcome, _trouble in found:
+        rows[scene][outcome] += 1
+    outcomes = [*WORDS, "not met", "WRONG"]
+    yield "| the call | lines | " + " | ".join(WORDS.get(outcome, outcome) for outcome in outcomes) + " |"
+    yield "|---" * (2 + len(outcomes)) + "|"
+    for scene, counts in rows.items():
+        yield f"| {scene} | {sum(counts.values())} | " + " | ".join(str(counts[outcome]) for outcome in outcomes) + " |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scene", action="append", choices=SCENES)
@@ -243,8 +255,8 @@ def main():
     lines = [f"{scene}: {where[0]}:{where[2]} {where[1]}, then {follows}: {outcome}{' ' + trouble if trouble else ''}"
              for scene, where, follows, outcome, trouble in found]
     BUILD.mkdir(exist_ok=True)
-    (BUILD / "kills.txt").write_text("\n".join([summary, "", *table(found), "", *lines, ""]))
-    print("\n".join([*table(found), "", *(line for line, one in zip(lines, found) if one[4]), summary]))
+    (BUILD / "kills.txt").write_text("\n".join([summary, "", *by_scene(found), "", *table(found), "", *lines, ""]))
+    print("\n".join([*table(found), "", *by_scene(found), "", *(line for line, one in zip(lines, found) if one[4]), summary]))
     sys.exit(bool(wrong))
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import random
 import shutil
@@ -21,7 +22,7 @@ from calls import (GUARDED, NAME, REACHED, REFUSED, Place, absent, denials, ente
 from small_host import on_a_host
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, start, stop
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
 
 SAMPLE = 16     # kills, of more than a thousand that `make kills` tries
@@ -151,6 +152,24 @@ def test_an_agent_after_a_start_that_was_cut_off():
         while left() and time.monotonic() < deadline:
             time.sleep(0.1)
         assert gone() == []  # of an ad-hoc call, for which nobody waits
+    on_a_host(act)
+
+
+def fail_here(*_arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("ends", [end_here, fail_here])
+def test_who_came_into_a_guard_that_never_was_is_ended(ends):
+    """Outside, they would run unguarded."""
+    def come_in(*arguments):
+        assert enter("sleep 60 > /dev/null & :")[0] == 0
+        ends(*arguments)
+
+    def act():
+        told = present(before=lambda: setattr(Place, "write_code", come_in))
+        assert told["rc"] in (1, -signal.SIGKILL) and gone() == [], told
+        assert "sleep 60" not in map(processes.command_of, cgroup.pids(cgroup.mount_point()))
     on_a_host(act)
 
 

@@ -39,7 +39,8 @@ def whole(place, state):
                 'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0),
                 'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}, 'agent': None, 'baseline': None}
     guard = dict({key: state[key] for key in GUARD}, started_at=clock.told(state['started_at']),
-                 answered=_answered(place), **ttl.told(state))
+                 service=state['policy'].get('service'), observes=state.get('observe'), answered=_answered(place),
+                 **ttl.told(state))
     return dict(_ledger(place, state), guard=guard, policy=shown(state),
                 limits=limits.reached(place.cgroup, state['policy'].get('limits', {})), agent=notes.watched(place),
                 baseline=_baseline(state))

@@ -145,7 +145,7 @@ def impose_limits(start, undo):
 
 def write_launcher(start, undo):
     if not start.old:
-        undo.callback(start.place.close)
+        undo.callback(stop.turn_away, start.place)
     start.shell = start.request.shell or (start.old['shell'] if start.old else '/bin/sh')
     if not start.request.cgroup:
         as_is = start.compiled.config.judges_names and resolver.searches_first()

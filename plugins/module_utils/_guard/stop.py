@@ -156,6 +156,12 @@ def take_down_lost(place):
     return last
 
 
+def turn_away(place):
+    """Of a new guard that will not be: nobody comes in, and whoever did is ended. Outside they would run unguarded."""
+    place.close()
+    cgroup.evict(place.own, kills=True)
+
+
 def sweep(place, buries=False):
     """Remove whatever there is of a guard. `buries`: but for its tombstone."""
     if not buries:
@@ -214,6 +220,7 @@ def abandon(place):
     with place.lock('clearing up after a start that died'):
         state = place.read()
         if state is None:
+            turn_away(place)
             sweep(place)
         elif agent.is_own(state['agent']):
             return True

@@ -170,12 +170,18 @@ def running(path):
     return [{'pid': pid, 'command': processes.command_of(pid)} for pid in pids(path) if pid not in ourselves]
 
 
-def evict(path):
-    """Move every process out, and remove the cgroup: from then on nobody comes in. Returns what empty() does."""
+def evict(path, kills=False):
+    """Move every process out, and remove the cgroup: from then on nobody comes in. Returns what empty() does.
+
+    `kills`: end them in place of that.
+    """
     moved = {}
 
     def goes():
-        moved.update((one['pid'], one) for one in empty(path))  # somebody may have been on the way in
+        if kills:
+            kill(set(pids(path)))
+        else:
+            moved.update((one['pid'], one) for one in empty(path))  # somebody may have been on the way in
         return all(_goes(directory) for directory, _below, _files in os.walk(path, topdown=False))
 
     _until(goes, path)

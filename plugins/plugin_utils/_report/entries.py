@@ -30,7 +30,7 @@ class Ran(NamedTuple):
 
     start: float
     end: float
-    task: str
+    task: object  # what names it
     why: str | None = None  # how it goes around the guard, as far as that shows without a look at who entered
     sure: bool = False  # part of it ran outside, whoever entered
 

@@ -8,8 +8,8 @@
 
 A report is a mapping: host, name, mode, denied, observed, baseline, counters, limits, left_running, refused, faults, ended, earlier
 and shared_with as the module returned them, tasks (a list of Window), launched (the launcher started what runs inside),
-offset (target clock minus controller clock, seconds), outside and elsewhere (pairs of how and task; the latter inside the
-guard of another host), unknown and nobody, as entries.Missed has them. Knows nothing of Ansible.
+offset (target clock minus controller clock, seconds), outside (pairs of how and task) and elsewhere (how, host and task, inside
+the guard of that host), unknown and nobody, as entries.Missed has them. Knows nothing of Ansible.
 """
 
 from __future__ import annotations
@@ -31,7 +31,24 @@ NEVER_UP = 'NEVER UP'  # the title of a guard that should have been there, and w
 # of a guard, the worst first
 SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', NOBODY, NEW, outcome.WOULD_DENY, outcome.EXPECTED, outcome.EARLIER)
 BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
+# what a run fails for, and what is said of the hosts
+REASONS = {'denied': 'accesses were denied on', 'new': 'what no baseline has was reached on',
+           'broken': 'guards were not whole on', 'never_up': 'guards never came up on',
+           'deserted': 'nobody entered the guards on', 'missing': 'reports are missing from'}
 PATH_ROOM = 40  # for a path among other things in a line
+
+
+class Task(NamedTuple):
+    """A task, and where it is written; the text reports have it in one string."""
+
+    name: str
+    file: str | None = None
+    line: int | None = None
+    host: str | None = None  # that it was meant for, where it ran on another one
+
+    def __str__(self):
+        where = '' if self.file is None else f' ({self.file})' if self.line is None else f' ({self.file}:{self.line})'
+        return self.name + where + (f', for {self.host}' if self.host else '')
 
 
 class Window(NamedTuple):
@@ -39,7 +56,7 @@ class Window(NamedTuple):
 
     start: float
     end: float
-    task: str
+    task: Task
     idle: bool  # started nothing inside the guard: a task beside it is the likelier cause
 
 
@@ -55,7 +72,7 @@ def moment_of(stamp, offset):
 
 
 def task_at(moment, windows):
-    """Name the task that ran at a moment on the controller's clock."""
+    """The task that ran at a moment on the controller's clock; UNKNOWN where none did."""
     if moment is None:
         return UNKNOWN
 
@@ -70,7 +87,7 @@ def task_at(moment, windows):
 
 
 def task_of(record, stamp, report):
-    """Name the task that started the process, which may be over when the target's clock shows `stamp`.
+    """The task that started the process, which may be over when the target's clock shows `stamp`.
 
     The outermost directory that Ansible made for a task tells it exactly; there is none with pipelining. Then it
     is the one that ran when the first of the processes came in.
@@ -149,36 +166,56 @@ def merge(records):
     return sorted(merged.values(), key=lambda row: (bool(row.get('expected')), row['first_seen']))
 
 
+def tally(report):
+    """Counter of all that decides the word for a guard: accesses by outcome, and what keeps them from being the whole truth."""
+    sums = Counter(totals(report))
+    sums['faulty'] = len(report.get('faults') or [])
+    sums['seen'] = len({endpoint(record) for record in report['observed']})
+    sums['outside'] = len(set(report['outside']))
+    sums[NOBODY] = int(report['nobody'])
+    if report.get('baseline'):
+        sums[NEW] = sum(record.get('count', 1) for record in news(report))
+        sums[NEWS_FAIL] = len(outcome.must_fail_for_news(report, report['mode']))
+    return sums
+
+
+def verdict(sums):
+    """The word for one guard."""
+    return next((sort for sort in SORTS if sums[sort]), 'clean')
+
+
+def reasons(failing):
+    """Why a run fails, a sentence each. `failing`: {key of REASONS: hosts}"""
+    return [f'{said} {", ".join(sorted(failing[sort]))}' for sort, said in REASONS.items() if failing.get(sort)]
+
+
 class Fleet:
     """Every guard of the run, kept small: one row per guard and one per distinct endpoint."""
 
     def __init__(self):
         self.guards = {}  # (host, name, mode) -> Counter of accesses by outcome
         self.endpoints = {}  # (endpoint, rule, verdict) -> [name, hosts, accesses, the endpoint as it is shown]
+        self.unshown = {}  # the same of observations that the text leaves out
         self.notes = {}  # (host, name, mode) -> outcome that no report tells
         self.missing = []  # (title, host, name, mode, details): guards whose report never came
 
     def add(self, report, show_observed):
-        sums = self.guards.setdefault((report['host'], report['name'], report['mode']), Counter())
-        sums.update(totals(report))
-        sums['faulty'] += len(report.get('faults') or [])
-        sums['seen'] += len({endpoint(record) for record in report['observed']})
-        sums['outside'] += len(set(report['outside']))
-        sums[NOBODY] += report['nobody']
-        if report.get('baseline'):
-            sums[NEW] += sum(record.get('count', 1) for record in news(report))
-            sums[NEWS_FAIL] += len(outcome.must_fail_for_news(report, report['mode']))
-        rows = [(record, word(record, report['mode'])) for record in report['denied']]
-        rows += [(record, 'NEW' if record.get('new') else 'seen') for record in report['observed']
-                 if show_observed or record.get('new')]
-        for record, verdict in rows:
-            key = endpoint(record), record.get('rule') or '-', verdict
-            row = self.endpoints.get(key)
+        """Returns the report's tally."""
+        sums = tally(report)
+        self.guards.setdefault((report['host'], report['name'], report['mode']), Counter()).update(sums)
+        seen = self.endpoints if show_observed else self.unshown
+        rows = [(record, word(record, report['mode']), self.endpoints) for record in report['denied']]
+        for record in report['observed']:
+            rows.append((record, 'NEW', self.endpoints) if record.get('new') else (record, 'seen', seen))
+        for record, judged, table in rows:
+            key = endpoint(record), record.get('rule') or '-', judged
+            row = table.get(key)
             if not row:
-                row = self.endpoints[key] = ['', set(), 0, endpoint(record, short_path)]
+                row = table[key] = ['', set(), 0, endpoint(record, short_path)]
             row[0] = row[0] or known_name(record)
             row[1].add(report['host'])
             row[2] += record.get('count', 1)
+        return sums
 
     def note(self, host, name, mode, outcome_word, outside=0):
         """Add a guard that no report tells about."""
@@ -189,6 +226,12 @@ class Fleet:
         """Add a guard whose report never came, with (label, text) details for the reader."""
         self.note(host, name, mode, title.lower(), outside)
         self.missing.append((f'GUARD {title}: {name} on {host} [{mode}]', host, details))
+
+    def failing(self):
+        """{key of REASONS: hosts}"""
+        return {'denied': self.denying_hosts(), 'new': self.hosts_with_news(),
+                'broken': self.broken_hosts(), 'never_up': self.missing_hosts(never=True),
+                'deserted': self.deserted_hosts(), 'missing': self.missing_hosts()}
 
     def denying_hosts(self):
         return sorted({host for (host, dummy, dummy), sums in self.guards.items() if sums[outcome.DENIED]})
@@ -209,6 +252,4 @@ class Fleet:
 
     def outcome(self, key):
         """The word for one guard."""
-        words = [(self.notes.get(key), self.notes.get(key))]
-        words += [(self.guards[key][sort], sort) for sort in SORTS]
-        return next((word for true, word in words if true), 'clean')
+        return self.notes.get(key) or verdict(self.guards[key])

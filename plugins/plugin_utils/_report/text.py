@@ -91,9 +91,9 @@ def row_lines(row, report, verdict=None):
     lines += wrapped('why', clean(row.get('reason') or ''))
     task = task_of(row, row['first_seen'], report)
     last_task = task_of(row['last'], row['last_seen'], report)
-    lines += wrapped('task', task)
+    lines += wrapped('task', str(task))
     if last_task not in (task, UNKNOWN):
-        lines += wrapped('until', last_task)
+        lines += wrapped('until', str(last_task))
     if row.get('command'):
         lines.append(detail('command', clip(spoken(row['command']), ROOM)))
     if row.get('class'):
@@ -193,7 +193,7 @@ def block(report, show_observed, max_rows):
         *limit_lines(report),
         *outside_section(report['outside'], max_rows),
         *outside_notes(report),
-        *section('in the guard of another host:', outside_line, list(dict.fromkeys(report.get('elsewhere') or [])), max_rows),
+        *section('in the guard of another host:', elsewhere_line, list(dict.fromkeys(report.get('elsewhere') or [])), max_rows),
         *section("refused at the door (somebody else's process was to be brought in):", refused_line,
                  report.get('refused') or [], max_rows),
         *section('left running (moved out when the guard came down):',
@@ -239,6 +239,11 @@ def outside_section(outside, max_rows):
 def outside_line(outside):
     how, task = outside
     return detail(how if len(how) <= 8 else how + ':', task)
+
+
+def elsewhere_line(elsewhere):
+    how, machine, task = elsewhere
+    return outside_line((how, f'inside the guard of {machine}: {task}'))
 
 
 def outside_notes(report):

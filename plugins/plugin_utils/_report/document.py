@@ -1,0 +1,202 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE: used by this collection only, may change without notice.
+
+"""The report of a run as data: what its guards told is collected here, and written in each format at the end.
+
+Lists that grow with hosts and records are spooled, so memory does not. Knows nothing of Ansible.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import tempfile
+from datetime import datetime, timezone
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import UNKNOWN
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import as_json, model
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded
+
+WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed}  # each is the end of the file's name, too
+SPOOLED = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks')
+# of a guard: as the module tells it of the guard, of its report, and the accesses by outcome
+OF_GUARD = ('service', 'policy_sha256', 'started_at', 'loader', 'enforced', 'observes')
+OF_REPORT = ('counters', 'rows_left_out', 'damages', 'left_running', 'left', 'refused', 'limits', 'agent', 'ended', 'earlier',
+             'shared_with')
+TOTALS = {'denied': outcome.DENIED, 'drill': outcome.DRILL, 'expected': outcome.EXPECTED, 'would_deny': outcome.WOULD_DENY,
+          'earlier': outcome.EARLIER, 'seen': 'seen', 'outside': 'outside'}
+
+
+def _harmless(step):
+    """Where the report can't be made, a warning says so, and all else goes on as it would."""
+    @functools.wraps(step)
+    def wrapper(self, *args, **kwargs):
+        if not self:
+            return None
+        try:
+            return step(self, *args, **kwargs)
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            return self._give_up(error)
+    return wrapper
+
+
+class Document:
+    def __init__(self, warn):
+        self.directory, self.formats = None, ()
+        self.run = self.outcome = None
+        self.reasons = []  # for which the run fails, and that are of no guard
+        self._warn, self._spools = warn, {}
+        self._failing = {}  # key of model.REASONS -> hosts
+        self._new = set()  # hosts
+        self._endpoints = {}  # as model.Fleet has them
+
+    def __bool__(self):
+        """Is a report wanted, and can it be made until now?"""
+        return bool(self.directory and self.formats)
+
+    def _give_up(self, error):
+        self._warn_of(error, ', '.join(self.formats))
+        self.formats = ()
+        self._close()
+
+    def _warn_of(self, error, what):
+        because = error.strerror if isinstance(error, OSError) and error.strerror else f'{type(error).__name__}: {error}'
+        self._warn(f"The report of this run ({what}) can't be written to {self.directory}: {because}. Nothing else changes.")
+
+    def _close(self):
+        for spool in self._spools.values():
+            with contextlib.suppress(OSError):  # a full disk, again
+                spool.close()
+        self._spools = {}
+
+    @_harmless
+    def begin(self, run, moment):
+        """The run begins. `run`: what is known of it; `moment`: by the controller's clock."""
+        if not self.run:
+            self.run = dict(run, started=_iso(moment))
+            os.makedirs(self.directory, exist_ok=True)
+            self._spools = {name: Spool(self.directory) for name in SPOOLED}
+
+    @_harmless
+    def ran(self, host, window):
+        """A task ran on a host while a guard was up there."""
+        self._spools['tasks'].add([{'host': host, **_task(window.task), 'started': _iso(window.start),
+                                    'ended': _iso(window.end), 'idle': window.idle}])
+
+    @_harmless
+    def came_down(self, report, sums):
+        """A guard told its last report. `report`: as the model has it; `sums`: its tally."""
+        host, name = report['host'], report['name']
+        self._guard(host, name, report['mode'], model.verdict(sums), report['guard'], report, report.get('faults') or [],
+                    {key: sums[sort] for key, sort in TOTALS.items()})
+        known = {str(window.task): window.task for window in report['tasks']}
+        for kind in ('denied', 'observed'):
+            rows = [{'host': host, 'guard': name, **record, 'task': _task_of(record, report, known)} for record in report[kind]]
+            new = [row for row in rows if row.get('new') is True]
+            if new:
+                self._new.add(host)
+                self._spools['new'].add(new)
+            self._spools[kind].add(rows)
+        self._outside(host, name, report['outside'])
+
+    @_harmless
+    def untold(self, host, guard, word, because, outside):
+        """A guard whose report never came. `guard`: _up.Guard; `because`: sentences."""
+        self._guard(host, guard.name, guard.mode, word, guard.guard, {}, because, None)
+        self._outside(host, guard.name, outside)
+
+    @_harmless
+    def ran_unguarded(self, host, name, outside):
+        """In check mode nothing is up, and some tasks run for real."""
+        self._outside(host, name, outside)
+
+    def _guard(self, host, name, mode, word, guard, report, faults, totals):
+        self._spools['guards'].add([{
+            'host': host, 'name': name, 'mode': mode, 'outcome': word, **{key: guard.get(key) for key in OF_GUARD},
+            'totals': totals, 'faults': faults, **{key: report.get(key) for key in OF_REPORT}}])
+
+    def _outside(self, host, name, outside):
+        self._spools['outside'].add({'host': host, 'guard': name, 'how': how, 'task': _task(task)}
+                                    for how, task in dict.fromkeys(outside))
+
+    @_harmless
+    def judged(self, fleet):
+        """A playbook is over. Of several on one command line, each has a fleet of its own."""
+        for sort, hosts in fleet.failing().items():
+            self._failing.setdefault(sort, set()).update(hosts)
+        for table in (fleet.endpoints, fleet.unshown):
+            for key, (name, hosts, accesses, dummy) in table.items():
+                known = self._endpoints.setdefault(key, ['', set(), 0])
+                known[0] = known[0] or name
+                known[1] |= hosts
+                known[2] += accesses
+
+    @_harmless
+    def end(self, moment, cut_off, faults):
+        """Write the report. Returns the paths of its files. `faults`: errors of the callback itself."""
+        if not self.run:
+            return []
+        self.run.update(ended=_iso(moment), cut_off=cut_off)
+        reasons = model.reasons(self._failing) + self.reasons + faults
+        self.outcome = {'status': 2 if reasons else 0, 'reasons': reasons, 'hosts': {
+            **{sort: sorted(self._failing.get(sort, ())) for sort in model.REASONS}, 'new': sorted(self._new)}}
+        paths = [self._written(form) for form in dict.fromkeys(self.formats)]
+        self.formats = ()
+        self._close()
+        return [path for path in paths if path]
+
+    def lists(self):
+        """(name, lines of JSON) of each list, in the order in which a file has them."""
+        for name in SPOOLED:
+            yield name, self._spools[name].lines()
+        yield 'endpoints', (encoded({
+            'endpoint': where, 'name': name or None, 'rule': None if rule == '-' else rule, 'verdict': verdict.lower(),
+            'hosts': len(hosts), 'accesses': accesses}).encode()
+            for (where, rule, verdict), (name, hosts, accesses) in sorted(self._endpoints.items()))
+
+    def _written(self, form):
+        """The path of the file, which has its name once it is whole. Only its owner reads it: it has command lines in it.
+
+        None where it could not be written, which is no matter of other formats.
+        """
+        started = datetime.fromisoformat(self.run['started'].replace('Z', '+00:00'))
+        path = os.path.join(self.directory, f'{started:%Y%m%dT%H%M%SZ}-{self.run["id"]}.{form}')
+        try:
+            with _renamed(self.directory, path) as output:
+                WRITERS[form](self, output)
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            return self._warn_of(error, form)
+        return path
+
+
+@contextlib.contextmanager
+def _renamed(directory, path):
+    """A file that gets its name at the end, and is gone where there is none."""
+    handle, half = tempfile.mkstemp(dir=directory, prefix='.', suffix='.half')
+    try:
+        with open(handle, 'wb') as output:
+            yield output
+        os.rename(half, path)
+    except BaseException:  # Ctrl-C, too
+        os.unlink(half)
+        raise
+
+
+def _iso(moment):
+    return datetime.fromtimestamp(moment, timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.%fZ')
+
+
+def _task(task):
+    found = {'name': task.name, 'file': task.file, 'line': task.line}
+    return dict(found, **{'for': task.host}) if task.host else found
+
+
+def _task_of(record, report, known):
+    """By the text that the action plugin has put into the record; where it did not, as the action plugin finds it."""
+    task = known.get(record['task']) if 'task' in record else model.task_of(record, record.get('first_seen'), report)
+    return _task(task) if task and task != UNKNOWN else None
