@@ -20,10 +20,11 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import pa
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _clock, _controller_file, _no_log, _policy_file, _seen, _services, _shell, _this_run, _told, _vault, _way_in)
+    _brackets, _clock, _controller_file, _news, _no_log, _policy_file, _seen, _services, _shell, _this_run, _told, _vault,
+    _way_in)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 
-INTERNAL = ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run')
+INTERNAL = ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run', '_baseline')
 
 
 # Once for all hosts: Ansible forks a process for each task of a host, and has read this file by then.
@@ -56,6 +57,7 @@ class ActionModule(ActionBase):
                 self._check_callback(arguments)
                 self._check_connection(arguments)
                 arguments.update(self._policy(arguments, task_vars), _shell=self._shell(arguments.get('name', 'deploy')))
+                _this_run.keep(host, arguments.get('name', 'deploy'), arguments['_baseline'])
         except GuardError as error:
             result.update(failed=True, msg=str(error), **error.facts)
             return result
@@ -71,6 +73,7 @@ class ActionModule(ActionBase):
             self._try_the_way_in(result, run, task_vars)
         else:
             self._check_start(result, task_vars)
+            _news.mark(result, _this_run.kept(host, arguments.get('name', 'deploy')))
         _told.add_tasks(host, result)
         _no_log.conceal(host, result, (result.get('guard') or {}).get('clock_offset'))
         _told.judge(result, self._task)
@@ -140,7 +143,8 @@ class ActionModule(ActionBase):
         entries = _services.of_policy(mapping, Where(path, lines), lambda named: self._read_map(path, named, maps))
         policy = check(mapping, path, lines, entries)
         return {'policy': None, 'policy_file': None, '_policy': packed.pack(policy),
-                '_is_secret': is_secret or any(map(_vault.is_encrypted, maps))}
+                '_is_secret': is_secret or any(map(_vault.is_encrypted, maps)),
+                '_baseline': _news.find(policy.baseline, os.path.dirname(path) or self._loader.get_basedir())}
 
     def _read_map(self, policy, path, maps):
         """A file of the service map, by its path beside the policy file; of a policy that is no file, as a policy file."""

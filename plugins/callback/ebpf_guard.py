@@ -23,6 +23,8 @@ description:
   - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
     expect, when tasks ran under it and nobody entered it, or when the report of a guard never came. So an error that a
     script swallows, a rescued task or C(meta, end_host) can't hide a denial.
+  - Does so as well when something was reached that the baseline of the policy does not have, and the policy says
+    C(on_new=fail). What is new is told in any case, with its task and command.
   - Does so as well when tasks ran unguarded that a guard was meant for, because C(--tags), C(--start-at-task), C(--step) or
     an ignored error left out its start.
   - While a guard is up, sends tasks with C(connection=local), or another connection that leads elsewhere, their usual way,

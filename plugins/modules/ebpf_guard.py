@@ -100,12 +100,13 @@ options:
     default: auto
   observe:
     description:
-      - Record what is allowed, too. Always on in monitor mode.
+      - Record what is allowed, too. Always on in monitor mode, and with a policy that has a baseline.
     type: bool
     default: false
   fail_on_denied:
     description:
       - With O(state=absent), fail when a guard in enforce mode denied anything that is not expected, or was not whole.
+      - Also when the policy says C(on_new=fail), and something was reached that its baseline does not have.
     type: bool
     default: true
   fail_on_earlier:
@@ -173,6 +174,10 @@ options:
     description:
       - The run that asks. Sent by the action plugin, as O(_objects).
     type: dict
+  _baseline:
+    description:
+      - Where the policy's baseline is on the controller. Sent by the action plugin, as O(_objects).
+    type: str
 attributes:
   check_mode:
     support: full
@@ -481,6 +486,9 @@ denied:
     earlier:
       description: Is V(true) where it was last seen before this run took the guard over, or joined.
       type: bool
+    new:
+      description: Is V(true) where the policy has a baseline, and that does not have it. With O(state=absent).
+      type: bool
 observed:
   description:
     - What was allowed and recorded. One record for each endpoint and name, or path, with the first process that was
@@ -491,6 +499,14 @@ observed:
   type: list
   elements: dict
   contains: *record
+new:
+  description: How many records of C(observed) are of what the policy's baseline does not have.
+  returned: when O(state=absent) and the policy has a baseline
+  type: int
+baseline:
+  description: The C(file) of the policy's baseline on the controller, and what is C(on_new), V(report) or V(fail). Else null.
+  returned: always
+  type: dict
 rows_left_out:
   description:
     - How many records of C(denied) and of C(observed) are left out, because there are very many. The event log has all of them
@@ -691,12 +707,12 @@ def request_of(params):
         raise GuardError('limits bound a cgroup of the guard alone, and %s belongs to somebody else. Take limits out of the '
                          'policy; of a service of systemd, they are set with systemctl set-property.' % existing)
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
-    return guard.Request(name=params['name'], policy=policy, observe=params['observe'], ttl=params['ttl'],
+    return guard.Request(name=params['name'], policy=policy, observe=params['observe'] or policy.baseline is not None, ttl=params['ttl'],
                          uids=set() if existing else joining_uids(params['join_users'], connecting),
                          shell=params['_shell'], loader=params['loader'],
                          objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing,
                          secret=params['_is_secret'], run=params['_run'], share=params['share'],
-                         fresh=params['fresh'])
+                         fresh=params['fresh'], baseline=params['_baseline'])
 
 
 def bring_up(module):
@@ -783,6 +799,7 @@ def main():
                 '_shell': {'type': 'str'},
                 '_remote_user': {'type': 'str'},
                 '_run': {'type': 'dict'},
+                '_baseline': {'type': 'str'},
             },
             supports_check_mode=True,
         )
@@ -795,7 +812,7 @@ def main():
     except Exception as error:  # pylint: disable=broad-exception-caught
         doing = "Guard '%s'" % module.params['name'], 'brought up' if module.params['state'] == 'present' else 'taken down'
         module.fail_json(clock=[clock.wall(began), time.time()], **failure(error, doing))
-    for internal in ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run'):
+    for internal in ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run', '_baseline'):
         module.params.pop(internal)
     module.exit_json(clock=[clock.wall(began), time.time()], **result)
 

@@ -95,6 +95,9 @@ guards:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: list
       elements: dict
+    baseline:
+      description: The C(file) of the policy's baseline on the controller, and what is C(on_new). Else null.
+      type: dict
     rows_left_out:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict

@@ -10,6 +10,7 @@ report says of the run.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import json
@@ -31,7 +32,7 @@ def of(host, guard, tries):
     `tries`: it is about to bring this guard up. All later tasks of the run know of that, by a file of the run's own directory.
     """
     pid = os.getppid()  # each task has a worker of its own, which the run's process started
-    note = os.path.join(C.DEFAULT_LOCAL_TMP, 'ebpf_guard-' + hashlib.sha256(repr((host, guard)).encode()).hexdigest())
+    note = _note(host, guard)
     if tries:
         with open(note, 'wb'):
             pass
@@ -40,6 +41,24 @@ def of(host, guard, tries):
         'id': '%s %s' % (_machine(), os.path.basename(C.DEFAULT_LOCAL_TMP)), 'host': host,
         'controller': platform.node(), 'machine': _machine(), 'user': _user(), 'playbook': _playbook(),
         'pid': pid, 'started': _started(pid), 'tried': os.path.exists(note), 'over': [], 'running': []}
+
+
+def keep(host, guard, baseline):
+    """Remember for the rest of the run where the baseline of this guard is."""
+    with open(_note(host, guard), 'w', encoding='utf-8') as note:
+        note.write(baseline or '')
+
+
+def kept(host, guard):
+    """Where it is; None where this run did not bring the guard up, or its policy has none."""
+    with contextlib.suppress(OSError):
+        with open(_note(host, guard), encoding='utf-8') as note:
+            return note.read() or None
+    return None
+
+
+def _note(host, guard):
+    return os.path.join(C.DEFAULT_LOCAL_TMP, 'ebpf_guard-' + hashlib.sha256(repr((host, guard)).encode()).hexdigest())
 
 
 def described():

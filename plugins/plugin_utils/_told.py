@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import classes, verdict, words
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _seen
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model
@@ -53,16 +54,18 @@ def add_tasks(host, report):
 
 
 def judge(result, task):
-    """Say again why the host has to fail, now with the tasks, and with no command that no_log hides.
+    """Say again why the host has to fail, now with the tasks, with what is new, and with no command that no_log hides.
 
     With no_log of its own, the result is for nobody to see: then it has no verdict, with which the role fails the host in a
     task of its own, and the failure of this task is all there is.
     """
-    before = result.get('verdict')
-    if not before:
+    if 'verdict' not in result or task.check_mode:
         return
+    before = result['verdict']
     after = verdict.of(result, '%s.denied' % task.register if task.register else 'denied', commands=not task.no_log)
     if result.get('failed') and result['msg'] == before:
         result['msg'] = after
         result.pop('exception', None)  # where Ansible keeps the first message, and prints it whatever no_log says
+    elif after and not before and not result.get('failed') and boolean(task.args.get('fail_on_denied', True), strict=False):
+        result.update(failed=True, msg=after)
     result['verdict'] = None if task.no_log else after

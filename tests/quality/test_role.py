@@ -43,4 +43,4 @@ def test_every_option_of_the_module_is_a_variable():
     options = yaml.safe_load(re.search(r'DOCUMENTATION = r"""(.*?)"""', source, re.DOTALL).group(1))['options']
     wanted = {name for name in options if not name.startswith('_')} - {'state', 'policy_file'}
     variables = {name[len('ebpf_guard_'):] for point in ENTRY_POINTS.values() for name in point['options']}
-    assert variables - wanted == {'tasks', 'roles', 'install'} and wanted <= variables
+    assert variables - wanted == {'tasks', 'roles', 'install', 'cold'} and wanted <= variables

@@ -42,6 +42,8 @@ resolve: {interval: 30}
 lock: false
 ways_out: ["@helper", /run//mydaemon.sock, /run/mydaemon.sock]
 encrypted_dns: deny
+baseline: mysql.deps.yml
+on_new: fail
 '''
 
 

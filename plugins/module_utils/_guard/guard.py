@@ -24,9 +24,9 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import ea
 
 # agent: the main() of the module that runs as the agent. cgroup: the path of an existing one; None for one of the guard's
 # own, which tasks enter. secret: nobody is shown the policy. run: who asks, as holders.py has it. share, fresh: as the
-# module's options
-Request = namedtuple('Request', 'name policy observe ttl uids shell loader objects agent cgroup secret run share fresh',
-                     defaults=(None, False, None, False, False))
+# module's options. baseline: where it is on the controller, for whoever takes the guard down
+Request = namedtuple('Request', 'name policy observe ttl uids shell loader objects agent cgroup secret run share fresh baseline',
+                     defaults=(None, False, None, False, False, None))
 
 
 def present(request, check_mode=False):
@@ -64,7 +64,8 @@ def present(request, check_mode=False):
         if same and not faults:
             state = _prove_again(place, state, state['uids'])
             teach.teach_attached(bpf.kernel(), place.pins, addresses)
-            place.write(dict(state, expires_at=ttl.deadline(request.ttl), secret=request.secret or state.get('secret')))
+            place.write(dict(state, expires_at=ttl.deadline(request.ttl), secret=request.secret or state.get('secret'),
+                             baseline=request.baseline))
             return dict(_report(place, state, request.run), changed=False, repaired=[], warnings=warnings, **more)
         if state is None:
             stop.take_down_lost(place)

@@ -37,12 +37,19 @@ def whole(place, state):
     if state is None:
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
                 'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0),
-                'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}, 'agent': None}
+                'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}, 'agent': None, 'baseline': None}
     guard = dict({key: state[key] for key in GUARD}, started_at=clock.told(state['started_at']),
                  service=state['policy'].get('service'), observes=state.get('observe'), answered=_answered(place),
                  **ttl.told(state))
     return dict(_ledger(place, state), guard=guard, policy=shown(state),
-                limits=limits.reached(place.cgroup, state['policy'].get('limits', {})), agent=notes.watched(place))
+                limits=limits.reached(place.cgroup, state['policy'].get('limits', {})), agent=notes.watched(place),
+                baseline=_baseline(state))
+
+
+def _baseline(state):
+    """What the records are to be compared with, where the policy has a baseline: the controller does that."""
+    name, on_new = (state['policy'].get(key) for key in ('baseline', 'on_new'))
+    return {'file': state.get('baseline') or name, 'on_new': on_new or 'report'} if name else None
 
 
 def shown(state):

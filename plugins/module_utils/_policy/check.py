@@ -14,14 +14,14 @@ import re
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import (
     encrypted_dns, file_matchers, rule, services, shapes)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, did_you_mean, show
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, Policy
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, ON_NEW, Policy
 
 DEFAULTS = ('allow', 'deny')
 ENCRYPTED_DNS = ('deny', 'allow')
 LONGEST_INTERVAL = 86400  # seconds
 OWN = ('allow', 'deny')
 KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'own', 'resolve',
-        'limits', 'lock', 'ways_out', 'encrypted_dns')
+        'baseline', 'on_new', 'limits', 'lock', 'ways_out', 'encrypted_dns')
 
 MOST = 1_000_000  # networks and names of all rules
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
@@ -74,6 +74,8 @@ def check(mapping, source='policy', lines=None, entries=None):
         lock=_lock(mapping['lock'], where.inside('lock')) if 'lock' in mapping else False,
         ways_out=_ways_out(mapping, where) if 'ways_out' in mapping else (),
         limits=_limits(mapping, where) if 'limits' in mapping else (),
+        baseline=shapes.text(mapping['baseline'], 'mysql.deps.yml', where.inside('baseline')) if 'baseline' in mapping else None,
+        on_new=_on_new(mapping, where),
     )
 
 
@@ -98,6 +100,13 @@ def _derived(mapping, service, entries, where):
     if entries is None:
         entries = services.entries(mapping['services'], where.inside('services'))
     return services.derive(services.check(entries, service, where.inside('service')), service, own)
+
+
+def _on_new(mapping, where):
+    here = where.inside('on_new')
+    if 'on_new' in mapping and 'baseline' not in mapping:
+        raise here.error('nothing is new without a baseline. Name its file: baseline: mysql.deps.yml, or take on_new out.')
+    return shapes.choice(mapping.get('on_new', ON_NEW[0]), ON_NEW, here)
 
 
 def _lock(value, where):

@@ -15,6 +15,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import MATCHERS, Rule
 
 MODES = ('monitor', 'enforce', 'drill')
+ON_NEW = ('report', 'fail')  # the first where the policy does not say
 INTERVAL = 30  # seconds between two looks at the addresses of the rules' names
 ACTIONS = ('deny', 'allow')
 LIMITS = ('memory', 'cpus', 'pids')
@@ -33,6 +34,8 @@ class Policy:
     lock: bool  # no process leaves the guard
     ways_out: tuple  # unix sockets that lead out, besides those that are known: recorded, never denied
     limits: tuple  # of (memory, bytes), (cpus, number), (pids, number), those that there are
+    baseline: str | None = None  # the file with the dependencies that are known, as the policy names it
+    on_new: str = ON_NEW[0]  # what an access means that the baseline does not have
 
     @property
     def all_rules(self):
@@ -64,6 +67,9 @@ class Policy:
         mapping['lock'] = self.lock
         mapping['ways_out'] = list(self.ways_out)
         mapping['limits'] = dict(self.limits)
+        mapping['baseline'] = self.baseline
+        if self.on_new != ON_NEW[0]:
+            mapping['on_new'] = self.on_new
         return {key: value for key, value in mapping.items() if value}
 
     def as_mapping(self):
@@ -81,7 +87,8 @@ class Policy:
                    rules=rules, expected=expected, encrypted_dns=mapping.get('encrypted_dns', encrypted_dns.usual(rules)),
                    interval=mapping.get('resolve', {}).get('interval', INTERVAL), lock=mapping.get('lock', False),
                    ways_out=tuple(mapping.get('ways_out', ())),
-                   limits=tuple((key, limits[key]) for key in LIMITS if key in limits))
+                   limits=tuple((key, limits[key]) for key in LIMITS if key in limits),
+                   baseline=mapping.get('baseline'), on_new=mapping.get('on_new', ON_NEW[0]))
 
     def pieces(self):
         """The mapping as JSON in its shortest form, rule by rule: as one text it would be the most of a start's memory."""

@@ -61,6 +61,17 @@ def must_fail(denied, mode, earlier_fails=False):
     return [record for record in denied if of_record(record, mode, earlier_fails) == DENIED]
 
 
+def must_fail_for_news(report, mode):
+    """The records of what the policy's baseline does not have, where a host has to fail for them.
+
+    That is so in mode monitor, too: nothing else would come of on_new: fail there. A drill fails nothing by itself.
+    """
+    if (report.get('baseline') or {}).get('on_new') != 'fail' or mode == 'drill':
+        return []
+    earlier_fails = (report.get('earlier') or {}).get('fails', False)
+    return [record for record in report['observed'] if record.get('new') and (earlier_fails or not record.get('earlier'))]
+
+
 def forgotten(counters):
     """What the kernel had no room for, as faults: the addresses of names that rules speak of."""
     number = counters.get('forgotten', 0)

@@ -15,6 +15,7 @@ from collections import Counter
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 
 ROOM = {'denied': 640 * 1024, 'observed': 256 * 1024}  # bytes of JSON
+COMPARED = 4 * 1024 * 1024  # of what is observed, where a baseline is to be compared with each of them
 OUTCOMES = (outcome.DENIED, outcome.DRILL, outcome.WOULD_DENY, outcome.EXPECTED)  # what a reader has to see first
 KINDS = {'unix': 0, 'exec': 2}  # of observations: ways out first; every deployment executes a lot
 ALIKE = ('rule', 'reason', 'owner', 'runbook', 'class', 'name', 'address', 'port', 'protocol', 'path', 'uid')
@@ -26,7 +27,8 @@ def bounded(report, moments=()):
     `moments`: when runs took the guard over. A row does not stand for what was last seen before one and for what was not.
     """
     mode = report['guard']['mode'] if report['guard'] else None
-    found = {part: _bounded(report[part], room, mode, moments) for part, room in ROOM.items()}
+    rooms = dict(ROOM, observed=COMPARED) if report.get('baseline') else ROOM
+    found = {part: _bounded(report[part], room, mode, moments) for part, room in rooms.items()}
     return dict(report, **found, rows_left_out={part: sum(row.get('stands_for', 0) for row in rows)
                                                 for part, rows in found.items()})
 

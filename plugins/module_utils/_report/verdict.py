@@ -12,7 +12,7 @@ import re
 from collections import Counter
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean, endpoint, spoken
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean, endpoint, spoken, telling
 
 LINES = 4
 ROOM = 400  # for the characters of a line
@@ -29,8 +29,13 @@ def of(report, all_records='denied', commands=True):
     if not guard:
         return None
     last = _damage(report, guard)
+    news = outcome.must_fail_for_news(report, guard['mode'])
     earlier_fails = (report.get('earlier') or {}).get('fails', False)
     denied = outcome.must_fail(report['denied'], guard['mode'], earlier_fails)
+    if news and denied:
+        last = ['%d more were reached that the baseline does not have: on_new: fail.' % len(news)] + last
+    elif news:
+        last = _of_news(news, report, all_records, commands, LINES - 2 - len(last)) + last
     if denied:
         rows, rules = _rows(denied, commands), list(_rules(denied))
         shown, left = rows[:LINES - 2 - len(last)], rows[LINES - 2 - len(last):]
@@ -48,6 +53,14 @@ def _damage(report, guard):
         return []
     return ["Guard '%s' was not whole all the time, so accesses may have passed unseen: %s"
             % (guard['name'], ' '.join(report['faults']))]
+
+
+def _of_news(news, report, all_records, commands, room):
+    rows = _rows(telling(news), commands)
+    more = ['And %d more: see the report of the guard, or %s.' % (
+        len(rows) - room, re.sub(r'denied\Z', 'observed', all_records))] if rows[room:] else []
+    return ["Guard '%s' saw what the baseline does not have, and the policy says on_new: fail:" % report['guard']['name'],
+            *rows[:room], ' '.join(more + ['If the deployment needs it, learn it: ansible-playbook loopbreak.deploy.learn.'])]
 
 
 def _rows(denied, commands):

@@ -59,6 +59,19 @@ def endpoint(record, path=str):
     return '%s:%s/%s (%s)' % (name, port, record.get('protocol'), sort)
 
 
+def telling(records):
+    """One record for what a command reached at a port: of a name that was asked for and connected to, what it presented there."""
+    ranks = {'dns': 2, **dict.fromkeys(('connect', 'send'), 1)}
+    told, kept = set(), set()
+    for number, record in sorted(enumerate(records), key=lambda item: ranks.get(item[1].get('kind'), 0)):
+        what = asked_name(record) or known_name(record) or endpoint(record), record.get('command')
+        at = what if record.get('kind') == 'dns' else (*what, record.get('port'))
+        if at not in told:
+            kept.add(number)
+        told.update((what, at))
+    return [record for number, record in enumerate(records) if number in kept]
+
+
 def spoken(command):
     """Drop the directory that Ansible made for the task: it says nothing, and takes the room."""
     return TASK_DIRECTORY.sub('', command) if 'ansible-tmp-' in command else command

@@ -72,7 +72,7 @@ def _rules(names, addresses):
     rules += [({'networks': sorted(found)}, f'address-{found[0]}' if len(found) == 1 else 'addresses', list(ports))
               for ports, found in sorted(groups.items(), key=lambda item: list(map(str, item[0])))]
     taken = set()
-    return [{'id': _unique('-'.join([what, *map(str, ports)]), taken), **matcher, **({'ports': ports} if ports else {})}
+    return [{'id': unique_id('-'.join([what, *map(str, ports)]), taken), **matcher, **({'ports': ports} if ports else {})}
             for matcher, what, ports in rules]
 
 
@@ -87,7 +87,8 @@ def _ports(ports):
             for port, spoken in sorted(protocols.items())]
 
 
-def _unique(text, taken):
+def unique_id(text, taken):
+    """An id for a rule, made of a text, that none of the `taken` is."""
     wanted = re.sub('[^a-z0-9_]+', '-', text.lower()).strip('-_') or 'name'
     name, number = wanted, 1
     while name in taken:

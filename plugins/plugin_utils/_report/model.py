@@ -6,7 +6,7 @@
 
 """The reports of a run's guards, sorted for people: rows, tasks, hosts and endpoints. Each format is made of this.
 
-A report is a mapping: host, name, mode, denied, observed, counters, limits, left_running, refused, faults, ended, earlier
+A report is a mapping: host, name, mode, denied, observed, baseline, counters, limits, left_running, refused, faults, ended, earlier
 and shared_with as the module returned them, tasks (a list of Window), launched (the launcher started what runs inside),
 offset (target clock minus controller clock, seconds), outside (pairs of how and task) and elsewhere (how, host and task, inside
 the guard of that host), unknown and nobody, as entries.Missed has them. Knows nothing of Ansible.
@@ -26,12 +26,14 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
 SLACK = 0.2  # seconds within which the two clocks can't be told apart
 NOBODY = 'nobody entered'
+NEW, NEWS_FAIL = 'new', 'new, and fails'  # accesses that the baseline does not have
 NEVER_UP = 'NEVER UP'  # the title of a guard that should have been there, and was not
 # of a guard, the worst first
-SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', NOBODY, outcome.WOULD_DENY, outcome.EXPECTED, outcome.EARLIER)
+SORTS = (outcome.DENIED, outcome.DRILL, 'faulty', NOBODY, NEW, outcome.WOULD_DENY, outcome.EXPECTED, outcome.EARLIER)
 BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
 # what a run fails for, and what is said of the hosts
-REASONS = {'denied': 'accesses were denied on', 'broken': 'guards were not whole on', 'never_up': 'guards never came up on',
+REASONS = {'denied': 'accesses were denied on', 'new': 'what no baseline has was reached on',
+           'broken': 'guards were not whole on', 'never_up': 'guards never came up on',
            'deserted': 'nobody entered the guards on', 'missing': 'reports are missing from'}
 PATH_ROOM = 40  # for a path among other things in a line
 
@@ -114,6 +116,7 @@ def word(record, mode):
     notes = ['drill'] if mode == 'drill' else []
     notes += ['expected'] if record.get('expected') else []
     notes += ['earlier'] if record.get('earlier') else []
+    notes += ['new'] if record.get('new') else []
     base = 'WOULD DENY' if mode == 'monitor' else 'DENIED'
     return f'{base} ({", ".join(notes)})' if notes else base
 
@@ -122,6 +125,11 @@ def totals(report):
     """Count accesses by outcome."""
     earlier_fails = (report.get('earlier') or {}).get('fails', False)
     return outcome.totals(report['denied'], report.get('counters') or {}, report['mode'], earlier_fails)
+
+
+def news(report):
+    """The records of accesses that the baseline does not have. A denial is none of them: its rule speaks of it."""
+    return [record for record in report['observed'] if record.get('new') and not record.get('earlier')]
 
 
 def commands(record):
@@ -141,7 +149,7 @@ def merge(records):
     for record in records:
         where = endpoint(record)
         key = (known_name(record) or where, *lineage(record),
-               *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode', 'earlier')))
+               *map(record.get, ('rule', 'kind', 'class', 'expected', 'mode', 'earlier', 'new')))
         first = record.get('first_seen') or ''
         last = record.get('last_seen') or first
         row = merged.setdefault(key, dict(record, count=0, first_seen=first, last_seen=last, last=record,
@@ -165,6 +173,9 @@ def tally(report):
     sums['seen'] = len({endpoint(record) for record in report['observed']})
     sums['outside'] = len(set(report['outside']))
     sums[NOBODY] = int(report['nobody'])
+    if report.get('baseline'):
+        sums[NEW] = sum(record.get('count', 1) for record in news(report))
+        sums[NEWS_FAIL] = len(outcome.must_fail_for_news(report, report['mode']))
     return sums
 
 
@@ -194,7 +205,9 @@ class Fleet:
         self.guards.setdefault((report['host'], report['name'], report['mode']), Counter()).update(sums)
         seen = self.endpoints if show_observed else self.unshown
         rows = [(record, word(record, report['mode']), self.endpoints) for record in report['denied']]
-        for record, judged, table in rows + [(record, 'seen', seen) for record in report['observed']]:
+        for record in report['observed']:
+            rows.append((record, 'NEW', self.endpoints) if record.get('new') else (record, 'seen', seen))
+        for record, judged, table in rows:
             key = endpoint(record), record.get('rule') or '-', judged
             row = table.get(key)
             if not row:
@@ -216,11 +229,16 @@ class Fleet:
 
     def failing(self):
         """{key of REASONS: hosts}"""
-        return {'denied': self.denying_hosts(), 'broken': self.broken_hosts(), 'never_up': self.missing_hosts(never=True),
+        return {'denied': self.denying_hosts(), 'new': self.hosts_with_news(),
+                'broken': self.broken_hosts(), 'never_up': self.missing_hosts(never=True),
                 'deserted': self.deserted_hosts(), 'missing': self.missing_hosts()}
 
     def denying_hosts(self):
         return sorted({host for (host, dummy, dummy), sums in self.guards.items() if sums[outcome.DENIED]})
+
+    def hosts_with_news(self):
+        """Those that have to fail for what their baseline does not have."""
+        return sorted({host for (host, dummy, dummy), sums in self.guards.items() if sums[NEWS_FAIL]})
 
     def broken_hosts(self):
         return sorted({host for (host, dummy, mode), sums in self.guards.items() if outcome.is_broken(sums['faulty'], mode)})

@@ -13,10 +13,10 @@ import textwrap
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import (
-    FILES, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, spoken)
+    FILES, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, spoken, telling)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.entries import DID_NOT_ENTER
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
-    NOBODY, lineage, merge, short_path, task_of, totals, word)
+    NEW, NOBODY, lineage, merge, news, short_path, task_of, totals, word)
 
 WIDTH = 80
 ANCESTORS = 8  # that a row shows
@@ -88,9 +88,9 @@ def ancestors(row):
     return [detail('' if number else 'ancestry', parent) for number, parent in enumerate(lines)]
 
 
-def row_lines(row, report):
-    """Tell one denial: what, why, during which task, by whom, and who to ask."""
-    lines = head_lines(row, report)
+def row_lines(row, report, verdict=None):
+    """Tell one denial: what, why, during which task, by whom, and who to ask. `verdict`: what it is, where it is none."""
+    lines = head_lines(row, report, verdict)
     lines += wrapped('why', clean(row.get('reason') or ''))
     task = task_of(row, row['first_seen'], report)
     last_task = task_of(row['last'], row['last_seen'], report)
@@ -110,10 +110,11 @@ def row_lines(row, report):
     return lines
 
 
-def head_lines(row, report):
+def head_lines(row, report, verdict=None):
     """What was denied, and by which rule; what of it did not fit the first line."""
-    verdict, rule = word(row, report['mode']), row.get('rule')
-    tone = 'bad' if verdict.startswith('DENIED') and not row.get('expected') and not row.get('earlier') else 'warn'
+    verdict, rule = verdict or word(row, report['mode']), row.get('rule')
+    is_bad = verdict.startswith('DENIED') or verdict == 'NEW' and outcome.must_fail_for_news(report, report['mode'])
+    tone = 'bad' if is_bad and not row.get('expected') and not row.get('earlier') else 'warn'
     head, named = row_head(verdict, row)
     fits = rule and len(head) + len(rule) + 9 <= WIDTH
     lines = [(tone, f'{head}  (rule {rule})' if fits else head)]
@@ -158,7 +159,10 @@ def headline(report):
         parts.append(f'{amount(sums[outcome.EARLIER], "access")} denied before this run')
     if sums[outcome.WOULD_DENY]:
         parts.append(f'{amount(sums[outcome.WOULD_DENY], "access")} would be denied')
-    if denied > sums[outcome.EXPECTED]:
+    new = sum(record.get('count', 1) for record in news(report))
+    if new:
+        parts.append(f'{amount(new, "access")} new to the baseline')
+    if denied > sums[outcome.EXPECTED] or outcome.must_fail_for_news(report, report['mode']):
         tone = 'bad'
     else:
         doubts = ((report.get('counters') or {}).get('lost') or report.get('faults') or limit_lines(report)
@@ -173,7 +177,8 @@ def block(report, show_observed, max_rows):
     earlier, denied = (merge(record for record in told(report['denied']) if bool(record.get('earlier')) is before)
                        for before in (True, False))
     observed = merge(told(report['observed']))
-    seen = [row for row in observed if show_observed and row.get('kind') != 'unix']
+    found = telling(merge(told(news(report))))
+    seen = [row for row in observed if show_observed and row.get('kind') != 'unix' and not row.get('new')]
     seen.sort(key=lambda row: row.get('kind') == 'exec')  # every deployment executes a lot: that comes last
     return [
         headline(report),
@@ -181,6 +186,8 @@ def block(report, show_observed, max_rows):
         *(line for row in denied[:max_rows] for line in row_lines(row, report)),
         *(seen_line(row) for row in seen[:max(0, max_rows - len(denied))]),
         *left_out(len(denied) + len(seen) - max_rows),
+        *(line for row in found[:max_rows] for line in row_lines(row, report, 'NEW')),
+        *left_out(len(found) - max_rows),
         *earlier_lines(report, earlier[:max_rows]),
         *left_out(len(earlier) - max_rows),
         *doubt_lines(report),
@@ -325,6 +332,10 @@ def guard_lines(fleet):
     rows = [[*key, sums[outcome.DENIED] + sums[outcome.DRILL], sums[outcome.EXPECTED], sums[outcome.WOULD_DENY],
              sums['seen'], sums['outside'], outcomes[key]] for key, sums in sorted(fleet.guards.items())]
     heads = ['host', 'guard', 'mode', 'denied', 'expected', 'would', 'seen', 'outside', 'outcome']
+    if any(NEW in sums for sums in fleet.guards.values()):  # some guard has a baseline
+        heads.insert(7, NEW)
+        for row, key in zip(rows, sorted(fleet.guards)):
+            row.insert(7, fleet.guards[key][NEW])
     texts = table(heads, rows)
     return [('plain', 'GUARDS'), ('plain', '  ' + texts[0])] + [
         (tones.get(verdict, 'warn'), '  ' + text) for verdict, text in zip(outcomes.values(), texts[1:])]
@@ -333,7 +344,8 @@ def guard_lines(fleet):
 def endpoint_lines(fleet, max_rows):
     """Those that were denied first, then those of most hosts."""
     found = sorted(fleet.endpoints.items(),
-                   key=lambda item: (item[0][2] == 'seen' and 1 + item[0][0].endswith(FILES['exec']),
+                   key=lambda item: (('NEW', 'seen').index(item[0][2]) + 1 + item[0][0].endswith(FILES['exec'])
+                                     if item[0][2] in ('NEW', 'seen') else 0,
                                      -len(item[1][1]), -item[1][2], item[0]))
     if not found:
         return []

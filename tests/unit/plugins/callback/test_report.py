@@ -61,7 +61,7 @@ def test_a_run(sandbox, reports):
     assert len(tasks) == len(found['tasks']) == 4 and not tasks['web1', 'Move']['idle'] and tasks['web2', 'Raw']['idle']
     assert all(found['run']['started'] < one['started'] < one['ended'] < found['run']['ended'] for one in found['tasks'])
     assert found['endpoints'] == [
-        {'endpoint': '192.0.2.10:443/tcp', 'name': 'github.com', 'rule': None, 'verdict': 'seen', 'hosts': 1, 'accesses': 3},
+        {'endpoint': '192.0.2.10:443/tcp', 'name': 'github.com', 'rule': None, 'verdict': 'new', 'hosts': 1, 'accesses': 3},
         {'endpoint': '192.0.2.10:443/tcp', 'name': 'github.com', 'rule': 'github', 'verdict': 'denied', 'hosts': 1, 'accesses': 3},
         {'endpoint': '192.0.2.11:443/tcp', 'name': 'github.com', 'rule': None, 'verdict': 'seen', 'hosts': 1, 'accesses': 3}]
     assert found['outcome'] == {'status': 2, 'reasons': ['accesses were denied on web1'],

@@ -62,14 +62,14 @@ def test_where_nobody_saw_the_tasks():
     assert told(record(**HIDDEN), host='web2') == told(record(**HIDDEN), name='other') == [(None, 'hidden', None)]
     report = {'guard': None, 'denied': [], 'msg': 'unreachable'}
     _told.add_tasks('web1', report)
-    _told.judge(report, SimpleNamespace(register=None, no_log=False))
+    _told.judge(report, SimpleNamespace(register=None, no_log=False, check_mode=False, args={}))
     assert report == {'guard': None, 'denied': [], 'msg': 'unreachable'}
 
 
-def judged(no_log=False, register=None, **changes):
+def judged(no_log=False, register=None, check_mode=False, args=None, **changes):
     result = dict({'guard': {'name': 'deploy', 'mode': 'enforce'}, 'denied': [record(task='Fetch (x.yml:1)')], 'counters': {},
                    'faults': [], 'verdict': 'before', 'msg': 'before', 'exception': 'before', 'failed': True}, **changes)
-    _told.judge(result, SimpleNamespace(register=register, no_log=no_log))
+    _told.judge(result, SimpleNamespace(register=register, no_log=no_log, check_mode=check_mode, args=args or {}))
     return result
 
 
@@ -84,3 +84,14 @@ def test_the_message_is_said_again_with_the_task():
 def test_no_log_leaves_the_failure_alone():
     result = judged(no_log=True)
     assert result['verdict'] is None and 'curl' not in result['msg'] and "in the task 'Fetch'" in result['msg']
+
+
+@pytest.mark.parametrize('fails, changes', [
+    (True, {}), (False, {'args': {'fail_on_denied': 'no'}}), (False, {'check_mode': True}),
+    (False, {'observed': [record(new=True, earlier=True)]}), (False, {'observed': [record()]}),
+    (False, {'baseline': {'file': 'b.yml', 'on_new': 'report'}}), (False, {'guard': {'name': 'deploy', 'mode': 'drill'}}),
+    (True, {'guard': {'name': 'deploy', 'mode': 'monitor'}})])
+def test_what_the_baseline_does_not_have_fails_the_task(fails, changes):
+    result = judged(**{**dict(denied=[], observed=[record(new=True, task='Fetch (x.yml:1)')], verdict=None, msg='', failed=False,
+                              baseline={'file': 'b.yml', 'on_new': 'fail'}), **changes})
+    assert result['failed'] is fails and ("in the task 'Fetch': curl" in result['msg']) is fails

@@ -31,6 +31,7 @@ OTHER = [('mode', 'drill', 'enforce'), ('reason', 'é', 'e'), ('owner', 'db-team
          ('path', '/mnt/tools/', '/mnt/tool'), ('capital in a path', '/mnt/tools/', '/mnt/Tools'),
          ('lock', 'lock: false', 'lock: true'), ('socket', '@tool', '@tools'),
          ('exception', '    paths: [/mnt/artifacts/public]\n', ''), ('type', 'fuse.sshfs', 'fuse.*'),
+         ('baseline', 'mysql.deps', 'web.deps'), ('on_new', 'on_new: fail', 'on_new: report'),
          ('host form', 'hosts: [mirror.github.com]', 'hosts: [.mirror.github.com]')]
 
 

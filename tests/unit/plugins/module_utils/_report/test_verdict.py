@@ -65,3 +65,26 @@ def test_four_lines_whatever_happened():
         "5 denials of guard 'deploy' did not fit into the records, so nobody can tell whether they were expected.", BROKEN]
     wild = lines(record(name='a\nb\x1b[31m', command='x\n' * 900, reason='long ' * 900), faults=faults * 900)
     assert len(wild) == 4 and max(map(len, wild)) <= verdict.ROOM and all(line.isprintable() for line in wild)
+
+
+NEWS = "Guard 'deploy' saw what the baseline does not have, and the policy says on_new: fail:"
+LEARN = 'If the deployment needs it, learn it: ansible-playbook loopbreak.deploy.learn.'
+
+
+def news(*observed, denied=(), mode='enforce', faults=()):
+    return verdict.of({'guard': {'name': 'deploy', 'mode': mode}, 'denied': list(denied), 'faults': list(faults), 'counters': {},
+                       'observed': [record(rule=None, reason=None, new=True, **one) for one in observed],
+                       'baseline': {'file': 'b.yml', 'on_new': 'fail'}}, 'x.denied').split('\n')
+
+
+def test_what_is_new_is_told_once_for_each_name_and_port():
+    steps = [{}, {'kind': 'connect', 'port': 443, 'protocol': 'udp'}, {'kind': 'connect', 'port': 443, 'protocol': 'tcp'},
+             {'kind': 'tls', 'port': 443, 'protocol': 'tcp'}]
+    assert news(*steps, mode='monitor') == [NEWS, 'github.com:443/tcp (TLS), once: curl https://github.com', LEARN]
+    more = [{'name': name} for name in 'abc']
+    assert news(*more)[1:] == ['a (DNS question), once: curl https://github.com', 'b (DNS question), once: curl https://github.com',
+                               'And 1 more: see the report of the guard, or x.observed. ' + LEARN]
+    assert news(*more, faults=['The link was detached.'])[2:] == [
+        'And 2 more: see the report of the guard, or x.observed. ' + LEARN, BROKEN]
+    assert news(*more, denied=[record()])[1:] == [
+        'github.com (DNS question), once: curl https://github.com', RULE, '3 more were reached that the baseline does not have: on_new: fail.']

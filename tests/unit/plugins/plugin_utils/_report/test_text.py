@@ -348,3 +348,27 @@ def test_a_guard_that_had_ended_or_is_shared_says_so():
                  shared_with=[{'host': 'db2', 'user': 'o', 'controller': 'c', 'playbook': 'a.yml', 'since': 'x'}])
     assert lines[1:4] == ['  GUARD GONE before state=absent: tasks that came later were not run',
                           '  it stays up, shared with others: what is denied may be of any of them', '    shared   db2 (o on c)']
+
+
+def test_what_is_new_to_the_baseline():
+    observed = [question(new=True, rule=None, reason=None), record(kind='tls', new=True, rule=None, reason=None),
+                question(name='known.example', rule=None, reason=None)]
+    news = dict(observed=observed, baseline={'file': 'b.yml', 'on_new': 'fail'})
+    lines = told(record(expected=True, new=True), **news)
+    assert lines[0].endswith('[enforce]: 1 access denied, 1 of them expected, 2 accesses new to the baseline')
+    assert lines[1].startswith('  DENIED (expected, new)  192.0.2.10:443/tcp')
+    lines = told(**news)
+    assert lines[:2] == ['GUARD deploy on web1 [enforce]: 2 accesses new to the baseline', '  NEW  github.com:443/tcp (TLS)  1x']
+    assert '    task     during' in lines and '    command  curl https://github.com' in lines and not any('known' in line for line in lines)
+    fleet = model.Fleet()
+    fleet.add(report(**news), False)
+    fleet.add(report(host='web2'), False)
+    assert fleet.hosts_with_news() == ['web1']
+    table = [line for _tone, line in text.fleet_lines(fleet, 20)]
+    assert table[1:4] == ['  host  guard   mode     denied  expected  would  seen  new  outside  outcome',
+                          '  web1  deploy  enforce       0         0      0     3    2        0  new',
+                          '  web2  deploy  enforce       0         0      0     0    0        0  clean']
+    assert [line.split()[-3] for line in table[7:9]] == ['NEW', 'NEW']
+    fleet = model.Fleet()
+    fleet.add(report(**dict(news, baseline={'file': 'b.yml', 'on_new': 'report'})), False)
+    assert not fleet.hosts_with_news()

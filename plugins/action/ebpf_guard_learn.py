@@ -1,0 +1,89 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All of M(loopbreak.deploy.ebpf_guard_learn): it runs on the controller, where the reports and the baseline are."""
+
+from __future__ import annotations
+
+import os
+
+from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _baseline, _baseline_text, _draft, _files, _learn
+
+OPTIONS = ('reports', 'baseline', 'service', 'services', 'prune', 'executions', 'policy_out')
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        try:
+            result.update(self._learned(self._options()))
+        except AnsibleError:
+            raise
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            result.update(failed=True, **failure(error, ('Learning', 'finished')))
+        return result
+
+    def _options(self):
+        unknown = sorted(set(self._task.args) - set(OPTIONS))
+        if unknown:
+            raise GuardError('There is no option %s. There are %s.' % (', '.join(unknown), ', '.join(OPTIONS)))
+        options = {key: self._task.args.get(key) or None for key in OPTIONS}
+        for key in ('reports', 'baseline'):
+            if not options[key]:
+                raise GuardError('%s is missing. Give it: the directory of the reports, and the file of the baseline.' % key)
+        for key in ('reports', 'baseline', 'policy_out'):
+            options[key] = options[key] and os.path.abspath(os.path.expanduser(options[key]))
+        for key in ('prune', 'executions'):
+            options[key] = boolean(options[key] or False)
+        return options
+
+    def _learned(self, options):
+        given = _files.read(options['baseline'])
+        service = options['service'] or (given and _baseline.parse(given, options['baseline']).service) or None
+        reports = _learn.Reports(service)
+        reports.read_all(options['reports'])  # before the file is locked: it may take long
+        with _files.alone(options['baseline']):
+            before = _files.read(options['baseline'])
+            text, merge = self._merged(before, reports, options)
+            changes = [(options['baseline'], before, text)]
+            if options['policy_out']:
+                changes.append(self._draft(text, options))
+            changes = [change for change in changes if change[1] != change[2]]
+            for path, _before, after in changes if not self._task.check_mode else ():
+                _files.replace(path, after)
+        return {'changed': bool(changes), 'evidence': _learn.lines(merge, reports), 'left_out': reports.left_out,
+                'runs': len(reports.runs),
+                'diff': [{'before': old or '', 'after': after, 'before_header': path, 'after_header': path}
+                         for path, old, after in changes]}
+
+    @staticmethod
+    def _merged(before, reports, options):
+        """(the text of the new baseline, the merge)."""
+        path = options['baseline']
+        known = _baseline.Baseline(reports.service) if before is None else _baseline.parse(before, path)
+        if None not in (known.service, reports.service) and known.service != reports.service:
+            raise GuardError('%s is the baseline of %s, and not of %s. Nothing was written.' % (
+                path, known.service, reports.service))
+        if not reports.runs and (options['prune'] or before is None):
+            raise GuardError('No report tells what was allowed, so nothing can be learned. Run with mode: monitor, or with '
+                             'observe: true. Nothing was written.%s' % ''.join(' ' + sentence for sentence in reports.left_out))
+        merge = _learn.Merge(known, reports, options['prune'], options['executions'])
+        if before is None:
+            return _baseline_text.new(reports.service, merge.entries), merge
+        return _baseline_text.changed(before, path, known, merge.entries), merge
+
+    @staticmethod
+    def _draft(text, options):
+        """(path, what is there, what is to be there)."""
+        path = options['policy_out']
+        there = _files.read(path)
+        _draft.refuse(there, path)
+        return path, there, _draft.policy(_baseline.parse(text, options['baseline']), path, options['services'])
