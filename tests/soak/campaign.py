@@ -541,7 +541,7 @@ class Guard:
             return
         told = {("kind", kind): number for kind, number in denied(report).items()}
         lost = report["counters"]["lost"]
-        if not lost:
+        if not lost and all(row["rule"] for row in report["denied"]):  # a row may stand for others, of several rules
             told.update({("rule", rule): sum(row["count"] for row in report["denied"] if row["rule"] == rule)
                          for rule in targets.RULES})
         width = max((high - low for low, high in own.values()), default=0)

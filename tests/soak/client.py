@@ -22,7 +22,7 @@ import shared
 import targets
 from targets import TARGETS
 
-SYN_AGAIN = 0.15    # seconds; TCP sends a SYN again that was swallowed, later than this
+SENT_AGAIN = 0.15   # seconds; TCP sends a packet again that was swallowed, later than this
 PATIENCE = 30   # seconds; nothing that is allowed takes this long, and nothing that is denied should
 REFUSALS = {errno.EACCES, errno.EPERM}
 CUTS = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPIPE}
@@ -188,9 +188,9 @@ class Client:
             # earlier rules may have recorded the socket, before later ones denied its packet
             self.tally.add(number, shared.HIGH, 1 + (target.way == "udp" and outcome == CUT and targets.RECORDED in may))
         if target.way in ("http", "tls") and may != {targets.PASSES}:
-            # until the agent ends the connection, TCP sends again what was refused: other rules judge it anew, and none let it
-            # pass
-            self.tally.add(number, shared.HIGH, last - first + (outcome == THROUGH and not sure))
+            # until the agent ends the connection, TCP sends again what was refused: each exchange of rules has it judged anew,
+            # also one that failed, or that was of the same rules
+            self.tally.add(number, shared.HIGH, last - first + (outcome == THROUGH and not sure) + 2 * (took > SENT_AGAIN))
         self.tally.add(number, shared.ENDED)
 
     @staticmethod
@@ -201,7 +201,7 @@ class Client:
         """
         if target.way != "tcp" or len(may) == 1 or not (outcome == THROUGH or targets.DENIED in may):
             return False
-        return took > SYN_AGAIN or outcome == CUT or (outcome == THROUGH and {targets.RECORDED, targets.PASSES} <= may)
+        return took > SENT_AGAIN or outcome == CUT or (outcome == THROUGH and {targets.RECORDED, targets.PASSES} <= may)
 
     def tell(self, target, what, first):
         policies = [self.board.memory[4 + moment % self.board.MOMENTS] for moment in range(first, self.board.moment() + 1)]
