@@ -11,7 +11,9 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _baseline, _baseline_text, _draft, _files, _learn
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
+    _baseline, _baseline_text, _controller_file, _draft, _files, _learn, _services)
 
 OPTIONS = ('reports', 'baseline', 'service', 'services', 'prune', 'executions', 'policy_out')
 
@@ -53,14 +55,15 @@ class ActionModule(ActionBase):
         with _files.alone(options['baseline']):
             before = _files.read(options['baseline'])
             text, merge = self._merged(before, reports, options)
-            changes = [(options['baseline'], before, text)]
+            changes, circles = [(options['baseline'], before, text)], []
             if options['policy_out']:
-                changes.append(self._draft(text, options))
+                draft, circles = self._draft(text, options)
+                changes.append(draft)
             changes = [change for change in changes if change[1] != change[2]]
             for path, _before, after in changes if not self._task.check_mode else ():
                 _files.replace(path, after)
         return {'changed': bool(changes), 'evidence': _learn.lines(merge, reports), 'left_out': reports.left_out,
-                'runs': len(reports.runs),
+                'runs': len(reports.runs), 'circles': circles,
                 'diff': [{'before': old or '', 'after': after, 'before_header': path, 'after_header': path}
                          for path, old, after in changes]}
 
@@ -80,10 +83,23 @@ class ActionModule(ActionBase):
             return _baseline_text.new(reports.service, merge.entries), merge
         return _baseline_text.changed(before, path, known, merge.entries), merge
 
-    @staticmethod
-    def _draft(text, options):
-        """(path, what is there, what is to be there)."""
+    def _draft(self, text, options):
+        """((path, what is there, what is to be there), what the service map denies of it)."""
         path = options['policy_out']
+        if not os.path.isdir(os.path.dirname(path)):
+            raise GuardError('The draft can\'t go to %s: there is no such directory. Nothing was written.' % path)
         there = _files.read(path)
         _draft.refuse(there, path)
-        return path, there, _draft.policy(_baseline.parse(text, options['baseline']), path, options['services'])
+        services, entries = self._services(options['services'], os.path.dirname(path))
+        draft, circles = _draft.policy(_baseline.parse(text, options['baseline']), path, services, entries)
+        return (path, there, draft), circles
+
+    def _services(self, given, beside):
+        """(the service map as the draft names it, what its files have)."""
+        if not given:
+            return None, None
+        named = [os.path.relpath(os.path.abspath(os.path.expanduser(one)), beside)
+                 for one in ([given] if isinstance(given, str) else given)]
+        services = named[0] if isinstance(given, str) else named
+        return services, _services.of_policy({'services': services}, Where('services', {}), lambda path: _controller_file.read(
+            self, os.path.join(beside, path), _services.WHAT))

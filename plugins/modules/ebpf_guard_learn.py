@@ -85,6 +85,12 @@ evidence:
   type: list
   elements: str
   sample: ["host mirror.example (443)  in 1 of 3 runs, on 1 host, weak: one run and one host, new"]
+circles:
+  description: What the service map denies of the baseline, and who uses it, a sentence each. The draft has no rule for these.
+  returned: success
+  type: list
+  elements: str
+  sample: ["host github.com: github.com → mysql (rule service:github.com). It is used by: Build (tasks/deploy.yml:1)"]
 left_out:
   description: The files that are no report, or were cut off, a sentence each.
   returned: success

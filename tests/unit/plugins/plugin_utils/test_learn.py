@@ -15,7 +15,9 @@ from json_reports import access, run_report, write
 from reports import table
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, PolicyError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import services
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.records import BY_DEFAULT
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _baseline, _baseline_text, _draft, _files, _learn, _news
 
@@ -187,7 +189,8 @@ def test_no_reports_at_all(tmp_path):
 def test_the_draft_of_a_policy(tmp_path):
     text = learned(tmp_path, *THREE, run_report('e', access('asked.example', 'dns'), access(None), access(
         kind='unix', path='/run/docker.sock')))[0].replace('host: tool.example', 'host: tool.example\n    reason: "it: builds"')
-    draft = _draft.policy(_baseline.parse(text, 'b.yml'), 'p.yml')
+    draft, circles = _draft.policy(_baseline.parse(text, 'b.yml'), 'p.yml')
+    assert circles == []
     policy = check(yaml.safe_load(draft))
     assert (policy.mode, policy.default, policy.service) == ('enforce', 'deny', 'mysql')
     assert [(rule.hosts or rule.networks, list(map(str, rule.ports)), rule.reason) for rule in policy.rules] == [
@@ -198,6 +201,28 @@ def test_the_draft_of_a_policy(tmp_path):
     _draft.refuse(draft, 'p.yml')
     with pytest.raises(GuardError, match='p.yml is a policy that learn has not written'):
         _draft.refuse('version: 1\n', 'p.yml')
+
+
+def test_the_draft_of_a_policy_with_a_service_map():
+    """What closes a circle has no rule that lets it pass, and is told with who would break."""
+    baseline = _baseline.parse(yaml.safe_dump({'version': 1, 'service': 'mysql', 'dependencies': [
+        {'host': 'api.github.com', 'ports': [443], 'tasks': ['Build (site.yml:3)']}, {'host': 'mirror.example'},
+        {'host': 'wiki.example', 'ports': [22]}, {'network': '192.0.2.9/32'}, {'socket': '/run/wiki.sock'}]}), 'b.yml')
+    found = services.entries({
+        'github.com': {'endpoints': {'hosts': ['.github.com'], 'networks': ['192.0.2.0/24']}, 'depends_on': ['mysql']},
+        'wiki': {'endpoints': {'hosts': ['wiki.example'], 'ports': [443]}, 'depends_on': ['github.com']},
+        'chat': {'endpoints': {'sockets': ['/run/wiki.sock']}, 'depends_on': ['github.com']}}, Where('services', {}))
+    draft, circles = _draft.policy(baseline, 'p.yml', 'map.yml', found)
+    assert circles == [
+        'host api.github.com: github.com → mysql (rule service:github.com). It is used by: Build (site.yml:3)',
+        'network 192.0.2.9/32: github.com → mysql (rule service:github.com)',
+        'socket /run/wiki.sock: chat → github.com → mysql (rule service:chat)']
+    assert all('# - ' + sentence in draft for sentence in circles)
+    policy = check(yaml.safe_load(draft), entries=found)
+    assert [rule.hosts for rule in policy.rules if rule.action == 'allow'] == [('mirror.example',), ('wiki.example',)]
+    baseline.service = None
+    with pytest.raises(GuardError, match='ebpf_guard_service=mysql'):
+        _draft.policy(baseline, 'p.yml', 'map.yml', found)
 
 
 def test_news_are_marked_and_counted(tmp_path):
