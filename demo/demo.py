@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,13 +35,16 @@ class Demo:
         self.fleet = fleet
         self.unmet: list[str] = []
         self.act_title = ""
+        # what the story writes, reports and a baseline, is not to stay with the caller either
+        self.directory = fleet.directory / "demo"
+        shutil.copytree(DEMO, self.directory)
         # no setting of the caller's may change the story, and nothing of the story is to stay with the caller
         self.environment = {name: value for name, value in os.environ.items()
                             if not name.startswith("ANSIBLE_")}
         self.environment.update(
             ANSIBLE_CONFIG=str(DEMO / "ansible.cfg"), ANSIBLE_INVENTORY=str(fleet.inventory),
             ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS), ANSIBLE_COLLECTIONS_SCAN_SYS_PATH="false",
-            ANSIBLE_HOME=str(fleet.directory / "ansible"), ANSIBLE_NOCOLOR="true")
+            ANSIBLE_HOME=str(fleet.directory / "ansible"), ANSIBLE_NOCOLOR="true", EBPF_GUARD_REPORT_DIR="reports")
 
     def act(self, title: str, story: str) -> None:
         self.act_title = title
@@ -52,7 +56,7 @@ class Demo:
         """Runs a playbook; returns its exit status and its whole output."""
         print(paint("\n  $ " + shlex.join(["ansible-playbook", *arguments]), BOLD), flush=True)
         began = time.monotonic()
-        process = subprocess.Popen([PLAYBOOK, *arguments], cwd=DEMO, env=self.environment, text=True,
+        process = subprocess.Popen([PLAYBOOK, *arguments], cwd=self.directory, env=self.environment, text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             output = process.communicate(timeout=120)[0]
@@ -146,11 +150,37 @@ class Demo:
 
     def _run_mended(self, said: str) -> None:
         self.fleet.forget_logs()
-        status, output = self.play("site.yml", "-e", "deploy_script=deploy-mended.sh")
+        status, output = self.play("site.yml", "-e", "deploy_script=deploy-mended.sh", "-e", "ebpf_guard_observe=true")
         show(table(output))
         self.expect(status == 0 and output.count("clean, nothing denied") == len(self.fleet.hosts), said, output)
         self.expect(not self.clients("github.com") and self.clients("mirror.example") == set(self.fleet.hosts),
                     "each host asked the mirror, and nothing asked github.com")
+
+
+    def map_and_memory(self) -> None:
+        self.act("6. The map and the memory", """
+            Nobody has to know the circle. Who depends on whom is written down once, for all deployments:""")
+        self.fleet.start("github.com")
+        status, output = self.play("loopbreak.deploy.map", "-e", "ebpf_guard_services=policies/services.yml",
+                                   "-e", "ebpf_guard_service=mysql")
+        show(output.partition("deployment must do without:\n")[2].partition("\n\nServices")[0].splitlines()[1:])
+        self.expect(status == 0 and "api.internal → github.com → mysql" in output, "the map has the path", output)
+        tell("\nAnd what the deployment needs is learned from its reports:")
+        status, output = self.play("loopbreak.deploy.learn", "-e", "ebpf_guard_reports=reports", "-e",
+                                   "ebpf_guard_baseline=policies/mysql.deps.yml")
+        show(lines_with(output, " runs, on "))
+        self.expect(status == 0 and says(lines_with(output, "host mirror.example (80)"), "on 3 hosts"),
+                    "the baseline has the mirror", output)
+        tell("\nThe tool's next version has two habits more. The policy has no rule of its own:")
+        show(commands("deploy-updated.sh"))
+        status, output = self.play("site.yml", "-e", "deploy_script=deploy-updated.sh", "-e",
+                                   "ebpf_guard_policy=policies/mapped.yml")
+        block = rows_of("web1", output)
+        show(block + table(output))
+        self.expect(status == 2 and says(block, "transient", "api.internal → github.com → mysql", "service:api.internal"),
+                    "api.internal is denied, and the report has the path", output)
+        self.expect(says(block, "NEW", "registry.example", "Deploy mysql (tasks/deploy.yml", "curl --silent"),
+                    "what the baseline does not have is new, with task and command", output)
 
 
 # What is worth showing of an output
@@ -183,7 +213,7 @@ def rows_of(host: str, output: str) -> list[str]:
     head, *rows = re.split(r"^(?=  \S)", found.group() if found else "", flags=re.MULTILINE)
     kept = {}
     for row in sorted(rows, key=lambda row: "/tcp" not in row):
-        name = re.match(r"  (?:WOULD DENY|DENIED)  (?:\S+/\w+  )?([^\s:]+)", row)
+        name = re.match(r"  (?:WOULD DENY|DENIED|NEW)(?: \([a-z, ]+\))?  (?:\S+/\w+  )?([^\s:]+)", row)
         if name:
             kept.setdefault(name.group(1), row)
     return (head + "".join(kept.values())).splitlines()
@@ -226,7 +256,7 @@ def main() -> None:
     try:
         with Fleet("demo", hosts=3) as fleet:
             demo = Demo(fleet)
-            for act in (demo.good_day, demo.outage, demo.monitor, demo.enforce, demo.mended):
+            for act in (demo.good_day, demo.outage, demo.monitor, demo.enforce, demo.mended, demo.map_and_memory):
                 act()
     except FleetError as error:
         sys.exit(f"demo: {error}")

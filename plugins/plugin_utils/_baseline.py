@@ -54,9 +54,12 @@ class Dependency(NamedTuple):
 
 
 def of(record):
-    """The Dependency that a record shows. None: the host itself (loopback), or a row that tells of no single thing."""
+    """The Dependency that a record shows. None: the host itself (loopback), a row that tells of no single thing, or no access.
+
+    A UDP connect to port 0 sends nothing: by it a resolver library asks from which address it would send.
+    """
     kind = record.get('kind')
-    if record.get('stands_for'):
+    if record.get('stands_for') or kind == 'connect' and record.get('protocol') == 'udp' and not record.get('port'):
         return None
     if kind in OF_PATHS:
         path = record.get('path')  # what Ansible puts there for a task has another name each time

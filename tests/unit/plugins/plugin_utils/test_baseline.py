@@ -16,6 +16,7 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils._baseline import 
 DEPENDENCIES = [
     ('a connection to a name', access(), ('host', ('mirror.example',), '443')),
     ('by UDP', access(protocol='udp', port=123), ('host', ('mirror.example',), 'udp/123')),
+    ('a look for the own address', access(protocol='udp', port=0), None),
     ('a question tells no port', access(kind='dns', port=53), ('host', ('mirror.example',), None)),
     ('a question for a service', access('_http._tcp.mirror.example', 'dns', 53), ('host', ('mirror.example',), None)),
     ('a presented name', access(kind='tls'), ('host', ('mirror.example',), '443')),
