@@ -28,5 +28,6 @@ def answered(guard, families=('ipv4', 'ipv6')):
 def present(guard):
     """An agent that is there, and reads nothing."""
     present.agent = answers.Answerer(*ids(guard), [])  # as long as the process
+    present.agent.sign()
     present.agent.beat()
     answers.turn_on(guard.kernel, guard.maps['ebg_answering'], {'ipv4': True})
