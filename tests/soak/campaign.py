@@ -493,7 +493,7 @@ class Guard:
         if is_up and (before != inside or after != inside):
             self.campaign.tell("verdict", f"an entrant ran outside: {said}", self)
         if outcome == "denied":
-            self.extra["low"] += 1
+            self.extra["low"] += entrant["up"]  # a start that was killed has judged it, and counts for nobody
             self.extra["high"] += 1
             if targets.DENIED not in may:
                 self.campaign.tell("verdict", "an entrant was denied, and no policy denies it", self)

@@ -25,7 +25,7 @@ from targets import TARGETS
 SENT_AGAIN = 0.15   # seconds; TCP sends a packet again that was swallowed, later than this
 PATIENCE = 30   # seconds; nothing that is allowed takes this long, and nothing that is denied should
 REFUSALS = {errno.EACCES, errno.EPERM}
-CUTS = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPIPE}
+CUTS = {errno.ECONNABORTED, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT}
 THROUGH, DENIED, CUT, SILENT = "through", "denied", "cut off", "silent"    # CUT: denied as well, by whoever ends the connection
 FIELD = {THROUGH: shared.THROUGH, DENIED: shared.DENIED, CUT: shared.DENIED, SILENT: shared.SILENT}
 
@@ -38,13 +38,13 @@ def attempt(target):
     """How it ended."""
     try:
         return WAYS[target.way](target.where)
-    except TimeoutError:
-        return SILENT
     except OSError as error:
         if error.errno in CUTS or (target.way == "udp" and error.errno == errno.EPERM):  # the packet, not the socket
             return CUT
         if error.errno in REFUSALS:
             return DENIED
+        if isinstance(error, TimeoutError):
+            return SILENT
         raise Odd(f"{errno.errorcode.get(error.errno, error.errno)}") from error
 
 
