@@ -39,7 +39,7 @@ def whole(place, state):
                 'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0),
                 'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}, 'agent': None, 'baseline': None}
     guard = dict({key: state[key] for key in GUARD}, started_at=clock.told(state['started_at']),
-                 service=state['policy'].get('service'), observes=state.get('observe'), answered=_answered(place),
+                 service=state['policy'].get('service'), observes=state.get('observe'), answered=answered(place),
                  **ttl.told(state))
     return dict(_ledger(place, state), guard=guard, policy=shown(state),
                 limits=limits.reached(place.cgroup, state['policy'].get('limits', {})), agent=notes.watched(place),
@@ -59,7 +59,7 @@ def shown(state):
     return state['packed']
 
 
-def _answered(place):
+def answered(place):
     """The families in which denied DNS questions are answered, by now."""
     kernel = bpf.kernel()
     try:

@@ -11,7 +11,7 @@ import os
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
     agent, answers, health, holders, look, notes, tombstone, ttl)
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import GUARD, bounded, whole
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import GUARD, answered, bounded, whole
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, emptying, pinned, programs
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
@@ -44,7 +44,8 @@ def take_down(place, state, by, is_awaited=False, damages=()):
     """
     breaches, found = health.faults(place, state)
     state = dict(state, end={'by': by, 'at': records.now(), 'is_awaited': is_awaited, 'breaches': breaches,
-                             'damages': found + list(damages), 'limits': None, 'running': [], 'agent': notes.watched(place)})
+                             'damages': found + list(damages), 'limits': None, 'running': [], 'agent': notes.watched(place),
+                             'answered': answered(place)})
     _note(place, state)
     last = finish(place, state)
     if not is_awaited:
@@ -111,8 +112,9 @@ def _last(place, state):
     end = state['end']
     last = _judged(place, state, (end['breaches'], end['damages']))
     ended = {key: end[key] for key in ('by', 'at')}
-    return dict(last, limits=end['limits'] or last['limits'], left_running=end['running'], agent=end['agent'], ended=ended,
-                is_logged=False, holders=[holders.as_told(one) for one in holders.of(state)],
+    return dict(last, guard=dict(last['guard'], answered=end['answered']), limits=end['limits'] or last['limits'],
+                left_running=end['running'], agent=end['agent'], ended=ended, is_logged=False,
+                holders=[holders.as_told(one) for one in holders.of(state)],
                 faults=last['faults'] + [tombstone.fault(ended)] * end['is_awaited'])
 
 
