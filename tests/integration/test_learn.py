@@ -16,6 +16,17 @@ DEPLOY = [{"name": "Build", "ansible.builtin.shell": f"""
 """}]
 MORE = {"name": "Need more", "ansible.builtin.shell": "curl -sS --max-time 5 http://notgithub.com/ || true",
         "when": "inventory_hostname == 'web2'"}
+
+
+def reach(name, host):
+    """A task that only this host has."""
+    return {"name": f"Reach {name}", "ansible.builtin.command": f"curl -sS --max-time 5 -o /dev/null http://{name}/",
+            "when": f"inventory_hostname == '{host}'"}
+
+
+RUNS = [[], [reach("registry.example", "web1")], [reach("api.internal", "web2")]]  # what each has besides
+
+
 def learn(controller, *arguments):
     return controller.shipped("learn", "-e", "ebpf_guard_reports=reports", "-e", "ebpf_guard_baseline=mysql.deps.yml", *arguments)
 
@@ -27,21 +38,28 @@ def test_learned_sealed_and_watched(controller, fleet):
     baseline = controller.directory / "mysql.deps.yml"
     policy = controller.directory / "policy.yml"
 
-    # one run in monitor mode
+    # runs in monitor mode, of which each misses something
     watched = {"version": 1, "service": "mysql", "mode": "monitor"}
-    controller.guarded(DEPLOY, policy=watched, hosts="web1:web2", EBPF_GUARD_REPORT_DIR="reports").ended(0)
+    for more in RUNS:
+        controller.guarded(DEPLOY + more, policy=watched, hosts="web1:web2", EBPF_GUARD_REPORT_DIR="reports").ended(0)
     learn(controller, "-e", "ebpf_guard_policy_out=draft.yml").ended(0).said(
-        "host mirror.example (80)", "in 1 of 1 runs, on 2 hosts, weak: one run, new")
+        "host mirror.example (80)", "in 3 of 3 runs, on 2 hosts, new", "in 1 of 3 runs, on 1 host, weak: one run and one host, new")
     text = baseline.read_text()
     known = {entry["host"]: entry for entry in yaml.safe_load(text)["dependencies"] if "host" in entry}
-    assert set(known) == {"mirror.example"}, text
-    assert (known["mirror.example"]["tasks"], known["mirror.example"]["hosts"]) == (["Build"], 2), text
+    assert {host: (entry["runs"], entry["hosts"], entry["tasks"]) for host, entry in known.items()} == {
+        "mirror.example": ("3/3", 2, ["Build"]), "registry.example": ("1/3", 1, ["Reach registry.example"]),
+        "api.internal": ("1/3", 1, ["Reach api.internal"])}, text
     assert "notgithub.com" not in text
 
     # the draft lets the same deployment pass, and nothing else
     sealed = controller.guarded(DEPLOY + [MORE], policy=str(controller.directory / "draft.yml"), hosts="web1:web2").ended(2)
     sealed.said("GUARD deploy on web1 [enforce]: clean", "DENIED  notgithub.com (DNS question)", "Need more")
     assert "accesses were denied on web2" in sealed.output, sealed
+
+    # one more run without news changes no byte
+    controller.guarded(DEPLOY, policy=watched, hosts="web1:web2", EBPF_GUARD_REPORT_DIR="reports").ended(0)
+    learn(controller).ended(0)
+    assert baseline.read_text() == text
 
     # with a fresh cache the tool asks for updates, and with its warm one it does not
     policy.write_text(yaml.safe_dump({"version": 1, "service": "mysql", "baseline": baseline.name, "on_new": "fail"}))
