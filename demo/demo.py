@@ -156,7 +156,6 @@ class Demo:
         self.expect(not self.clients("github.com") and self.clients("mirror.example") == set(self.fleet.hosts),
                     "each host asked the mirror, and nothing asked github.com")
 
-
     def map_and_memory(self) -> None:
         self.act("6. The map and the memory", """
             Nobody has to know the circle. Who depends on whom is written down once, for all deployments:""")
