@@ -100,6 +100,6 @@ class ActionModule(ActionBase):
             return None, None
         named = [os.path.relpath(os.path.abspath(os.path.expanduser(one)), beside)
                  for one in ([given] if isinstance(given, str) else given)]
-        services = named[0] if isinstance(given, str) else named
+        services = named if named[1:] else named[0]
         return services, _services.of_policy({'services': services}, Where('services', {}), lambda path: _controller_file.read(
             self, os.path.join(beside, path), _services.WHAT))

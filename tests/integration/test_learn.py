@@ -51,6 +51,16 @@ def test_learned_sealed_and_watched(controller, fleet):
         "api.internal": ("1/3", 1, ["Reach api.internal"])}, text
     assert "notgithub.com" not in text
 
+    # a draft with service maps has no rule for what closes a circle, and tells who would break
+    for name in ("api.internal", "wiki.example"):
+        (controller.directory / f"{name}.yml").write_text(yaml.safe_dump({"services": {
+            name: {"endpoints": {"hosts": [name]}, "depends_on": ["mysql"]}}}))
+    learn(controller, "-e", "ebpf_guard_policy_out=mapped.yml", "-e", "ebpf_guard_services=api.internal.yml,wiki.example.yml").ended(
+        0).said("host api.internal: api.internal → mysql (rule service:api.internal). It is used by: Reach api.internal")
+    mapped = yaml.safe_load((controller.directory / "mapped.yml").read_text())
+    assert mapped["services"] == ["api.internal.yml", "wiki.example.yml"]
+    assert sorted(host for rule in mapped["allow"] for host in rule.get("hosts", ())) == ["mirror.example", "registry.example"]
+
     # the draft lets the same deployment pass, and nothing else
     sealed = controller.guarded(DEPLOY + [MORE], policy=str(controller.directory / "draft.yml"), hosts="web1:web2").ended(2)
     sealed.said("GUARD deploy on web1 [enforce]: clean", "DENIED  notgithub.com (DNS question)", "Need more")
