@@ -20,7 +20,9 @@ import time
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 
 PARALLEL = 8
-PATIENCE = 2  # seconds for all questions of a call
+PATIENCE = 2  # seconds in which all that is left of the child waits, and nothing moves
+LONGEST = 60  # seconds for all questions of a call. A host can be so busy that the child hardly comes to run
+LOOK = 0.1  # seconds from one look at the child to the next, while there is no answer
 REAPED = 2  # the same for the child to end that has answered
 MESSAGE = 65536  # bytes; two spellings of a path fit, also in the escapes of JSON
 
@@ -44,7 +46,7 @@ def ask(question, paths):
             os._exit(0)
     there.close()
     with here:
-        found = dict(_heard(here, paths))
+        found = dict(_heard(here, paths, child))
     processes.reap(child, 0 if len(found) < len(paths) else REAPED)
     return found
 
@@ -75,16 +77,24 @@ def _answer(question, paths, there):
         thread.join()
 
 
-def _heard(here, paths):
-    deadline = time.monotonic() + PATIENCE
-    for _path in paths:
-        here.settimeout(max(0.001, deadline - time.monotonic()))
+def _heard(here, paths, child):
+    """All answers, or those that came until the child only waited: that is a dead server, and no busy host."""
+    here.settimeout(LOOK)
+    end, moved, before = time.monotonic() + LONGEST, time.monotonic(), None
+    left = len(paths)
+    while left:
         try:
             told, passed, _flags, _who = here.recvmsg(MESSAGE, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
         except socket.timeout:
-            return
+            threads, now = processes.threads(child), time.monotonic()
+            if threads != before or any(thread.runs for thread in threads):
+                before, moved = threads, now
+            if now >= min(end, moved + PATIENCE):
+                return
+            continue
         if not told:
             return
+        left -= 1
         number, answer = json.loads(told)
         opened = array.array('i')
         for _level, _kind, content in passed:

@@ -12,6 +12,7 @@ import resource
 import signal
 import threading
 import time
+from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _secrets
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, reason
@@ -20,6 +21,9 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import file
 LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC, resource.RLIMIT_AS, resource.RLIMIT_DATA)
 OPEN_FILES = 4096  # at least, where root may have them
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+# runs: it has a CPU, or would take one; switched: how often it left one so far
+Thread = namedtuple('Thread', 'number runs switched')
 
 
 def started(pid):
@@ -32,6 +36,17 @@ def is_stopped(pid):
     """By a signal, or by a debugger."""
     fields = _stat(pid)
     return bool(fields) and fields[0] in 'Tt'
+
+
+def threads(pid):
+    """The threads of a process, as Thread."""
+    found = []
+    with contextlib.suppress(OSError):
+        for number in os.listdir('/proc/%d/task' % pid):
+            told = {line[0]: line[1] for line in files.words('/proc/%d/task/%s/status' % (pid, number)) if len(line) > 1}
+            found.append(Thread(int(number), told['State:'] == 'R', sum(
+                int(told[kind + 'voluntary_ctxt_switches:']) for kind in ('', 'non'))))
+    return found
 
 
 def _stat(pid):

@@ -38,6 +38,27 @@ def test_a_file_system_whose_server_is_dead(tmp_path, monkeypatch):
         os.close(opened)
 
 
+def _computes(path):
+    while time.thread_time() < 1:
+        pass
+    return path, []
+
+
+def _reads_a_slow_disk(path):
+    for _block in range(100):
+        time.sleep(0.01)
+    return path, []
+
+
+@pytest.mark.parametrize('question', [_computes, _reads_a_slow_disk])
+def test_a_busy_host_is_no_dead_server(question, monkeypatch):
+    """However long it takes: what is there must not be known by its path alone."""
+    monkeypatch.setattr(file_servers, 'PATIENCE', 0.3)
+    assert file_servers.ask(question, ['/srv']) == {'/srv': ('/srv', [])}
+    monkeypatch.setattr(file_servers, 'LONGEST', 0.5)
+    assert file_servers.ask(question, ['/srv']) == {}
+
+
 def test_many_questions(tmp_path):
     paths = [str(tmp_path / str(number)) for number in range(300)]
     assert file_servers.ask(lambda path: (path, []), paths) == {path: (path, []) for path in paths}
