@@ -170,6 +170,7 @@ def sweep(place, buries=False):
         place.close()
     cgroup.evict(place.own)
     place.remove_pins()
+    agent.stop(place)  # who came in while nobody had the lock may have brought one back
     place.remove_cgroups()
     limits.restore(place.run)
     place.remove_run(buries)
