@@ -21,7 +21,7 @@ import time
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
-    agent, answers, company, doors, notes, standby, stop, ttl)
+    agent, answers, company, doors, notes, standby, stats, stop, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, locks, resolver, sockdiag
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, programs, teach
@@ -122,8 +122,9 @@ def _serve(place, state, serving, noted):
     # in a thread: a slow resolver keeps nobody at a door
     threading.Thread(target=_look_up, args=(place, packed.unpack(state['packed'])), daemon=True).start()
     attended = company.Company(place, noted.lived)
-    swept, looked, seen = time.monotonic(), 0, None
+    meter, swept, looked, seen = stats.Meter(), time.monotonic(), 0, None
     while True:
+        meter.turn(state['stats'])
         if time.monotonic() - looked > OFTEN:
             now, looked = _identity(place.state), time.monotonic()
             standby.beat(serving)

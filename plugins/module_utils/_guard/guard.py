@@ -25,8 +25,9 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import ea
 # agent: the main() of the module that runs as the agent. cgroup: the path of an existing one; None for one of the guard's
 # own, which tasks enter. secret: nobody is shown the policy. run: who asks, as holders.py has it. share, fresh: as the
 # module's options. baseline: where it is on the controller, for whoever takes the guard down
-Request = namedtuple('Request', 'name policy observe ttl uids shell loader objects agent cgroup secret run share fresh baseline',
-                     defaults=(None, False, None, False, False, None))
+Request = namedtuple(
+    'Request', 'name policy observe ttl uids shell loader objects agent cgroup secret run share fresh baseline stats',
+    defaults=(None, False, None, False, False, None, False))
 
 
 def present(request, check_mode=False):
@@ -55,18 +56,19 @@ def present(request, check_mode=False):
         breaches, damages = health.faults(place, state)
         faults = breaches + damages
         same = state is not None and _is_as_wished(state, request)
+        unmeasured = state is not None and state['stats'] != request.stats
         found, unknown = resolver.resolve(request.policy)
         warnings += unknown
         addresses = {**resolver.known_here(request.policy), **{name: some for name, some in found.items() if some}}
         if check_mode:
-            return dict(_report(place, state, request.run), changed=not same or bool(faults), repaired=[], warnings=warnings,
+            return dict(_report(place, state, request.run), changed=not same or unmeasured or bool(faults), repaired=[], warnings=warnings,
                         **more)
         if same and not faults:
             state = _prove_again(place, state, state['uids'])
             teach.teach_attached(bpf.kernel(), place.pins, addresses)
             place.write(dict(state, expires_at=ttl.deadline(request.ttl), secret=request.secret or state.get('secret'),
-                             baseline=request.baseline))
-            return dict(_report(place, state, request.run), changed=False, repaired=[], warnings=warnings, **more)
+                             baseline=request.baseline, stats=request.stats))
+            return dict(_report(place, state, request.run), changed=unmeasured, repaired=[], warnings=warnings, **more)
         if state is None:
             stop.take_down_lost(place)
         before, past = (shown(state), state['breaches']) if state else (None, [])

@@ -304,7 +304,7 @@ def number(policy, rules):
 def memory(request):
     """The part of a guard's memory that a user asked for. Its rules are packed: every call reads it, and few need them."""
     return dict(wish(request), policy=request.policy.settings(), packed=packed.pack(request.policy),
-                baseline=request.baseline)
+                baseline=request.baseline, stats=request.stats)
 
 
 def wish(request):
