@@ -730,6 +730,9 @@ def request_of(params):
     if existing and policy.limits:
         raise GuardError('limits bound a cgroup of the guard alone, and %s belongs to somebody else. Take limits out of the '
                          'policy; of a service of systemd, they are set with systemctl set-property.' % existing)
+    if existing and policy.on_denied == 'stop':
+        raise GuardError('on_denied: stop keeps tasks from entering the guard, and into %s no task enters through a launcher. Take '
+                         'on_denied out of the policy.' % existing)
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
     return guard.Request(name=params['name'], policy=policy, observe=params['observe'] or policy.baseline is not None, ttl=params['ttl'],
                          uids=set() if existing else joining_uids(params['join_users'], connecting),

@@ -11,7 +11,7 @@ from collections import namedtuple
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
-    agent, answers, health, holders, proof, stop, ttl)
+    agent, answers, health, holders, proof, stop, stopping, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
@@ -47,7 +47,7 @@ def present(request, check_mode=False):
                 stop.finish(place, state)
             state = None
         state, more = _settle(place, state, request, check_mode)
-        warnings = more.pop('warnings')
+        warnings, takes_over = more.pop('warnings'), more.pop('takes_over', False)
         _check_cgroup(place, state, request.cgroup or place.own)
         if state and request.cgroup:
             _leave(place)
@@ -68,11 +68,15 @@ def present(request, check_mode=False):
             teach.teach_attached(bpf.kernel(), place.pins, addresses)
             place.write(dict(state, expires_at=ttl.deadline(request.ttl), secret=request.secret or state.get('secret'),
                              baseline=request.baseline, stats=request.stats))
+            if takes_over:
+                place.lower_flag()
             return dict(_report(place, state, request.run), changed=unmeasured, repaired=[], warnings=warnings, **more)
         if state is None:
             stop.take_down_lost(place)
         before, past = (shown(state), state['breaches']) if state else (None, [])
         state, others = starts.Start(place, request, addresses, past + breaches, state).run()
+        if takes_over:
+            place.lower_flag()
         return dict(_report(place, state, request.run), before=before, changed=True, repaired=faults,
                     warnings=warnings + others, **more)
 
@@ -215,6 +219,8 @@ def _settle(place, state, request, check_mode):
     else:
         tell['warnings'].append(stood + ' This run takes it over, and its report tells apart what was before.')
     joined = holders.holder(run, before['until'], earlier.base(so_far), before)
+    if not living:
+        state, tell['takes_over'] = dict(state, tolerated=stopping.tolerated(place, state)), True
     return dict(state, holders=living + [joined]), tell
 
 

@@ -258,6 +258,7 @@ def remember(start, _undo):
         cgroup=place.cgroup, cgroup_name=cgroups.relative(place.cgroup), cgroup_id=cgroups.identity(place.cgroup),
         launcher=None if start.request.cgroup else place.launcher,
         started_at=began, load_ms=start.load_ms,
+        tolerated=start.old['tolerated'] if start.old else 0,
         holders=holders.of(start.old) if start.old else [holders.holder(run, began)] if run else [],
         enforced=start.enforced, abi=_abi.ABI_VERSION, generation=start.generation, breaches=start.breaches,
         rules=start.rules, shell=start.shell, agent=start.agent.identity(), expires_at=ttl.deadline(start.request.ttl),
