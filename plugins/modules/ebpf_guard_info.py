@@ -35,6 +35,13 @@ options:
       - In a task that runs inside a guard, the programs are loaded and nothing is attached.
     type: bool
     default: false
+  stats:
+    description:
+      - Tell for each guard what it costs, also where it was not brought up with
+        O(loopbreak.deploy.ebpf_guard#module:stats).
+      - The entries of every table are counted, which takes a second where there are a million.
+    type: bool
+    default: false
   _objects:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
@@ -116,6 +123,9 @@ guards:
       type: dict
     agent:
       description: As in M(loopbreak.deploy.ebpf_guard). Of one that was started again just now, with that.
+      type: dict
+    stats:
+      description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
 ended:
   description: The guards that ended before their run took them down, and whose report the next C(state=absent) returns.
@@ -224,8 +234,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import proc
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 
 
-def inspect(name):
-    found = look.inspect(name)
+def inspect(name, measures):
+    found = look.inspect(name, measures)
     del found['policy']
     return dict(found, name=name, whole=not found['faults'])
 
@@ -237,6 +247,7 @@ def main():
             argument_spec={
                 'name': {'type': 'str'},
                 'capabilities': {'type': 'bool', 'default': False},
+                'stats': {'type': 'bool', 'default': False},
                 '_objects': {'type': 'dict', 'no_log': True},  # what the action plugin sends along
             },
             supports_check_mode=True,
@@ -252,7 +263,7 @@ def main():
         revived = [] if module.check_mode else [name for name in asked if look.revive(name)]
         for name in revived:
             module.warn("The agent of guard '%s' had ended, and was started again." % name)
-        guards = [inspect(name) for name in asked]
+        guards = [inspect(name, module.params['stats']) for name in asked]
         ended = [one for one in look.ended() if module.params['name'] in (None, one['name'])]
         module.exit_json(changed=bool(revived), guards=guards, ended=ended, **result)
     except Exception as error:  # pylint: disable=broad-exception-caught

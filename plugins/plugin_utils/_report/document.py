@@ -26,8 +26,8 @@ WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed}  # each i
 SPOOLED = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks')
 # of a guard: as the module tells it of the guard, of its report, and the accesses by outcome
 OF_GUARD = ('service', 'policy_sha256', 'started_at', 'loader', 'enforced', 'observes')
-OF_REPORT = ('counters', 'rows_left_out', 'damages', 'left_running', 'left', 'refused', 'limits', 'agent', 'ended', 'earlier',
-             'shared_with')
+OF_REPORT = ('counters', 'rows_left_out', 'damages', 'left_running', 'left', 'refused', 'limits', 'agent', 'stats', 'ended',
+             'earlier', 'shared_with')
 TOTALS = {'denied': outcome.DENIED, 'drill': outcome.DRILL, 'expected': outcome.EXPECTED, 'would_deny': outcome.WOULD_DENY,
           'earlier': outcome.EARLIER, 'seen': 'seen', 'outside': 'outside'}
 
