@@ -35,6 +35,16 @@ options:
       - In a task that runs inside a guard, the programs are loaded and nothing is attached.
     type: bool
     default: false
+  follow:
+    description:
+      - Print each denial and each new endpoint of one guard as it happens, a line each, until the guard is down. First comes what
+        has happened so far, the newest hundred.
+      - The guard is that of O(name), by default V(deploy). Observations need mode V(monitor), or
+        O(loopbreak.deploy.ebpf_guard#module:observe).
+      - The playbook C(loopbreak.deploy.watch) does this for a whole inventory.
+      - Nothing else is told. The commands of tasks with C(no_log) are hidden only in the run that has these tasks.
+    type: bool
+    default: false
   stats:
     description:
       - Tell for each guard what it costs, also where it was not brought up with
@@ -46,6 +56,11 @@ options:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
     type: dict
+  _since:
+    description:
+      - What is told already. Sent by this module's action plugin, which ignores what a playbook writes here.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
@@ -66,6 +81,12 @@ EXAMPLES = r"""
   become: true
   register: info
 
+# ansible db1 -b -m loopbreak.deploy.ebpf_guard_info -a follow=true
+- name: What happens, until the guard is down
+  loopbreak.deploy.ebpf_guard_info:
+    follow: true
+  become: true
+
 - name: Could a guard deny hosts by name here?
   loopbreak.deploy.ebpf_guard_info:
     capabilities: true
@@ -75,6 +96,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+followed:
+  description: How many lines O(follow=true) has printed.
+  returned: when O(follow=true)
+  type: int
 guards:
   description: Each guard of the host, sorted by name. Empty when there is none.
   returned: always
@@ -229,7 +254,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, answered, failure
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import able, look
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import able, follow, look
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 
@@ -248,7 +273,10 @@ def main():
                 'name': {'type': 'str'},
                 'capabilities': {'type': 'bool', 'default': False},
                 'stats': {'type': 'bool', 'default': False},
-                '_objects': {'type': 'dict', 'no_log': True},  # what the action plugin sends along
+                'follow': {'type': 'bool', 'default': False},
+                # what the action plugin sends along
+                '_objects': {'type': 'dict', 'no_log': True},
+                '_since': {'type': 'dict', 'default': {}},
             },
             supports_check_mode=True,
         )
@@ -256,6 +284,8 @@ def main():
     try:
         if os.geteuid() != 0:
             raise GuardError('Only root can look at a guard: run this with become: true.')
+        if module.params['follow']:
+            module.exit_json(changed=False, **follow.follow(module.params['name'] or 'deploy', module.params['_since']))
         result = able.look(objects.unpacked(packed)) if module.params['capabilities'] else {}
         # a host that was asked what it has may have no cgroup2, and so no guards
         found = look.names() if not result or result['host']['cgroup2'] else []

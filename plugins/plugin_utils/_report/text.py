@@ -204,6 +204,22 @@ def block(report, show_observed, max_rows):
     ]
 
 
+def followed(host, found, is_first):
+    """A line for each thing that a guard tells which is followed, in the order in which they happened. `is_first`: of its calls."""
+    lines = [(record['last_seen'], outcome.of_record(record, record['mode']).upper(), record) for record in found['denied']]
+    lines += [(record['first_seen'], 'REACHED', record) for record in found['observed']]
+    end = [] if found['up'] else [f'{host} has no such guard' if is_first else f'{host} the guard is down']
+    more = [f"{host} … and {amount(found['more'], 'thing')} before"] if found['more'] else []
+    return more + [f"{_clock_of(moment)} {host} {word:<10} {endpoint(record)}  {amount(record['count'], 'time')}  "
+                   f"{clip(short(record['command']), WIDTH)}" + (f"  (rule {record['rule']})" if record['rule'] else '')
+                   for moment, word, record in sorted(lines, key=lambda line: line[0])] + end
+
+
+def _clock_of(moment):
+    """The time of day, in UTC, of a moment as records have it."""
+    return moment.partition('T')[2].partition('.')[0]
+
+
 def told(records):
     """But for those that stand for others: how many these are is told by itself, and their accesses are in the totals."""
     return [record for record in records if not record.get('stands_for')]
