@@ -17,6 +17,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.entries import DID_NOT_ENTER
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
     NEW, NOBODY, lineage, merge, news, short_path, task_of, totals, word)
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import remedy_of
 
 WIDTH = 80
 ANCESTORS = 8  # that a row shows
@@ -88,6 +89,16 @@ def ancestors(row):
     return [detail('' if number else 'ancestry', parent) for number, parent in enumerate(lines)]
 
 
+def remedy_lines(row):
+    """What ends it, where a tool that is known for it reached out by itself. The link stays whole."""
+    remedy = remedy_of(row)
+    if not remedy:
+        return []
+    told = '{switch} keeps {tool} from {ends} ({url})'.format_map(remedy)
+    lines = textwrap.wrap(told, ROOM, break_long_words=False, break_on_hyphens=False)
+    return [detail('' if number else 'remedy', line) for number, line in enumerate(lines)]
+
+
 def row_lines(row, report, verdict=None):
     """Tell one denial: what, why, during which task, by whom, and who to ask. `verdict`: what it is, where it is none."""
     lines = head_lines(row, report, verdict)
@@ -102,6 +113,7 @@ def row_lines(row, report, verdict=None):
     if row.get('class'):
         lines += wrapped('evidence', evidence(row))
     lines += ancestors(row)
+    lines += remedy_lines(row)
     owner, runbook = clean(row.get('owner') or ''), clean(row.get('runbook') or '')
     if owner:
         lines.append(detail('owner', f'{owner}   runbook {runbook}' if runbook else owner))
