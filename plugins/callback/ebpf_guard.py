@@ -12,8 +12,9 @@ version_added: 1.0.0
 author:
   - The Loopbreak authors (@loopbreak)
 description:
-  - When a guard of M(loopbreak.deploy.ebpf_guard) comes down on a host, prints what it denied there,
-    in which task, by which command, for which reason, and which tasks ran outside it.
+  - When a guard of M(loopbreak.deploy.ebpf_guard) comes up on a host, prints one line with its mode and with what is in force.
+  - When it comes down, prints what it denied there, in which task, by which command, for which reason, and which tasks ran
+    outside it.
   - What ran outside is known by the kernel of the host, which counts who enters the guard. A task during which nobody did
     started nothing on the host, or went around the guard. Files that M(ansible.builtin.fetch) reads by sftp are told, too.
   - Hides the commands of tasks with C(no_log), here and in the results of the modules of this collection.
@@ -138,7 +139,11 @@ EXAMPLES = r'''
 # [callback_ebpf_guard]
 # observed = true
 #
-# What it prints when the guard on web1 comes down:
+# What it prints when the guard on web1 comes up:
+#
+# GUARD UP: deploy on web1 [enforce]  connect, send, dns, payload
+#
+# And when it comes down:
 #
 # GUARD deploy on web1 [enforce]: 5 accesses denied
 #   DENIED  github.com (DNS question)  4x  direct  (rule github)
@@ -317,6 +322,8 @@ class CallbackModule(CallbackBase):
             if 'left_running' in item:
                 self._came_down(host, name, guard, item)
             elif guard:
+                if item.get('changed') or name not in self._up.hosts.get(host, ()):
+                    self._print([text.up_line(host, guard)])
                 self._came_up(host, name, guard, args, task)
             elif 'censored' in item:
                 self._hidden(host, name, task, args, failed)

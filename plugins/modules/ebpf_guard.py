@@ -251,6 +251,19 @@ EXAMPLES = r"""
   loopbreak.deploy.ebpf_guard:
     state: absent
   become: true
+
+# Ansible prints the whole result of a task that fails. These two show the message alone, as the role does.
+- name: Take the guard down
+  loopbreak.deploy.ebpf_guard:
+    state: absent
+  become: true
+  register: report
+  failed_when: report is failed and report.verdict | default(none) is none
+
+- name: See that nothing was denied
+  ansible.builtin.fail:
+    msg: "{{ report.verdict }}"
+  when: report.verdict is not none
 """
 
 RETURN = r"""

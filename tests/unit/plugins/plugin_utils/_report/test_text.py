@@ -372,3 +372,11 @@ def test_what_is_new_to_the_baseline():
     fleet = model.Fleet()
     fleet.add(report(**dict(news, baseline={'file': 'b.yml', 'on_new': 'report'})), False)
     assert not fleet.hosts_with_news()
+
+
+def test_a_guard_that_came_up_is_one_line():
+    guard = {'name': 'deploy', 'mode': 'enforce', 'enforced': {'connect': True, 'dns': True, 'lock': 'nothing needs it'}}
+    assert text.up_line('web1', guard) == ('good', 'GUARD UP: deploy on web1 [enforce]  connect, dns')
+    assert text.up_line('web1', {'name': 'deploy', 'mode': 'drill'}) == ('good', 'GUARD UP: deploy on web1 [drill]')
+    _tone, line = text.up_line('w' * 30, {**guard, 'enforced': dict.fromkeys(('connect', 'send', 'payload', 'unix'), True)})
+    assert len(line) == 80 and line.endswith('[enforce]  connect, send, pa…')
