@@ -32,7 +32,7 @@ description:
     and lists them as outside.
   - For the playbook C(loopbreak.deploy.run) prints the command's output as it was, and ends the run with the command's
     exit status where nothing else ends it. Of several hosts, the highest exit status counts.
-  - This exit happens before callbacks that are listed later see the end of the run. List this one last.
+  - This exit comes when all other callbacks have seen the end of the run, wherever this one stands in their list.
 requirements:
   - enable in configuration
 options:
@@ -179,7 +179,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _clock, _gone, _output, _reboot, _run, _seen, _this_run)
+    _brackets, _clock, _ending, _gone, _output, _reboot, _run, _seen, _this_run)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, document, model, text
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, data_of, describe, part
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._unguarded import Unguarded
@@ -204,7 +204,7 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     # Events of single loop items and of async polling come from another thread, where an exit hangs the
-    # run for ever: none of them is handled here, and the only exit is in v2_playbook_on_stats.
+    # run for ever: none of them is handled here, and the only exit is at the end of a playbook.
 
     def __init__(self):
         super().__init__()
@@ -222,6 +222,7 @@ class CallbackModule(CallbackBase):
         self._runs_command = False
         self._adhoc = False
         self._playbooks = 0
+        self._ending = _ending.Ending(OURS, self._sum_up, self._judge, self._leave)
         self._running, self._pid = False, os.getpid()
         atexit.register(self._cut_off)
 
@@ -245,6 +246,9 @@ class CallbackModule(CallbackBase):
         self._runs_command = playbook._file_name.endswith(_run.PLAYBOOK) and not context.CLIARGS.get('check')
         self._playbooks += 1
         self._running = True
+        complaint = self._ending.complaint()
+        if complaint and self._playbooks == 1:
+            self._display.warning(complaint)
         self._document.begin(_this_run.described(), _clock.now())
         _seen.follow()
 
@@ -439,17 +443,32 @@ class CallbackModule(CallbackBase):
         self._print([('plain', ''), *(('plain', f'REPORT {path}') for path in paths)] if paths else [])
 
     def v2_playbook_on_stats(self, stats):
-        # `ansible -m … state=present` is meant to leave its guard up, and of several playbooks
-        # on one command line a later one may take it down.
-        final = self._adhoc or self._playbooks >= len(context.CLIARGS.get('args') or ())
-        self._collect(final)
+        self._ending.turn(stats)
+
+    @property
+    def _final(self):
+        """`ansible -m … state=present` is meant to leave its guard up, and of several playbooks on one command line a later one
+        may take it down.
+        """
+        return self._adhoc or self._playbooks >= len(context.CLIARGS.get('args') or ())
+
+    def _sum_up(self, stats):
+        self._collect(self._final)
+
+    def _judge(self, stats):
         self._tell()
         # ansible-core only warns of what is raised here: an error must not pass for a run in which nothing was denied
         status, because = self._verdict(stats) or (2 if self._fail else 0, self._failed_itself())
-        if final or status:
-            self._write(final, cut_off=not final)
+        if self._final or status:
+            self._write(self._final, cut_off=not self._final)
+        return status, because
+
+    def _leave(self, verdict):
+        status, because = verdict
         if status:
-            self._exit(status, because)
+            with contextlib.suppress(Exception):  # nobody may read it any more
+                self._output.last([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
+            raise SystemExit(status)
 
     @_kept
     def _verdict(self, stats):
@@ -469,8 +488,3 @@ class CallbackModule(CallbackBase):
 
     def _failed_itself(self):
         return '; '.join(f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults)
-
-    def _exit(self, status, because):
-        with contextlib.suppress(Exception):  # nobody may read it any more
-            self._output.last([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
-        raise SystemExit(status)
