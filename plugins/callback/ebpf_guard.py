@@ -21,6 +21,8 @@ description:
   - At the end of the run prints one table of all guards, the distinct endpoints of all hosts, and the guards
     that were brought up and never taken down. Of what was tried where no rule allows it, prints the allow rules
     that would let it pass, to be pasted into the policy.
+  - Puts the outcome of each host, and of the run as a whole, into Ansible's statistics as C(ebpf_guard), for AWX, for
+    other callbacks and for C(show_custom_stats). It has C(outcome), C(denied), C(new) and C(endpoints), and no command lines.
   - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
     expect, when tasks ran under it and nobody entered it, or when the report of a guard never came. So an error that a
     script swallows, a rescued task or C(meta, end_host) can't hide a denial.
@@ -180,7 +182,7 @@ from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
     _brackets, _clock, _ending, _gone, _output, _reboot, _run, _seen, _this_run)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, document, model, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, brief, document, model, text
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, data_of, describe, part
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._unguarded import Unguarded
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._up import Guard, Up
@@ -216,6 +218,7 @@ class CallbackModule(CallbackBase):
         self._faults = []
         self._fleet = model.Fleet()
         self._tried = allow.Tried()
+        self._briefs = brief.Briefs()
         self._commands = _run.Commands()
         self._output = _output.Output(self._display)
         self._refusal = _reboot.Refusal()
@@ -452,8 +455,12 @@ class CallbackModule(CallbackBase):
         """
         return self._adhoc or self._playbooks >= len(context.CLIARGS.get('args') or ())
 
+    @_kept
     def _sum_up(self, stats):
         self._collect(self._final)
+        self._briefs.add(self._fleet)
+        for host, told in self._briefs.of_hosts().items():
+            stats.set_custom_stats(brief.KEY, told, host)
 
     def _judge(self, stats):
         self._tell()

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from types import SimpleNamespace
 
 import pytest
 from ansible.executor.task_queue_manager import TaskQueueManager
-from sandbox import MOVE, OURS, SWALLOWED, UP, Sandbox, down, play
+from sandbox import DENIED, MOVE, OURS, SWALLOWED, UP, Sandbox, down, play
 
 from ansible_collections.loopbreak.deploy.plugins.callback import ebpf_guard
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _ending
 
 BESIDE = """
 from __future__ import annotations
+import json
 from ansible.plugins.callback import CallbackBase
 
 class CallbackModule(CallbackBase):
@@ -23,6 +26,7 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats):
         self._display.display('BESIDE SAW %%s' %% sorted(stats.processed))
+        self._display.display('CUSTOM %%s' %% json.dumps(stats.custom))
         %s
 """
 SAW = "BESIDE SAW ['web1']\n"
@@ -64,6 +68,20 @@ def test_of_several_playbooks_the_first_that_fails_is_the_last(sandbox):
     assert run(sandbox, play(UP, down()), 'later.yml')[0] == 0
     code, out = run(sandbox, play(UP, SWALLOWED), 'later.yml')
     assert code == 2 and out.count(SAW) == 1 and out.count('PLAY RECAP') == 1 and out.endswith(EXIT)
+
+
+def test_the_outcome_is_in_the_statistics_of_all_callbacks(sandbox):
+    """Of a task that failed, too, of which Ansible itself takes no statistics; over all playbooks, and before any sees them."""
+    (sandbox.path / 'later.yml').write_text(play(UP, down(), hosts='web2'))
+    swallowed = down(DENIED, keywords='ignore_errors: true')
+    code, out = run(sandbox, play(UP, swallowed), 'later.yml', enabled=LAST,
+                    EBPF_GUARD_FAIL='false', ANSIBLE_SHOW_CUSTOM_STATS='true')
+    denied = {'outcome': 'denied', 'denied': 3, 'new': 0, 'endpoints': ['192.0.2.10:443/tcp (github.com)']}
+    clean = {'outcome': 'clean', 'denied': 0, 'new': 0, 'endpoints': []}
+    first, last = ({host: one['ebpf_guard'] for host, one in json.loads(line).items()}
+                   for line in re.findall(r'^CUSTOM ({.*)$', out, re.MULTILINE))
+    assert code == 0 and first == {'web1': denied, '_run': denied} and last == {'web1': denied, 'web2': clean, '_run': denied}
+    assert out.index('CUSTOM STATS: ') < out.index('CUSTOM {')
 
 
 def test_as_the_stdout_callback_it_judges_and_complains(sandbox):
