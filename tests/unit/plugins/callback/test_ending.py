@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
+from ansible.executor.stats import AggregateStats
 from ansible.executor.task_queue_manager import TaskQueueManager
 from sandbox import DENIED, MOVE, OURS, SWALLOWED, UP, Sandbox, down, play
 
@@ -96,9 +96,9 @@ def test_where_ansible_core_has_no_such_call(monkeypatch):
     monkeypatch.setattr(_ending.C, 'CALLBACKS_ENABLED', ['one', OURS, 'two', 'three'])
     callback = ebpf_guard.CallbackModule()
     assert 'ends before two, three can see it' in callback._ending.complaint()
-    callback._fleet.guards['web1', 'deploy', 'enforce'] = {'denied': 1, 'faulty': 0}
+    callback._judge.fleet.guards['web1', 'deploy', 'enforce'] = {'denied': 1, 'faulty': 0}
     monkeypatch.setattr(_ending.C, 'CALLBACKS_ENABLED', ['one', OURS])
     assert callback._ending.complaint() is None
     with pytest.raises(SystemExit) as end:
-        callback.v2_playbook_on_stats(SimpleNamespace(failures={}, dark={}))
+        callback.v2_playbook_on_stats(AggregateStats())
     assert end.value.code == 2
