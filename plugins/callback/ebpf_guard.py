@@ -294,6 +294,8 @@ class CallbackModule(CallbackBase):
         start, end = self._starts.pop((host.name, key_of(task)), None), _clock.now()
         if failed:
             self._unguarded.failed(host, task, failed)
+        if failed == _brackets.FAILED:
+            self._judge.failed(host.name, task, self._up.play)
         if context.CLIARGS.get('check'):
             self._foretold(host.name, task)
         elif not self._up.on(host.name):
@@ -435,7 +437,7 @@ class CallbackModule(CallbackBase):
         # ansible-core only warns of what is raised here: an error must not pass for a run in which nothing was denied
         status, because = self._verdict(stats) or (2 if self._fail else 0, '; '.join(self._judge.own_failure()))
         if self._final or status:
-            self._write(self._final, cut_off=not self._final)
+            self._write(self._final, not self._final or self._judge.is_cut_off(stats.failures, stats.dark))
         return status, because
 
     @_kept

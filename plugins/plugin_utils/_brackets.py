@@ -103,6 +103,12 @@ def lineage(task):
     return (key_of(one) for one in around(task))
 
 
+def is_last(task, play):
+    """Does nothing of the play come after this task, whose hosts all stood there? A task of our role stands for the role."""
+    written_down = [one for one, _late in _tasks(play.compile()) if action_of(one) != 'meta']
+    return bool(written_down) and key_of(written_down[-1]) in (lineage(task) if is_ours(task) else [key_of(task)])
+
+
 def is_ours(task):
     return role_of(task) is not None and role_of(task).get_name() == OURS
 

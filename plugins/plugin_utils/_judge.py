@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _gone, _run
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets, _gone, _run
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import hosts_of
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, brief, model, text
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._up import Guard
@@ -20,6 +21,7 @@ class Judge:
     def __init__(self, up, unguarded, document):
         self._up, self._unguarded, self._document = up, unguarded, document
         self._briefs = brief.Briefs()
+        self._stopped = {}  # host -> the hosts that its failure may have stopped
         self.faults = []  # errors of the callback itself
         self.runs_command = False  # is it the playbook loopbreak.deploy.run?
         self._begin()
@@ -50,6 +52,16 @@ class Judge:
         self.fleet.miss(title, host, guard.name, guard.mode, details, len(guard.outside()))
         self._document.untold(host, guard, title.lower(), [f'{label} {said}' for label, said in gone] + [because],
                               guard.outside())
+
+    def failed(self, host, task, play):
+        """A task failed on a host, and the others may have to stop for it."""
+        if task.any_errors_fatal and not _brackets.is_last(task, play):
+            self._stopped.setdefault(host, set()).update(hosts_of(play))
+
+    def is_cut_off(self, failed, unreachable):
+        """Did a host stop though it did not fail? `failed`: without those that a rescue saved."""
+        lost = {*failed, *unreachable}
+        return any(host in lost and others - lost for host, others in self._stopped.items())
 
     def collect(self, final, adhoc):
         """What is known when a playbook is over of guards whose report has not come. `final`: no other playbook follows."""
