@@ -94,6 +94,12 @@ def test_a_table_of_long_names_fits_80_columns():
         '    no-github-in-deploys  DENIED       1         1']
 
 
+def test_a_sentence_names_some_hosts():
+    hosts = [f'web{number:02}' for number in range(12)]
+    assert model.reasons({'denied': hosts[:10]}) == ['accesses were denied on ' + ', '.join(hosts[:10])]
+    assert model.reasons({'denied': hosts}) == ['accesses were denied on ' + ', '.join(hosts[:9]) + ' and 3 more hosts']
+
+
 def test_the_fleet_tells_names_apart_that_one_resolver_was_asked_for():
     fleet = model.Fleet()
     for host in ('web1', 'web2'):
