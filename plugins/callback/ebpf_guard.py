@@ -328,7 +328,7 @@ class CallbackModule(CallbackBase):
                 self._came_down(host, name, guard, item)
             elif guard:
                 if item.get('changed') or name not in self._up.hosts.get(host, ()):
-                    self._print([text.up_line(host, guard)])
+                    self._print([text.up_line(host, name, guard)])
                 self._came_up(host, name, guard, args, task)
             elif 'censored' in item:
                 self._hidden(host, name, task, args, failed)

@@ -147,11 +147,11 @@ def asked_line(row):
     return 'plain', f'{head}  {command}' if command else head
 
 
-def up_line(host, guard):
+def up_line(host, name, guard):
     """Tell in one line that a guard came up, and what is in force there."""
-    line = f'GUARD UP: {guard["name"]} on {host} [{guard["mode"]}]'
+    line = f'GUARD UP: {name} on {host} [{clean(guard.get("mode") or UNKNOWN)}]'
     room = WIDTH - len(line) - 2
-    in_force = ', '.join(key for key, state in (guard.get('enforced') or {}).items() if state is True)
+    in_force = ', '.join(key for key, state in dict(guard.get('enforced') or {}).items() if state is True)
     return 'good', f'{line}  {clip(in_force, room)}' if in_force and room > 8 else line
 
 

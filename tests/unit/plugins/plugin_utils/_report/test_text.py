@@ -375,8 +375,8 @@ def test_what_is_new_to_the_baseline():
 
 
 def test_a_guard_that_came_up_is_one_line():
-    guard = {'name': 'deploy', 'mode': 'enforce', 'enforced': {'connect': True, 'dns': True, 'lock': 'nothing needs it'}}
-    assert text.up_line('web1', guard) == ('good', 'GUARD UP: deploy on web1 [enforce]  connect, dns')
-    assert text.up_line('web1', {'name': 'deploy', 'mode': 'drill'}) == ('good', 'GUARD UP: deploy on web1 [drill]')
-    _tone, line = text.up_line('w' * 30, {**guard, 'enforced': dict.fromkeys(('connect', 'send', 'payload', 'unix'), True)})
+    guard = {'mode': 'enforce', 'enforced': {'connect': True, 'dns': True, 'lock': 'nothing needs it'}}
+    assert text.up_line('web1', 'deploy', guard) == ('good', 'GUARD UP: deploy on web1 [enforce]  connect, dns')
+    assert text.up_line('web1', 'deploy', {'mode': 'drill'}) == ('good', 'GUARD UP: deploy on web1 [drill]')
+    _tone, line = text.up_line('w' * 30, 'deploy', {**guard, 'enforced': dict.fromkeys(('connect', 'send', 'payload', 'unix'), True)})
     assert len(line) == 80 and line.endswith('[enforce]  connect, send, pa…')
