@@ -28,9 +28,9 @@ class Ending:
         self._name, self._begin, self._judge, self._leave = name, begin, judge, leave
         self._is_around = False  # around the event that is told now
         self._verdict = None  # what `judge` returned; None: our turn has not come
-        self._tell_all = getattr(TaskQueueManager, CALL, None)
-        if self._tell_all:
-            setattr(TaskQueueManager, CALL, self._around(self._tell_all))
+        self._comes_last = hasattr(TaskQueueManager, CALL)
+        if self._comes_last:
+            setattr(TaskQueueManager, CALL, self._around(getattr(TaskQueueManager, CALL)))
 
     def _around(self, tell_all):
         @functools.wraps(tell_all)
@@ -61,7 +61,7 @@ class Ending:
                     'and take it out of stdout_callback.')
         enabled = list(C.CALLBACKS_ENABLED or ())
         later = enabled[enabled.index(self._name) + 1:] if self._name in enabled else []
-        if later and not self._tell_all:
+        if later and not self._comes_last:
             return (f'With this ansible-core a run that {self._name} fails ends before {", ".join(later)} can see it. List '
                     f'{self._name} last in callbacks_enabled.')
         return None

@@ -16,7 +16,7 @@ from sandbox import BIN, DENIED, MOVE, OURS, ROOT, UP, Sandbox, down, play
 from ansible_collections.loopbreak.deploy.plugins.callback import ebpf_guard
 
 PAGE = (ROOT / 'docs' / 'in-your-ci.md').read_text()
-FILES = {name: text for name, text in re.findall(r'^```\w+\n(?:#|//) (\S+)\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL)}
+FILES = dict(re.findall(r'^```\w+\n(?:#|//) (\S+)\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL))
 YAML = [name for name in FILES if name.endswith('.yml')]
 OPTIONS = yaml.safe_load(ebpf_guard.DOCUMENTATION)['options']
 VARIABLES = {variable['name']: option for option in OPTIONS.values() for variable in option['env']}

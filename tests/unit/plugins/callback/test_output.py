@@ -82,8 +82,7 @@ def test_a_terminal_of_80_columns(sandbox, setting, colored):
     text = play(UP, MOVE, down(DENIED, keywords='when: inventory_hostname == "web1"'),
                 down(keywords='when: inventory_hostname == "web2"'), hosts='web1,web2')
     code, shown = sandbox.on_a_terminal(text, **{'ANSIBLE_NOCOLOR': '0', setting: '1'})
-    ours = [line for line in shown.split('GUARDS')[1].splitlines()] + [
-        line for line in shown.splitlines() if 'GUARD' in line]
+    ours = shown.split('GUARDS')[1].splitlines() + [line for line in shown.splitlines() if 'GUARD' in line]
     assert code == 2 and all(len(re.sub('\x1b\\[[0-9;]*m', '', line)) <= 80 for line in ours)
     assert ('\x1b[0;32mGUARD UP: deploy on web2 [enforce]\x1b[0m' in shown) == colored == ('\x1b' in shown)
     assert ('\x1b[0;31m  web1  deploy' in shown, '\x1b[0;32m  web2  deploy' in shown) == (colored, colored)
