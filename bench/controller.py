@@ -112,17 +112,17 @@ def main():
 
 def measured(hosts, denials):
     run = Run(hosts)
-    run.happens("v2_playbook_on_start", SimpleNamespace(_file_name="deploy.yml"))
-    run.happens("v2_playbook_on_play_start", run.play)
-    for host in run.hosts:
-        run.ends(host, run.up, {"changed": True, "guard": dict(GUARD)})
-    for task in run.tasks:
-        for host in run.hosts:
-            run.ends(host, task, {"changed": True, "stdout": "", "rc": 0})
-    tasks, run.seconds = run.seconds, 0.0
     with tempfile.TemporaryFile() as printed:
         screen = os.dup(1)
         os.dup2(printed.fileno(), 1)
+        run.happens("v2_playbook_on_start", SimpleNamespace(_file_name="deploy.yml"))
+        run.happens("v2_playbook_on_play_start", run.play)
+        for host in run.hosts:
+            run.ends(host, run.up, {"changed": True, "guard": dict(GUARD)})
+        for task in run.tasks:
+            for host in run.hosts:
+                run.ends(host, task, {"changed": True, "stdout": "", "rc": 0})
+        tasks, run.seconds = run.seconds, 0.0
         for number, host in enumerate(run.hosts):
             run.ends(host, run.down, {
                 "failed": True, "guard": dict(GUARD), "denied": [denial(number, one) for one in range(denials)],

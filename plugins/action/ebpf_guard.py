@@ -77,6 +77,8 @@ class ActionModule(ActionBase):
         _told.add_tasks(host, result)
         _no_log.conceal(host, result, (result.get('guard') or {}).get('clock_offset'))
         _told.judge(result, self._task)
+        if not starts:
+            _told.sum_up(result, self._task)
         return result
 
     def _call(self, arguments, task_vars):

@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 
 from ansible.errors import AnsibleError
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
     _baseline, _baseline_text, _controller_file, _draft, _files, _learn, _services)
 
-OPTIONS = ('reports', 'baseline', 'service', 'services', 'prune', 'executions', 'policy_out')
+PATHS = ('reports', 'baseline', 'policy_out')
+OPTIONS = {'reports': {'type': 'path', 'required': True}, 'baseline': {'type': 'path', 'required': True},
+           'service': {'type': 'str'}, 'services': {'type': 'list', 'elements': 'path'}, 'policy_out': {'type': 'path'},
+           'prune': {'type': 'bool', 'default': False}, 'executions': {'type': 'bool', 'default': False}}
 
 
 class ActionModule(ActionBase):
@@ -34,18 +36,11 @@ class ActionModule(ActionBase):
         return result
 
     def _options(self):
-        unknown = sorted(set(self._task.args) - set(OPTIONS))
-        if unknown:
-            raise GuardError('There is no option %s. There are %s.' % (', '.join(unknown), ', '.join(OPTIONS)))
-        options = {key: self._task.args.get(key) or None for key in OPTIONS}
+        _checked, options = self.validate_argument_spec(argument_spec=OPTIONS)
         for key in ('reports', 'baseline'):
             if not options[key]:
-                raise GuardError('%s is missing. Give it: the directory of the reports, and the file of the baseline.' % key)
-        for key in ('reports', 'baseline', 'policy_out'):
-            options[key] = options[key] and os.path.abspath(os.path.expanduser(options[key]))
-        for key in ('prune', 'executions'):
-            options[key] = boolean(options[key] or False)
-        return options
+                raise GuardError('%s is empty. Give the directory of the reports, and the file of the baseline.' % key)
+        return dict(options, **{key: options[key] and os.path.abspath(options[key]) for key in PATHS})
 
     def _learned(self, options):
         given = _files.read(options['baseline'])
@@ -98,8 +93,7 @@ class ActionModule(ActionBase):
         """(the service map as the draft names it, what its files have)."""
         if not given:
             return None, None
-        named = [os.path.relpath(os.path.abspath(os.path.expanduser(one)), beside)
-                 for one in ([given] if isinstance(given, str) else given)]
+        named = [os.path.relpath(os.path.abspath(one), beside) for one in given]
         services = named if named[1:] else named[0]
         return services, _services.of_policy({'services': services}, Where('services', {}), lambda path: _controller_file.read(
             self, os.path.join(beside, path), _services.WHAT))

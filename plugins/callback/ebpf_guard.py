@@ -12,14 +12,17 @@ version_added: 1.0.0
 author:
   - The Loopbreak authors (@loopbreak)
 description:
-  - When a guard of M(loopbreak.deploy.ebpf_guard) comes down on a host, prints what it denied there,
-    in which task, by which command, for which reason, and which tasks ran outside it.
+  - When a guard of M(loopbreak.deploy.ebpf_guard) comes up on a host, prints one line with its mode and with what is in force.
+  - When it comes down, prints what it denied there, in which task, by which command, for which reason, and which tasks ran
+    outside it.
   - What ran outside is known by the kernel of the host, which counts who enters the guard. A task during which nobody did
     started nothing on the host, or went around the guard. Files that M(ansible.builtin.fetch) reads by sftp are told, too.
   - Hides the commands of tasks with C(no_log), here and in the results of the modules of this collection.
   - At the end of the run prints one table of all guards, the distinct endpoints of all hosts, and the guards
     that were brought up and never taken down. Of what was tried where no rule allows it, prints the allow rules
     that would let it pass, to be pasted into the policy.
+  - Puts the outcome of each host, and of the run as a whole, into Ansible's statistics as C(ebpf_guard), for AWX, for
+    other callbacks and for C(show_custom_stats). It has C(outcome), C(denied), C(new) and C(endpoints), and no command lines.
   - Ends the run with exit status 2 when a guard in mode V(enforce) denied something that its policy does not
     expect, when tasks ran under it and nobody entered it, or when the report of a guard never came. So an error that a
     script swallows, a rescued task or C(meta, end_host) can't hide a denial.
@@ -31,7 +34,7 @@ description:
     and lists them as outside.
   - For the playbook C(loopbreak.deploy.run) prints the command's output as it was, and ends the run with the command's
     exit status where nothing else ends it. Of several hosts, the highest exit status counts.
-  - This exit happens before callbacks that are listed later see the end of the run. List this one last.
+  - This exit comes when all other callbacks have seen the end of the run, wherever this one stands in their list.
 requirements:
   - enable in configuration
 options:
@@ -138,7 +141,11 @@ EXAMPLES = r'''
 # [callback_ebpf_guard]
 # observed = true
 #
-# What it prints when the guard on web1 comes down:
+# What it prints when the guard on web1 comes up:
+#
+# GUARD UP: deploy on web1 [enforce]  connect, send, dns, payload
+#
+# And when it comes down:
 #
 # GUARD deploy on web1 [enforce]: 5 accesses denied
 #   DENIED  github.com (DNS question)  4x  direct  (rule github)
@@ -174,9 +181,10 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _clock, _gone, _output, _reboot, _run, _seen, _this_run)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, document, model, text
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, data_of, describe, part
+    _brackets, _clock, _ending, _judge, _output, _reboot, _run, _seen, _this_run)
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import ADHOC, data_of, file_of, key_of, part
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import brief, document, model, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, describe
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._unguarded import Unguarded
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._up import Guard, Up
 
@@ -199,7 +207,7 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 
     # Events of single loop items and of async polling come from another thread, where an exit hangs the
-    # run for ever: none of them is handled here, and the only exit is in v2_playbook_on_stats.
+    # run for ever: none of them is handled here, and the only exit is at the end of a playbook.
 
     def __init__(self):
         super().__init__()
@@ -208,21 +216,18 @@ class CallbackModule(CallbackBase):
         self._up = Up(self._fault, self._document.ran)
         self._unguarded = Unguarded(self._up)
         self._starts = {}  # (host, task's uuid) -> controller time
-        self._faults = []
-        self._fleet = model.Fleet()
-        self._tried = allow.Tried()
-        self._commands = _run.Commands()
+        self._judge = _judge.Judge(self._up, self._unguarded, self._document)
         self._output = _output.Output(self._display)
         self._refusal = _reboot.Refusal()
-        self._runs_command = False
         self._adhoc = False
         self._playbooks = 0
+        self._ending = _ending.Ending(OURS, self._sum_up, self._end, self._leave)
         self._running, self._pid = False, os.getpid()
         atexit.register(self._cut_off)
 
     def _fault(self, where, error):
-        self._faults.append(f'{where}: {type(error).__name__}: {error}')
-        self._display.warning(f'{OURS} callback: {self._faults[-1]}')
+        self._judge.faults.append(f'{where}: {type(error).__name__}: {error}')
+        self._display.warning(f'{OURS} callback: {self._judge.faults[-1]}')
 
     @_kept
     def set_options(self, *args, **kwargs):
@@ -236,10 +241,13 @@ class CallbackModule(CallbackBase):
 
     @_kept
     def v2_playbook_on_start(self, playbook):
-        self._adhoc = playbook._file_name == '__adhoc_playbook__'
-        self._runs_command = playbook._file_name.endswith(_run.PLAYBOOK) and not context.CLIARGS.get('check')
+        self._adhoc = file_of(playbook) == ADHOC
+        self._judge.runs_command = file_of(playbook).endswith(_run.PLAYBOOK) and not context.CLIARGS.get('check')
         self._playbooks += 1
         self._running = True
+        complaint = self._ending.complaint()
+        if complaint and self._playbooks == 1:
+            self._display.warning(complaint)
         self._document.begin(_this_run.described(), _clock.now())
         _seen.follow()
 
@@ -255,7 +263,7 @@ class CallbackModule(CallbackBase):
     @_kept
     def v2_runner_on_start(self, host, task):
         if self._up:
-            self._starts[host.name, task._uuid] = _clock.now()
+            self._starts[host.name, key_of(task)] = _clock.now()
         self._refusal.expect(task, self._up.ends_by_reboot(host, task))
 
     @_kept
@@ -276,16 +284,18 @@ class CallbackModule(CallbackBase):
     @_kept
     def v2_runner_on_skipped(self, result):
         host, task = part(result, 'host').name, part(result, 'task')
-        self._starts.pop((host, task._uuid), None)
+        self._starts.pop((host, key_of(task)), None)
         self._unguarded.skipped(host, task)
         self._up.skipped(host, task)
 
     def _ran(self, result, failed=None):
         """`failed`: whether it was ignored."""
         host, task, data = part(result, 'host'), part(result, 'task'), data_of(result)
-        start, end = self._starts.pop((host.name, task._uuid), None), _clock.now()
+        start, end = self._starts.pop((host.name, key_of(task)), None), _clock.now()
         if failed:
             self._unguarded.failed(host, task, failed)
+        if failed == _brackets.FAILED:
+            self._judge.failed(host.name, task, self._up.play)
         if context.CLIARGS.get('check'):
             self._foretold(host.name, task)
         elif not self._up.on(host.name):
@@ -317,6 +327,8 @@ class CallbackModule(CallbackBase):
             if 'left_running' in item:
                 self._came_down(host, name, guard, item)
             elif guard:
+                if item.get('changed') or name not in self._up.hosts.get(host, ()):
+                    self._print([text.up_line(host, name, guard)])
                 self._came_up(host, name, guard, args, task)
             elif 'censored' in item:
                 self._hidden(host, name, task, args, failed)
@@ -334,12 +346,11 @@ class CallbackModule(CallbackBase):
             if not self._adhoc:
                 self._unguarded.missed(host, name)
             if known:  # somebody else took it down
-                self._miss('REPORT LOST', host, known, 'it was already gone when state=absent ran')
+                self._judge.miss('REPORT LOST', host, known, 'it was already gone when state=absent ran')
             return
         report = (known or Guard(name, guard, {}, '', False)).report(host, data)
         show = self._observed or report['mode'] == 'monitor'
-        self._document.came_down(report, self._fleet.add(report, show))
-        self._tried.add(name, report['denied'])
+        self._judge.came_down(report, show)
         self._print(text.block(report, show, self._max_rows))
 
     def _hidden(self, host, name, task, args, failed):
@@ -351,20 +362,19 @@ class CallbackModule(CallbackBase):
             return
         known = self._up.came_down(host, name) or Guard(name, {}, args, '', False)
         if failed or not named or not boolean(args.get('fail_on_denied', True), strict=False):
-            self._miss('REPORT LOST', host, known, f'no_log hides the report in {describe(task)}')
+            self._judge.miss('REPORT LOST', host, known, f'no_log hides the report in {describe(task)}')
         else:
             # The task passed, so an enforcing guard denied nothing unexpected.
             because = f'no_log hides the report in {describe(task)}'
-            self._fleet.note(host, name, known.mode, 'no_log', len(known.outside()))
-            self._document.untold(host, known, 'no_log', [because], known.outside())
+            self._judge.pass_unseen(host, known, because)
             self._print([('warn', f'GUARD {name} on {host}: {because}')])
 
     def _command_ended(self, host, data):
         status = _run.exit_status(data)
         if status is None:
             return
-        self._commands.ended[host] = status
-        self._print([self._commands.headline(host)])
+        self._judge.commands.ended[host] = status
+        self._print([self._judge.commands.headline(host)])
         if self._stdout:
             with open(self._stdout, 'ab') as output:
                 output.write(to_bytes(data['stdout'], errors='surrogate_then_replace'))
@@ -372,43 +382,17 @@ class CallbackModule(CallbackBase):
             self._output.of_command(data['stdout'])
         self._output.of_command(data['stderr'], stderr=True)
 
-    def _miss(self, title, host, guard, because):
-        details = [('up since', guard.brought_by)] if guard.brought_by else []
-        gone = _gone.details(guard.gone) if guard.gone else []
-        title = 'GONE' if gone else title
-        details += [*gone, ('because', because)]
-        if title == 'LEFT UP':
-            asked = 'state=absent' if guard.name == 'deploy' else f'state=absent name={guard.name}'
-            become = '-b ' if guard.become else ''
-            details.append(('remedy', f"run `ansible {host} {become}-m {OURS} -a '{asked}'`"))
-        self._fleet.miss(title, host, guard.name, guard.mode, details, len(guard.outside()))
-        self._document.untold(host, guard, title.lower(), [f'{label} {text}' for label, text in gone] + [because],
-                              guard.outside())
-
     def _print(self, lines):
         self._output.lines(lines)
 
     @_kept
     def _collect(self, final):
-        """What is known when a playbook is over of guards whose report has not come."""
         self._running = False
-        for host, name, because, tasks in self._unguarded.collect():
-            details = [('because', because), *(('' if number else 'tasks', str(task)) for number, task in enumerate(tasks))]
-            self._fleet.miss(model.NEVER_UP, host, name, model.UNKNOWN, details)
-            self._document.untold(host, Guard(name, {}, {}, '', False), model.NEVER_UP.lower(), [because],
-                                  [('no guard was up', task) for task in tasks])
-        for host, guards in sorted(self._up.hosts.items()):
-            for guard in guards.values():
-                if final and not self._adhoc:
-                    self._miss('LEFT UP', host, guard, guard.because)
-                else:
-                    self._fleet.note(host, guard.name, guard.mode, 'up', len(guard.outside()))
-        self._document.judged(self._fleet)
+        self._judge.collect(final, self._adhoc)
 
     @_kept
     def _tell(self):
-        self._print([('plain', '')] + text.fleet_lines(self._fleet, self._max_rows) if self._fleet.guards else [])
-        self._print(self._tried.lines(self._max_rows))
+        self._print(self._judge.lines(self._max_rows))
 
     def _cut_off(self):
         """Tell what is left up after all when the run ends without statistics: a file that can't be parsed, Ctrl-C."""
@@ -428,42 +412,41 @@ class CallbackModule(CallbackBase):
         for host, guards in self._up.hosts.items() if self._document and (self._adhoc or not final) else ():
             for guard in guards.values():
                 self._document.untold(host, guard, 'up', [], guard.outside())
-        paths = self._document.end(_clock.now(), cut_off, [self._failed_itself()] if self._faults else [])
+        paths = self._document.end(_clock.now(), cut_off, self._judge.own_failure())
         self._print([('plain', ''), *(('plain', f'REPORT {path}') for path in paths)] if paths else [])
 
     def v2_playbook_on_stats(self, stats):
-        # `ansible -m … state=present` is meant to leave its guard up, and of several playbooks
-        # on one command line a later one may take it down.
-        final = self._adhoc or self._playbooks >= len(context.CLIARGS.get('args') or ())
-        self._collect(final)
+        self._ending.turn(stats)
+
+    @property
+    def _final(self):
+        """`ansible -m … state=present` is meant to leave its guard up, and of several playbooks on one command line a later one
+        may take it down.
+        """
+        return self._adhoc or self._playbooks >= len(context.CLIARGS.get('args') or ())
+
+    @_kept
+    def _sum_up(self, stats):
+        self._collect(self._final)
+        for host, told in self._judge.in_brief().items():
+            stats.set_custom_stats(brief.KEY, told, host)
+
+    def _end(self, stats):
+        """(exit status, why) of a playbook; 0 where the run may go on, or end as it does."""
         self._tell()
         # ansible-core only warns of what is raised here: an error must not pass for a run in which nothing was denied
-        status, because = self._verdict(stats) or (2 if self._fail else 0, self._failed_itself())
-        if final or status:
-            self._write(final, cut_off=not final)
-        if status:
-            self._exit(status, because)
+        status, because = self._verdict(stats) or (2 if self._fail else 0, '; '.join(self._judge.own_failure()))
+        if self._final or status:
+            self._write(self._final, not self._final or self._judge.is_cut_off(stats.failures, stats.dark))
+        return status, because
 
     @_kept
     def _verdict(self, stats):
-        """(exit status, why); 0 where the run may end as it does."""
-        reasons = model.reasons(self._fleet.failing())
-        if self._runs_command and not (self._commands.ended or stats.failures or stats.dark):
-            self._document.reasons.append('the command was run on no host')  # Ansible says 0 where no host is meant
-            reasons += self._document.reasons
-        reasons += [self._failed_itself()] if self._faults else []
-        status, hosts = self._commands.verdict(stats.failures, stats.dark)
-        self._fleet, self._tried, self._commands = model.Fleet(), allow.Tried(), _run.Commands()
-        if reasons and self._fail:
-            # Whether the run would fail by itself can't be known here: `meta: clear_host_errors`
-            # leaves failures in the statistics and exits with 0. So exit in any case.
-            return 2, '; '.join(reasons)
-        return status, f'that of the command on {", ".join(hosts)}'
+        return self._judge.verdict(stats.failures, stats.dark, self._fail)
 
-    def _failed_itself(self):
-        return '; '.join(f'the callback itself failed, denials may be missing ({fault})' for fault in self._faults)
-
-    def _exit(self, status, because):
-        with contextlib.suppress(Exception):  # nobody may read it any more
-            self._output.last([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
-        raise SystemExit(status)
+    def _leave(self, verdict):
+        status, because = verdict
+        if status:
+            with contextlib.suppress(Exception):  # nobody may read it any more
+                self._output.last([('plain', ''), ('bad', f'{OURS}: exit status {status}: {because}')])
+            raise SystemExit(status)

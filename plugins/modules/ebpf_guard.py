@@ -257,6 +257,19 @@ EXAMPLES = r"""
   loopbreak.deploy.ebpf_guard:
     state: absent
   become: true
+
+# Ansible prints the whole result of a task that fails. These two show the message alone, as the role does.
+- name: Take the guard down
+  loopbreak.deploy.ebpf_guard:
+    state: absent
+  become: true
+  register: report
+  failed_when: report is failed and report.verdict | default(none) is none
+
+- name: See that nothing was denied
+  ansible.builtin.fail:
+    msg: "{{ report.verdict }}"
+  when: report.verdict is not none
 """
 
 RETURN = r"""
@@ -633,6 +646,19 @@ verdict:
     Guard 'deploy' denied what the policy does not expect:
     github.com (DNS question), 2 times, in the task 'Install the tool': curl -fsS https://github.com/install.sh
     Rule 'github' (db-team): github.com runs on the database that this play deploys.
+ansible_stats:
+  description:
+    - The report in brief, which Ansible puts into the statistics of the host, as M(ansible.builtin.set_stats) does.
+    - The C(ebpf_guard) in its C(data) has the C(outcome), the worst word for the guard; how many accesses were C(denied), and
+      how many are C(new) to the baseline; and the C(endpoints), the first 20. These are what was denied, or would have been,
+      and what is new, without what the policy expects. C(endpoints_left_out) has the number of further ones.
+    - It has no command lines. Not in check mode, and not where the task has C(no_log).
+  returned: when O(state=absent) and there was a guard
+  type: dict
+  sample:
+    data: {ebpf_guard: {outcome: denied, denied: 2, new: 0, endpoints: [github.com (DNS question)]}}
+    per_host: true
+    aggregate: false
 repaired:
   description: What was broken and has been mended, a sentence each.
   returned: when O(state=present)

@@ -40,8 +40,9 @@ options:
     type: str
   services:
     description:
-      - The service map that a draft of a policy is to name.
-    type: str
+      - The service map that a draft of a policy is to name, a file or several.
+    type: list
+    elements: path
   prune:
     description:
       - Drop what no report has any more, and write the evidence of all entries as the reports show it.

@@ -17,6 +17,8 @@ import contextlib
 from ansible import context
 from ansible.template import Templar
 
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import (
+    compiled_play_of, included_role, is_meant, key_of, parent_of, role_of)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of
 
 ROLES = (OURS, 'ebpf_guard')
@@ -34,8 +36,8 @@ class Bracket:
         self.states = {}  # host -> what became of the start
 
     def end(self, stop):
-        self.stop = stop._uuid
-        if any(start._role is not None and start._role is stop._role for start in self.starts.values()):
+        self.stop = key_of(stop)
+        if any(role_of(start) is not None and role_of(start) is role_of(stop) for start in self.starts.values()):
             self.starts, self.tasks = {}, {}  # both are in one inclusion of the role: that is `main`
 
     def note(self, host, state):
@@ -54,13 +56,13 @@ def brackets_of(blocks):
             if name not in is_open:
                 is_open[name] = Bracket(name)
                 found.append(is_open[name])
-            is_open[name].starts[task._uuid] = task
+            is_open[name].starts[key_of(task)] = task
         elif what == 'absent':
             if name in is_open:
                 is_open.pop(name).end(task)
         else:
             for bracket in is_open.values():
-                bracket.tasks[task._uuid] = late
+                bracket.tasks[key_of(task)] = late
     return found
 
 
@@ -81,8 +83,8 @@ def _role_in(task):
         if task.args.get('cgroup') or task.args.get('state', 'present') not in ('present', 'absent'):
             return None, None  # tasks are outside a guard of another cgroup in any case
         return task.args.get('state', 'present'), task.args.get('name', 'deploy')
-    if action in ('include_role', 'import_role') and getattr(task, '_role_name', None) in ROLES:
-        entry = str((getattr(task, '_from_files', None) or {}).get('tasks', 'main')).partition('.')[0]
+    role, entry = included_role(task)
+    if action in ('include_role', 'import_role') and role in ROLES:
         variables = task.vars or {}
         does = {'start': 'present', 'stop': 'absent', 'main': 'main'}.get(entry)
         if does and not variables.get('ebpf_guard_cgroup'):
@@ -94,15 +96,21 @@ def around(task):
     """A task, and everything that it stands in."""
     while task is not None:
         yield task
-        task = getattr(task, '_parent', None)
+        task = parent_of(task)
 
 
 def lineage(task):
-    return (one._uuid for one in around(task))
+    return (key_of(one) for one in around(task))
+
+
+def is_last(task, play):
+    """Does nothing of the play come after this task, whose hosts all stood there? A task of our role stands for the role."""
+    written_down = [one for one, _late in _tasks(play.compile()) if action_of(one) != 'meta']
+    return bool(written_down) and key_of(written_down[-1]) in (lineage(task) if is_ours(task) else [key_of(task)])
 
 
 def is_ours(task):
-    return task._role is not None and task._role.get_name() == OURS
+    return role_of(task) is not None and role_of(task).get_name() == OURS
 
 
 def is_of_entry(task):
@@ -113,20 +121,9 @@ def is_of_entry(task):
 
 def start_is_left_out(stop, variables):
     """Does this task, which ran, end a bracket whose start was to run, by its `when`? For one that found no guard."""
-    found, top = set(lineage(stop)), stop
-    while getattr(top, '_parent', None) is not None:
-        top = top._parent
-    return any(_is_meant(task, variables) for bracket in brackets_of(top._play.compile()) if bracket.stop in found
+    found, outermost = set(lineage(stop)), list(around(stop))[-1]
+    return any(is_meant(task, variables) for bracket in brackets_of(compiled_play_of(outermost)) if bracket.stop in found
                for task in bracket.starts.values())
-
-
-def _is_meant(task, variables):
-    try:
-        if hasattr(task, '_resolve_conditional'):  # since ansible-core 2.19
-            return task._resolve_conditional(task.when, variables)
-        return task.evaluate_conditional(Templar(loader=task._loader, variables=variables), variables)
-    except Exception:  # pylint: disable=broad-exception-caught
-        return False  # nobody can tell by now
 
 
 def written(name, variables):
@@ -165,8 +162,8 @@ class Watch:
             if getattr(one, 'block', None):
                 outermost = one
             elif outermost and getattr(one, 'statically_loaded', True) is False:
-                if outermost._uuid not in self.read and not is_ours(outermost):
-                    self.read.add(outermost._uuid)
+                if key_of(outermost) not in self.read and not is_ours(outermost):
+                    self.read.add(key_of(outermost))
                     self.brackets += brackets_of([outermost])
                 outermost = None
 
@@ -179,7 +176,7 @@ class Watch:
     def note(self, host, task, state):
         """A start, or a task below it, ended like this. Of those below it, a skipped one that is not the module says nothing."""
         for bracket in self.started_by(task):
-            if state != SKIPPED or task._uuid in bracket.starts or action_of(task) == OURS:
+            if state != SKIPPED or key_of(task) in bracket.starts or action_of(task) == OURS:
                 bracket.note(host, state)
 
     def knows(self, name):

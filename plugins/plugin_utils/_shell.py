@@ -13,6 +13,7 @@ import contextlib
 from ansible import constants as C
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.template import Templar
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import facts_of, key_of, loader_of
 
 SHELL = 'ansible_shell_executable'
 LAUNCHERS = '/run/ebpf_guard/'
@@ -71,7 +72,7 @@ class Variables:
             if guard_of(found.get(SHELL)) and self.leads_elsewhere(host.name, connection):
                 with self._fact_of_before(host.name):
                     found = self._get_vars(*args, **kwargs)
-            self.seen[host.name, task._uuid] = found.get(SHELL), connection
+            self.seen[host.name, key_of(task)] = found.get(SHELL), connection
         except Exception as error:  # pylint: disable=broad-exception-caught
             self.fault('get_vars', error)
         return found
@@ -101,11 +102,11 @@ class Variables:
     def _read(self, value, found):
         if isinstance(value, str) and '{{' in value:
             with contextlib.suppress(Exception):
-                return Templar(loader=self.manager._loader, variables=found).template(value)
+                return Templar(loader=loader_of(self.manager), variables=found).template(value)
         return value
 
     def _facts(self, host):
-        return getattr(self.manager, '_nonpersistent_fact_cache', {}).get(host) or {}
+        return facts_of(self.manager, host)
 
     def _set_fact(self, host, value):
         """As the module set_fact does; UNSET: as if it never had."""

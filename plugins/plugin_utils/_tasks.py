@@ -36,17 +36,6 @@ def action_of(task):
     return name
 
 
-def part(result, name):
-    """Read host or task, public since ansible-core 2.19 and underscored before."""
-    return getattr(result, name) if hasattr(result, name) else getattr(result, '_' + name)
-
-
-def data_of(result):
-    """Read what the task returned. Since ansible-core 2.19 `result` is a copy of it, whose making costs more than all that
-    is done with it here."""
-    return result._return_data if hasattr(result, '_return_data') else result._result
-
-
 def has_run(data, outside):
     """Did something that failed run on some host? What the launcher refused did not."""
     signs = (*RAN, 'invocation') if outside else RAN  # a module's arguments are there also where a plugin failed before

@@ -4,7 +4,9 @@
 
 # PRIVATE: used by this collection only, may change without notice.
 
-"""What only the controller can tell of a record: its task, and whether the arguments of the task name what was reached."""
+"""What only the controller can tell of a record: its task, and whether the arguments of the task name what was reached. And what
+it tells of the whole.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import sys
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import classes, verdict, words
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _seen
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import brief, model
 
 WORDS, ROOM = 200, 2000  # of one task that are kept, and characters of each
 
@@ -69,3 +71,10 @@ def judge(result, task):
     elif after and not before and not result.get('failed') and boolean(task.args.get('fail_on_denied', True), strict=False):
         result.update(failed=True, msg=after)
     result['verdict'] = None if task.no_log else after
+
+
+def sum_up(result, task):
+    """Put the report in brief into Ansible's statistics, as ansible.builtin.set_stats does. Not what nobody is to see."""
+    told = brief.of_report(result) if 'verdict' in result else None
+    if told and not task.no_log and not task.check_mode:
+        result['ansible_stats'] = {'data': {brief.KEY: told}, 'per_host': True, 'aggregate': False}

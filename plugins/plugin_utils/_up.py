@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets, _gone, _no_log, _reboot, _seen, _told
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import host_of, hosts_of, key_of
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import entries, model
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._shell import SHELL, Variables, short
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import (
@@ -108,8 +109,8 @@ class Up:
         manager = self.play.get_variable_manager()
         if self._variables is None or self._variables.manager is not manager:
             self._variables = Variables(manager, self._fault)
-        if manager._inventory.get_host(host):
-            self._variables.begin(manager._inventory.get_host(host), self.play, task)
+        if host_of(self.play, host):
+            self._variables.begin(host_of(self.play, host), self.play, task)
 
     def came_down(self, host, name):
         """Returns what is known of a guard that is down; None where it was not known to be up."""
@@ -127,13 +128,12 @@ class Up:
     def ending(self, task):
         """A meta task that may leave out what takes a guard down is about to run."""
         if self.hosts and action_of(task) == 'meta' and task.args.get('_raw_params') in ENDINGS:
-            hosts = self.play.get_variable_manager()._inventory.get_hosts(self.play.hosts)
-            for guard in self.on(*(host.name for host in hosts)):
-                guard.endings[task._uuid] = f'meta: {task.args["_raw_params"]} in {place(task)}'
+            for guard in self.on(*hosts_of(self.play)):
+                guard.endings[key_of(task)] = f'meta: {task.args["_raw_params"]} in {place(task)}'
 
     def skipped(self, host, task):
         for guard in self.on(host):
-            guard.endings.pop(task._uuid, None)
+            guard.endings.pop(key_of(task), None)
 
     def ends_by_reboot(self, host, task):
         """The name of a guard that this task would end by a reboot; None where there is none."""
@@ -151,7 +151,7 @@ class Up:
             _told.note(machine, describe(task), arguments, data.get('results') or [])
             self._note(host, machine, task, data, failed, start, end)
         if self._variables:
-            self._variables.seen.pop((host.name, task._uuid), None)
+            self._variables.seen.pop((host.name, key_of(task)), None)
 
     def _note_gone(self, host, data):
         """Remember what the task tells of a guard that has ended under it."""
@@ -213,7 +213,7 @@ class Up:
         if machine != host.name:
             return f'delegated to {machine}'
         # by what it ran, where that is known
-        shell, connection = self._variables.seen.get((host.name, task._uuid), (None, None)) if self._variables else (None, None)
+        shell, connection = self._variables.seen.get((host.name, key_of(task)), (None, None)) if self._variables else (None, None)
         if connection and self._variables.leads_elsewhere(host.name, connection):
             return f'{"on the controller" if short(connection) == "local" else "elsewhere"} (connection: {connection})'
         if guard.args.get('scope') == 'user':

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 
@@ -105,8 +106,14 @@ def test_a_failing_stop_hides_no_other_failure(controller):
 @pytest.mark.shape("`ebpf_guard_fail_on_denied: false`", "the host goes on, `ebpf_guard_report` has the verdict, the run ends with 2")
 def test_a_host_that_must_not_fail_has_the_verdict_all_the_same(controller):
     run = controller.playbook(play(guarded(controller, [SWALLOW], ebpf_guard_fail_on_denied=False),
-                                   {"ansible.builtin.debug": {"var": "ebpf_guard_report.verdict"}})).ended(2)
-    run.said("failed=0", LINE)
+                                   {"ansible.builtin.debug": {"var": "ebpf_guard_report.verdict"}},
+                                   {"ansible.builtin.debug": {"msg": "BRIEF {{ ebpf_guard_report.ansible_stats | to_json }}"}}),
+                              ANSIBLE_SHOW_CUSTOM_STATS="true").ended(2)
+    run.said("failed=0", LINE, "GUARD UP: deploy on web1 [enforce]  connect, send, dns, payload")
+    brief = {"ebpf_guard": {"outcome": "denied", "denied": 2, "new": 0, "endpoints": ["github.com (DNS question)"]}}
+    assert run.values("BRIEF") == [{"data": brief, "per_host": True, "aggregate": False}]
+    shown = re.findall(r"^\t(web1|RUN): (.*)$", run.output.partition("CUSTOM STATS: ")[2], re.MULTILINE)
+    assert {host: json.loads(told) for host, told in shown} == {"web1": brief, "RUN": brief}, run
 
 
 def test_without_the_callback_no_task_is_known_and_the_host_fails(controller):

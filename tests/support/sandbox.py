@@ -8,7 +8,9 @@ So every result can be had without a kernel.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -105,6 +107,33 @@ class Sandbox:
 
     def run(self, program, *arguments, apart=False, **settings):
         """(exit status, output); `apart`: what is on standard error is `stderr`."""
+        done = subprocess.run(
+            self._line(program, *arguments), cwd=self.path, env=self.environment(settings), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE if apart else subprocess.STDOUT, timeout=120, check=False)
+        self.stderr = done.stderr
+        assert not re.search('Failed to load callback|Failure using method|Callback dispatch', done.stdout)
+        assert 'DEPRECATION' not in done.stdout, done.stdout
+        return done.returncode, done.stdout
+
+    def on_a_terminal(self, text, **settings):
+        """(exit status, what a terminal is shown) of a play."""
+        (self.path / 'play.yml').write_text(text)
+        ours, theirs = pty.openpty()
+        shown = b''
+        with subprocess.Popen(self._line('ansible-playbook', 'play.yml'), cwd=self.path, stdin=theirs, stdout=theirs,
+                              stderr=theirs, env=self.environment({'TERM': 'xterm', **settings})) as running:
+            os.close(theirs)
+            with contextlib.suppress(OSError):  # nobody has the other end open any more
+                while shown_now := os.read(ours, 1 << 16):
+                    shown += shown_now
+        os.close(ours)
+        return running.returncode, shown.decode().replace('\r\n', '\n')
+
+    @staticmethod
+    def _line(program, *arguments):
+        return [str(BIN / program), '-i', 'inventory.ini', *arguments]
+
+    def environment(self, settings):
         env = {name: value for name, value in os.environ.items() if name in ('PATH', 'TMPDIR', 'USER')}
         env.update(
             HOME=str(self.path), LC_ALL='C.UTF-8', ANSIBLE_NOCOLOR='1', ANSIBLE_LOCALHOST_WARNING='false',
@@ -112,13 +141,7 @@ class Sandbox:
             ANSIBLE_COLLECTIONS_PATH=str(self.path / 'collections'),
             ANSIBLE_CALLBACKS_ENABLED=OURS, ANSIBLE_LOAD_CALLBACK_PLUGINS='true')
         env.update(settings)
-        done = subprocess.run(
-            [str(BIN / program), '-i', 'inventory.ini', *arguments], cwd=self.path, env=env, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE if apart else subprocess.STDOUT, timeout=120, check=False)
-        self.stderr = done.stderr
-        assert not re.search('Failed to load callback|Failure using method|Callback dispatch', done.stdout)
-        assert 'DEPRECATION' not in done.stdout, done.stdout
-        return done.returncode, done.stdout
+        return env
 
     def play(self, text, *arguments, **settings):
         (self.path / 'play.yml').write_text(text)

@@ -35,6 +35,7 @@ BECOMES = 'BECOME-SUCCESS-'  # in what Ansible runs to become another user
 REASONS = {'denied': 'accesses were denied on', 'new': 'what no baseline has was reached on',
            'broken': 'guards were not whole on', 'never_up': 'guards never came up on',
            'deserted': 'nobody entered the guards on', 'missing': 'reports are missing from'}
+SOME = 10  # hosts that a sentence names
 PATH_ROOM = 40  # for a path among other things in a line
 
 
@@ -186,7 +187,12 @@ def verdict(sums):
 
 def reasons(failing):
     """Why a run fails, a sentence each. `failing`: {key of REASONS: hosts}"""
-    return [f'{said} {", ".join(sorted(failing[sort]))}' for sort, said in REASONS.items() if failing.get(sort)]
+    return [f'{said} {_some(sorted(failing[sort]))}' for sort, said in REASONS.items() if failing.get(sort)]
+
+
+def _some(hosts):
+    """The table of the guards has all of them."""
+    return ', '.join(hosts) if len(hosts) <= SOME else f'{", ".join(hosts[:SOME - 1])} and {len(hosts) - SOME + 1} more hosts'
 
 
 class Fleet:

@@ -159,6 +159,14 @@ def asked_line(row):
     return 'plain', f'{head}  {command}' if command else head
 
 
+def up_line(host, name, guard):
+    """Tell in one line that a guard came up, and what is in force there."""
+    line = f'GUARD UP: {name} on {host} [{clean(guard.get("mode") or UNKNOWN)}]'
+    room = WIDTH - len(line) - 2
+    in_force = ', '.join(key for key, state in dict(guard.get('enforced') or {}).items() if state is True)
+    return 'good', f'{line}  {clip(in_force, room)}' if in_force and room > 8 else line
+
+
 def headline(report):
     sums = totals(report)
     denied = sums[outcome.DENIED] + sums[outcome.DRILL] + sums[outcome.EXPECTED]
@@ -335,11 +343,28 @@ def left_out(number):
     return [('plain', f'    … {number} more not shown (max_rows)')] if number > 0 else []
 
 
-def table(heads, rows):
-    """Align columns: numbers to the right, words to the left."""
+def table(heads, rows, subject=1):
+    """The head and each row as a list of lines, in columns: numbers to the right, words to the left.
+
+    Where it is wider than a terminal, the columns that say nothing are left out. Where that is not enough, what a row is of
+    has a line of its own: so many columns, `subject`, where all of them are there.
+    """
     cells = [heads] + [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     numbers = [all(isinstance(row[column], int) for row in rows) for column in range(len(heads))]
+    texts = _aligned(cells, numbers)
+    if max(map(len, texts)) > WIDTH - 2:
+        kept = [column for column in range(len(heads)) if not column or any(row[column] not in ('0', '-') for row in cells[1:])]
+        cells, numbers = [[row[column] for column in kept] for row in cells], [numbers[column] for column in kept]
+        subject = sum(column < subject for column in kept)
+        texts = _aligned(cells, numbers)
+    if max(map(len, texts)) <= WIDTH - 2:
+        return [['  ' + text] for text in texts]
+    firsts, rests = (_aligned([row[part] for row in cells], numbers[part]) for part in (slice(subject), slice(subject, None)))
+    return [['  ' + first, '    ' + rest] for first, rest in zip(firsts, rests)]
+
+
+def _aligned(cells, numbers):
+    widths = [max(map(len, column)) for column in zip(*cells)]
     return ['  '.join(cell.rjust(width) if number else cell.ljust(width)
                       for cell, width, number in zip(row, widths, numbers)).rstrip() for row in cells]
 
@@ -364,9 +389,9 @@ def guard_lines(fleet):
         heads.insert(7, NEW)
         for row, key in zip(rows, sorted(fleet.guards)):
             row.insert(7, fleet.guards[key][NEW])
-    texts = table(heads, rows)
-    return [('plain', 'GUARDS'), ('plain', '  ' + texts[0])] + [
-        (tones.get(verdict, 'warn'), '  ' + text) for verdict, text in zip(outcomes.values(), texts[1:])]
+    head, *texts = table(heads, rows)
+    return [('plain', 'GUARDS'), *(('plain', line) for line in head)] + [
+        (tones.get(verdict, 'warn'), line) for verdict, text in zip(outcomes.values(), texts) for line in text]
 
 
 def endpoint_lines(fleet, max_rows):
@@ -379,6 +404,6 @@ def endpoint_lines(fleet, max_rows):
         return []
     rows = [[where, clip(name or '-', 32), rule, verdict, len(hosts), count]
             for (dummy, rule, verdict), (name, hosts, count, where) in found[:max_rows]]
-    texts = table(['endpoint', 'name', 'rule', 'verdict', 'hosts', 'accesses'], rows)
-    return [('plain', ''), ('plain', 'ENDPOINTS'), *(('plain', '  ' + text) for text in texts),
+    texts = table(['endpoint', 'name', 'rule', 'verdict', 'hosts', 'accesses'], rows, subject=2)
+    return [('plain', ''), ('plain', 'ENDPOINTS'), *(('plain', line) for text in texts for line in text),
             *left_out(len(found) - max_rows)]

@@ -8,25 +8,28 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from ansible.executor.stats import AggregateStats
 
 from ansible_collections.loopbreak.deploy.plugins.callback import ebpf_guard
 
-PARTS = ['_fleet', '_up', '_unguarded', '_commands', '_output', '_tried']
+PARTS = ['fleet', '_up', '_unguarded', 'commands', '_output', '_tried', '_briefs']
 
 
 @pytest.mark.parametrize('broken', PARTS)
 def test_it_ends_the_run(broken):
     callback = ebpf_guard.CallbackModule()
     if broken == '_output':  # then there has to be something to print
-        callback._fleet.note('web1', 'deploy', 'enforce', 'up')
-    setattr(callback, broken, SimpleNamespace() if broken != '_output' else None)
+        callback._judge.fleet.note('web1', 'deploy', 'enforce', 'up')
+    for owner in (callback, callback._judge):
+        if hasattr(owner, broken):
+            setattr(owner, broken, SimpleNamespace() if broken != '_output' else None)
     with pytest.raises(SystemExit) as end:
-        callback.v2_playbook_on_stats(SimpleNamespace(failures={}, dark={}))
+        callback.v2_playbook_on_stats(AggregateStats())
     assert end.value.code == 2
 
 
 def test_unless_nothing_is_to_end_it():
     callback = ebpf_guard.CallbackModule()
-    callback._fail, callback._fleet = False, None
-    callback.v2_playbook_on_stats(SimpleNamespace(failures={}, dark={}))
-    assert len(callback._faults) > 0
+    callback._fail, callback._judge.fleet = False, None
+    callback.v2_playbook_on_stats(AggregateStats())
+    assert len(callback._judge.faults) > 0

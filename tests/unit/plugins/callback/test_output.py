@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
-from sandbox import MOVE, OURS, SWALLOWED, UP, Sandbox, play
+from sandbox import DENIED, MOVE, OURS, SWALLOWED, UP, Sandbox, down, play
 
 # A stdout callback that prints one document at the end, as those for programs do
 PRINTER = """
@@ -74,3 +75,14 @@ def test_a_file_that_can_not_be_written_changes_nothing(sandbox):
 def test_one_line_for_each_host_stays_one(sandbox):
     code, stdout = sandbox.run('ansible', 'web1', '-o', '-m', OURS, '-a', json.dumps({'state': 'absent'}), apart=True)
     assert code == 0 and len(stdout.splitlines()) == 1 and 'GUARD deploy on web1' in sandbox.stderr
+
+
+@pytest.mark.parametrize('setting, colored', [('NO_COLOR', False), ('ANSIBLE_NOCOLOR', False), ('ANYTHING', True)])
+def test_a_terminal_of_80_columns(sandbox, setting, colored):
+    text = play(UP, MOVE, down(DENIED, keywords='when: inventory_hostname == "web1"'),
+                down(keywords='when: inventory_hostname == "web2"'), hosts='web1,web2')
+    code, shown = sandbox.on_a_terminal(text, **{'ANSIBLE_NOCOLOR': '0', setting: '1'})
+    ours = shown.split('GUARDS')[1].splitlines() + [line for line in shown.splitlines() if 'GUARD' in line]
+    assert code == 2 and all(len(re.sub('\x1b\\[[0-9;]*m', '', line)) <= 80 for line in ours)
+    assert ('\x1b[0;32mGUARD UP: deploy on web2 [enforce]\x1b[0m' in shown) == colored == ('\x1b' in shown)
+    assert ('\x1b[0;31m  web1  deploy' in shown, '\x1b[0;32m  web2  deploy' in shown) == (colored, colored)

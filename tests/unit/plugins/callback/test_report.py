@@ -147,6 +147,26 @@ def test_a_run_that_is_interrupted(sandbox, reports):
     assert [(one['host'], one['outcome']) for one in found['guards']] == [('web1', 'denied'), ('web2', 'left up')]
 
 
+FAIL = "    - {name: Fail, ansible.builtin.command: 'false', when: inventory_hostname == 'web1', any_errors_fatal: true}\n"
+RESCUED = '    - block:\n  %s      rescue: [{ansible.builtin.debug: }]\n' % FAIL
+
+# after both guards are up: the rest of the play, whether web2 was stopped in it, the outcome of both guards
+STOPPED = [
+    ('stopped', [FAIL, MOVE, down()], True, ['left up'] * 2),
+    ('rescued', [RESCUED, MOVE, down()], False, ['clean'] * 2),
+    ('with always', ['    - block:\n  %s      always:\n  %s' % (FAIL, down())], True, ['clean'] * 2),
+    ('at the end', [down(), FAIL], False, ['clean'] * 2),
+]
+
+
+@pytest.mark.parametrize('tasks, cut_off, outcomes', [row[1:] for row in STOPPED], ids=[row[0] for row in STOPPED])
+def test_a_run_that_any_errors_fatal_stops(sandbox, reports, tasks, cut_off, outcomes):
+    run(sandbox, play(UP, *tasks, hosts='web1,web2'))
+    found = documents.only(reports)
+    assert found['run']['cut_off'] == cut_off and [one['outcome'] for one in found['guards']] == outcomes
+    assert found['outcome']['hosts']['missing'] == (['web1', 'web2'] if 'left up' in outcomes else [])
+
+
 def test_where_it_can_not_be_written_the_verdict_is_the_same(sandbox):
     (sandbox.path / 'made').write_text('a file')
     code, out = run(sandbox, play(UP, MOVE, SWALLOWED))

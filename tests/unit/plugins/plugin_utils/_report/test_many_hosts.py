@@ -62,6 +62,44 @@ def test_fleet():
     ]
 
 
+def lines_of(*reports):
+    fleet = model.Fleet()
+    for one in reports:
+        fleet.add(one, False)
+    return [line for _tone, line in text.fleet_lines(fleet, 20)]
+
+
+def test_a_table_of_long_names_fits_80_columns():
+    """First goes what says nothing, then a name gets a line of its own. No name is cut."""
+    host = 'database-primary-01.eu-central.example.com'
+    assert lines_of(report(record(), host=host[:-12]))[:3] == [
+        'GUARDS',
+        '  host                            guard   mode     denied  outcome',
+        '  database-primary-01.eu-central  deploy  enforce       1  denied']
+    lines = lines_of(report(record(), host=host, name='mysql-cluster-upgrade'), report(host='web1', outside=[('raw', 'x')]))
+    assert lines[:7] == [
+        'GUARDS',
+        '  host',
+        '    guard                  mode     denied  outside  outcome',
+        f'  {host}',
+        '    mysql-cluster-upgrade  enforce       1        0  denied',
+        '  web1',
+        '    deploy                 enforce       0        1  clean']
+    lines = lines_of(report(record(name='a-name-of-many-letters.example', rule='no-github-in-deploys', address='2001:db8::1:2:3')))
+    assert lines[4:] == [
+        'ENDPOINTS',
+        '  endpoint                   name',
+        '    rule                  verdict  hosts  accesses',
+        '  [2001:db8::1:2:3]:443/tcp  a-name-of-many-letters.example',
+        '    no-github-in-deploys  DENIED       1         1']
+
+
+def test_a_sentence_names_some_hosts():
+    hosts = [f'web{number:02}' for number in range(12)]
+    assert model.reasons({'denied': hosts[:10]}) == ['accesses were denied on ' + ', '.join(hosts[:10])]
+    assert model.reasons({'denied': hosts}) == ['accesses were denied on ' + ', '.join(hosts[:9]) + ' and 3 more hosts']
+
+
 def test_the_fleet_tells_names_apart_that_one_resolver_was_asked_for():
     fleet = model.Fleet()
     for host in ('web1', 'web2'):

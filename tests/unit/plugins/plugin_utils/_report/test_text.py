@@ -385,3 +385,11 @@ def test_a_guard_that_is_followed():
     none = {'denied': [], 'observed': [], 'more': 0, 'up': False}
     assert text.followed('web1', none, False) == ['web1 the guard is down']
     assert text.followed('web1', none, True) == ['web1 has no such guard']
+
+
+def test_a_guard_that_came_up_is_one_line():
+    guard = {'mode': 'enforce', 'enforced': {'connect': True, 'dns': True, 'lock': 'nothing needs it'}}
+    assert text.up_line('web1', 'deploy', guard) == ('good', 'GUARD UP: deploy on web1 [enforce]  connect, dns')
+    assert text.up_line('web1', 'deploy', {'mode': 'drill'}) == ('good', 'GUARD UP: deploy on web1 [drill]')
+    _tone, line = text.up_line('w' * 30, 'deploy', {**guard, 'enforced': dict.fromkeys(('connect', 'send', 'payload', 'unix'), True)})
+    assert len(line) == 80 and line.endswith('[enforce]  connect, send, pa…')
