@@ -13,23 +13,28 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import tempfile
 from datetime import datetime, timezone
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import UNKNOWN
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import as_json, model
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import (
+    as_annotations, as_codequality, as_json, as_junit, as_markdown, as_openmetrics, as_sarif, findings, model)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded
 
-WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed}  # each is the end of the file's name, too
+WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed, 'markdown': as_markdown.write, 'junit': as_junit.write,
+           'sarif': as_sarif.write, 'codequality': as_codequality.write, 'openmetrics': as_openmetrics.write}
+# of the file's name, where it is not the format's
+ENDS = {'markdown': 'md', 'junit': 'junit.xml', 'codequality': 'codequality.json', 'openmetrics': 'prom'}
 SPOOLED = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks')
 # of a guard: as the module tells it of the guard, of its report, and the accesses by outcome
 OF_GUARD = ('service', 'policy_sha256', 'started_at', 'loader', 'enforced', 'observes')
 OF_REPORT = ('counters', 'rows_left_out', 'damages', 'left_running', 'left', 'refused', 'limits', 'agent', 'ended', 'earlier',
-             'shared_with')
+             'shared_with', 'nobody')
 TOTALS = {'denied': outcome.DENIED, 'drill': outcome.DRILL, 'expected': outcome.EXPECTED, 'would_deny': outcome.WOULD_DENY,
-          'earlier': outcome.EARLIER, 'seen': 'seen', 'outside': 'outside'}
+          'earlier': outcome.EARLIER, 'new': model.NEW, 'seen': 'seen', 'outside': 'outside'}
 
 
 def _harmless(step):
@@ -48,6 +53,10 @@ def _harmless(step):
 class Document:
     def __init__(self, warn):
         self.directory, self.formats = None, ()
+        self.summary = None  # a file to which Markdown is appended
+        self.annotates = False  # are annotations wanted?
+        self.annotations = []  # lines, once the run is over
+        self.max_rows = 20  # of each list in Markdown, and of the annotations
         self.run = self.outcome = None
         self.reasons = []  # for which the run fails, and that are of no guard
         self._warn, self._spools = warn, {}
@@ -57,16 +66,21 @@ class Document:
 
     def __bool__(self):
         """Is a report wanted, and can it be made until now?"""
-        return bool(self.directory and self.formats)
+        return bool(self.directory and self.formats or self.summary or self.annotates)
 
     def _give_up(self, error):
-        self._warn_of(error, ', '.join(self.formats))
-        self.formats = ()
+        wanted = [*(self.formats if self.directory else ()), *['step summary'] * bool(self.summary),
+                  *['annotations'] * self.annotates]
+        self._warn_of(error, ', '.join(wanted), self.directory or tempfile.gettempdir())
+        self._forget()
+
+    def _forget(self):
+        self.formats, self.summary, self.annotates = (), None, False
         self._close()
 
-    def _warn_of(self, error, what):
+    def _warn_of(self, error, what, where):
         because = error.strerror if isinstance(error, OSError) and error.strerror else f'{type(error).__name__}: {error}'
-        self._warn(f"The report of this run ({what}) can't be written to {self.directory}: {because}. Nothing else changes.")
+        self._warn(f"The report of this run ({what}) can't be written to {where}: {because}. Nothing else changes.")
 
     def _close(self):
         for spool in self._spools.values():
@@ -79,7 +93,8 @@ class Document:
         """The run begins. `run`: what is known of it; `moment`: by the controller's clock."""
         if not self.run:
             self.run = dict(run, started=_iso(moment))
-            os.makedirs(self.directory, exist_ok=True)
+            if self.directory:
+                os.makedirs(self.directory, exist_ok=True)
             self._spools = {name: Spool(self.directory) for name in SPOOLED}
 
     @_harmless
@@ -118,7 +133,8 @@ class Document:
     def _guard(self, host, name, mode, word, guard, report, faults, totals):
         self._spools['guards'].add([{
             'host': host, 'name': name, 'mode': mode, 'outcome': word, **{key: guard.get(key) for key in OF_GUARD},
-            'totals': totals, 'faults': faults, **{key: report.get(key) for key in OF_REPORT}}])
+            'totals': totals, 'on_new': (report.get('baseline') or {}).get('on_new'), 'faults': faults,
+            **{key: report.get(key) for key in OF_REPORT}}])
 
     def _outside(self, host, name, outside):
         self._spools['outside'].add({'host': host, 'guard': name, 'how': how, 'task': _task(task)}
@@ -145,10 +161,20 @@ class Document:
         reasons = model.reasons(self._failing) + self.reasons + faults
         self.outcome = {'status': 2 if reasons else 0, 'reasons': reasons, 'hosts': {
             **{sort: sorted(self._failing.get(sort, ())) for sort in model.REASONS}, 'new': sorted(self._new)}}
-        paths = [self._written(form) for form in dict.fromkeys(self.formats)]
-        self.formats = ()
-        self._close()
+        paths = [self._written(form) for form in dict.fromkeys(self.formats if self.directory else ())]
+        self._summarize()
+        self._annotate()
+        self._forget()
         return [path for path in paths if path]
+
+    def rows(self, name, having=b''):
+        """The rows of one list in whose JSON this stands. Two lists can be read at a time, and not one twice."""
+        return (json.loads(line.decode('ascii')) for line in dict(self.lists())[name] if having in line)
+
+    @functools.cached_property
+    def folded(self):
+        """findings.folded() of the whole, for all formats."""
+        return findings.folded(self)
 
     def lists(self):
         """(name, lines of JSON) of each list, in the order in which a file has them."""
@@ -165,13 +191,35 @@ class Document:
         None where it could not be written, which is no matter of other formats.
         """
         started = datetime.fromisoformat(self.run['started'].replace('Z', '+00:00'))
-        path = os.path.join(self.directory, f'{started:%Y%m%dT%H%M%SZ}-{self.run["id"]}.{form}')
+        path = os.path.join(self.directory, f'{started:%Y%m%dT%H%M%SZ}-{self.run["id"]}.{ENDS.get(form, form)}')
         try:
             with _renamed(self.directory, path) as output:
                 WRITERS[form](self, output)
         except Exception as error:  # pylint: disable=broad-exception-caught
-            return self._warn_of(error, form)
+            return self._warn_of(error, form, self.directory)
         return path
+
+    def _summarize(self):
+        """Append to a file of others, which is as it was where that fails. A run without a guard has nothing to say there."""
+        if not self.summary or not self.outcome['status'] and not any(True for _row in self.rows('guards')):
+            return
+        try:
+            before = os.path.getsize(self.summary) if os.path.exists(self.summary) else 0
+            try:
+                with open(self.summary, 'ab') as output:
+                    as_markdown.append(self, output, before)
+            except OSError:
+                if os.path.exists(self.summary):
+                    os.truncate(self.summary, before)
+                raise
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            self._warn_of(error, 'step summary', self.summary)
+
+    def _annotate(self):
+        try:
+            self.annotations = as_annotations.lines(self) if self.annotates else []
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            self._warn_of(error, 'annotations', 'standard output')
 
 
 @contextlib.contextmanager
