@@ -18,7 +18,7 @@ PROPERTY = {**DATA, ':': '%3A', ',': '%2C'}
 
 def lines(document):
     """The worst first, as many as rows are wanted; the rest is one line."""
-    failing = [(one.title, one.message, *findings.where(document.run, one.record.get('task')))
+    failing = [(one.title, one.message, *findings.where(document.run, one.record['task']))
                for one in document.folded.findings if one.fails]
     failing += [(one.sort, one.message, None, None) for one in findings.problems(document) if one.fails]
     told = [_command(*one) for one in itertools.islice(failing, document.max_rows)]

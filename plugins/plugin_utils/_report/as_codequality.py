@@ -30,7 +30,7 @@ def _issues(document):
     run, (found, left_out, _counts) = document.run, document.folded
     for one in found:
         severity = 'critical' if one.fails else 'info' if one.verdict in findings.HARMLESS else 'major'
-        yield _issue(run, one.record.get('task'), one.message, one.rule, one.fingerprint, severity)
+        yield _issue(run, one.record['task'], one.message, one.rule, one.fingerprint, severity)
     if left_out:
         yield _issue(run, None, findings.left_out_of(left_out), 'loopbreak/left-out', 'loopbreak/left-out', 'info')
     for one in itertools.islice(findings.problems(document), findings.ROOM):

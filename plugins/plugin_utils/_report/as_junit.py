@@ -36,9 +36,9 @@ class Case:
     def tell(self, number, finding):
         """Say what was reached."""
         record = finding.record
-        self.reason = self.reason or findings.clip(record.get('reason') if finding.verdict != 'new' else None)
+        self.reason = self.reason or findings.clip(record['reason'] if finding.verdict != 'new' else None)
         if len(self.lines) < LINES:
-            task, command = (record.get('task') or {}).get('name'), spoken(record.get('command') or '')
+            task, command = (record['task'] or {}).get('name'), spoken(record['command'])
             self.lines.append(' '.join([f'{finding.title}, {number}x', *[f'in {findings.clip(task)}'] * bool(task),
                                         *[f'by {findings.clip(command)}'] * bool(command)]))
         elif len(self.lines) == LINES:

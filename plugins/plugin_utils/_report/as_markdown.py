@@ -121,13 +121,13 @@ def _head(document, sums):
 
 def _finding(run, one):
     record = one.record
-    reason = '' if one.verdict == 'new' else ': '.join(filter(None, (code(record.get('rule')), text(record.get('reason')))))
-    link = (findings.link(record.get('runbook')) or '').replace('&', '&amp;')
-    runbook = f'[runbook]({link})' if link else text(record.get('runbook'), findings.TEXT_ROOM)
-    owner = ' '.join(filter(None, (text(record.get('owner')), runbook)))
+    reason = '' if one.verdict == 'new' else ': '.join(filter(None, (code(record['rule']), text(record['reason']))))
+    link = (findings.link(record['runbook']) or '').replace('&', '&amp;')
+    runbook = f'[runbook]({link})' if link else text(record['runbook'], findings.TEXT_ROOM)
+    owner = ' '.join(filter(None, (text(record['owner']), runbook)))
     result = f'**{findings.WORDS[one.verdict]}**' if one.fails else findings.WORDS[one.verdict]
-    return (code(one.what), result, one.count, text(findings.some(one.hosts)), _task(run, record.get('task')), reason,
-            code(spoken(record.get('command') or '')), owner)
+    return (code(one.what), result, one.count, text(findings.some(one.hosts)), _task(run, record['task']), reason,
+            code(spoken(record['command'])), owner)
 
 
 def _task(run, task):

@@ -50,15 +50,15 @@ def _rules(found):
         record = one.record
         if one.rule in rules:
             continue
-        about = ABOUT.get(one.rule) or findings.clip(record.get('reason')) or one.rule
+        about = ABOUT.get(one.rule) or findings.clip(record['reason']) or one.rule
         rule = rules[one.rule] = {'id': one.rule, 'shortDescription': {'text': about},
                                   'fullDescription': {'text': about}}
         if one.rule in ABOUT:
             continue
-        runbook = findings.link(record.get('runbook'))
+        runbook = findings.link(record['runbook'])
         rule.update({'helpUri': runbook} if runbook else {})
-        owner = [f'Owner: {findings.clip(record["owner"])}'] if record.get('owner') else []
-        owner += [f'Runbook: {findings.clip(record["runbook"], 2 * findings.TEXT_ROOM)}'] if record.get('runbook') else []
+        owner = [f'Owner: {findings.clip(record["owner"])}'] if record['owner'] else []
+        owner += [f'Runbook: {findings.clip(record["runbook"], 2 * findings.TEXT_ROOM)}'] if record['runbook'] else []
         rule['help'] = {'text': '\n'.join([about, *owner])}
     return list(rules.values())
 
@@ -70,7 +70,7 @@ def level(one):
 
 
 def _result(run, one, numbers):
-    path, line = findings.where(run, one.record.get('task'))
+    path, line = findings.where(run, one.record['task'])
     place = {'physicalLocation': {'artifactLocation': {'uri': quote(path), 'uriBaseId': 'ROOT'},
                                   'region': {'startLine': line}}} if path else {}
     return {'ruleId': one.rule, 'ruleIndex': numbers[one.rule], 'level': level(one),

@@ -22,10 +22,11 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import ou
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import UNKNOWN
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import (
     as_annotations, as_codequality, as_json, as_junit, as_markdown, as_openmetrics, as_sarif, findings, model)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded, text
 
 WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed, 'markdown': as_markdown.write, 'junit': as_junit.write,
            'sarif': as_sarif.write, 'codequality': as_codequality.write, 'openmetrics': as_openmetrics.write}
+FOLDED = ('markdown', 'junit', 'sarif', 'codequality', 'openmetrics')  # are made of `folded`, as summary and annotations are
 # of the file's name, where it is not the format's
 ENDS = {'markdown': 'md', 'junit': 'junit.xml', 'codequality': 'codequality.json', 'openmetrics': 'prom'}
 SPOOLED = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks')
@@ -59,7 +60,8 @@ class Document:
         self.max_rows = 20  # of each list in Markdown, and of the annotations
         self.run = self.outcome = None
         self.reasons = []  # for which the run fails, and that are of no guard
-        self._warn, self._spools = warn, {}
+        self.folded = None  # once the run is over: findings.Folded
+        self._warn, self._spools, self._fold = warn, {}, None
         self._failing = {}  # key of model.REASONS -> hosts
         self._new = set()  # hosts
         self._endpoints = {}  # as model.Fleet has them
@@ -75,7 +77,7 @@ class Document:
         self._forget()
 
     def _forget(self):
-        self.formats, self.summary, self.annotates = (), None, False
+        self.formats, self.summary, self.annotates, self.folded, self._fold = (), None, False, None, None
         self._close()
 
     def _warn_of(self, error, what, where):
@@ -96,6 +98,8 @@ class Document:
             if self.directory:
                 os.makedirs(self.directory, exist_ok=True)
             self._spools = {name: Spool(self.directory) for name in SPOOLED}
+            if self.summary or self.annotates or set(FOLDED).intersection(self.formats):
+                self._fold = findings.Fold()
 
     @_harmless
     def ran(self, host, window):
@@ -106,17 +110,22 @@ class Document:
     @_harmless
     def came_down(self, report, sums):
         """A guard told its last report. `report`: as the model has it; `sums`: its tally."""
-        host, name = report['host'], report['name']
-        self._guard(host, name, report['mode'], model.verdict(sums), report['guard'], report, report.get('faults') or [],
+        host, name = text(report['host']), text(report['name'])
+        guard = self._guard(host, name, report['mode'], model.verdict(sums), report['guard'], report, report.get('faults') or [],
                     {key: sums[sort] for key, sort in TOTALS.items()})
         known = {str(window.task): window.task for window in report['tasks']}
+        records = {}
         for kind in ('denied', 'observed'):
-            rows = [{'host': host, 'guard': name, **record, 'task': _task_of(record, report, known)} for record in report[kind]]
+            rows = records[kind] = [
+                dict({'host': None, 'guard': None, **record}, host=host, guard=name, task=_task_of(record, report, known))
+                for record in report[kind]]
             new = [row for row in rows if row.get('new') is True]
             if new:
                 self._new.add(host)
                 self._spools['new'].add(new)
             self._spools[kind].add(rows)
+        if self._fold:
+            self._fold.add(guard, records['denied'], records['observed'])
         self._outside(host, name, report['outside'])
 
     @_harmless
@@ -131,10 +140,12 @@ class Document:
         self._outside(host, name, outside)
 
     def _guard(self, host, name, mode, word, guard, report, faults, totals):
-        self._spools['guards'].add([{
+        row = {
             'host': host, 'name': name, 'mode': mode, 'outcome': word, **{key: guard.get(key) for key in OF_GUARD},
             'totals': totals, 'on_new': (report.get('baseline') or {}).get('on_new'), 'faults': faults,
-            **{key: report.get(key) for key in OF_REPORT}}])
+            **{key: report.get(key) for key in OF_REPORT}}
+        self._spools['guards'].add([row])
+        return row
 
     def _outside(self, host, name, outside):
         self._spools['outside'].add({'host': host, 'guard': name, 'how': how, 'task': _task(task)}
@@ -161,20 +172,16 @@ class Document:
         reasons = model.reasons(self._failing) + self.reasons + faults
         self.outcome = {'status': 2 if reasons else 0, 'reasons': reasons, 'hosts': {
             **{sort: sorted(self._failing.get(sort, ())) for sort in model.REASONS}, 'new': sorted(self._new)}}
+        self.folded = self._fold and self._fold.ended()
         paths = [self._written(form) for form in dict.fromkeys(self.formats if self.directory else ())]
         self._summarize()
         self._annotate()
         self._forget()
         return [path for path in paths if path]
 
-    def rows(self, name, having=b''):
-        """The rows of one list in whose JSON this stands. Two lists can be read at a time, and not one twice."""
-        return (json.loads(line.decode('ascii')) for line in dict(self.lists())[name] if having in line)
-
-    @functools.cached_property
-    def folded(self):
-        """findings.folded() of the whole, for all formats."""
-        return findings.folded(self)
+    def rows(self, name):
+        """The rows of one list. Two lists can be read at a time, and not one twice."""
+        return (json.loads(line.decode('ascii')) for line in dict(self.lists())[name])
 
     def lists(self):
         """(name, lines of JSON) of each list, in the order in which a file has them."""

@@ -14,7 +14,6 @@ import hashlib
 import posixpath
 import re
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -38,6 +37,9 @@ ROOM = 5000  # rows that code scanning and the like show; a person reads fewer
 URI = "%/:=&?~#+!$,;'@*"  # stays as it is in a link, beside letters, digits and _.-
 BARE = re.compile('%(?![0-9A-Fa-f]{2})')
 SHOWN = 5  # hosts and endpoints that a row names
+TEXTS = ('rule', 'reason', 'owner', 'runbook', 'command')
+ALIKE = ('rule', 'kind', 'name', 'address', 'port', 'protocol', 'path', 'reason', 'stands_for')
+KEPT = 1024  # records that were alike
 TEXT_ROOM = 400  # characters of a text in a row
 
 
@@ -51,7 +53,7 @@ def link(text):
     text = clip(text, 2000)
     try:
         parts = urlsplit(text)
-        if parts.scheme in ('http', 'https') and parts.hostname and (parts.port or 1):
+        if parts.scheme in ('http', 'https') and parts.hostname and parts.port != 0:
             return quote(BARE.sub('%25', text), safe=URI + '[]' * (':' in parts.hostname))
     except ValueError:
         pass
@@ -63,43 +65,22 @@ def rule_of(verdict, rule):
     return NEW_RULE if verdict == 'new' else clip(rule) or NO_RULE
 
 
-class Access(NamedTuple):
-    """A record, and what it means."""
-
-    verdict: str  # of WORDS
-    fails: bool  # does the run fail for it?
-    record: dict
-
-    @property
-    def count(self):
-        return self.record.get('count', 1)
-
-    @property
-    def rule(self):
-        return rule_of(self.verdict, self.record.get('rule'))
-
-    @property
-    def what(self):
-        """What was reached: the name, if it has one, because addresses change."""
-        return clip(asked_name(self.record) or known_name(self.record) or endpoint(self.record))
-
-
-@dataclass
 class Finding:
     """Accesses that have in common what was reached, in which task, by which rule, and what became of them."""
 
-    first: Access
-    guards: dict = field(default_factory=dict)  # (host, guard) -> accesses
-    endpoints: dict = field(default_factory=dict)  # an ordered set, the first of them
+    def __init__(self, key, record):
+        self._key = key
+        self.verdict, self.fails, self.rule, self.what, _file, _task = key
+        self.record = {name: clip(record.get(name), 2000) for name in TEXTS}  # of the first, so much as is shown
+        self.record['task'] = record.get('task')
+        self.guards = {}  # (host, guard) -> accesses
+        self.endpoints = {}  # an ordered set, the first of them
 
-    def __getattr__(self, name):
-        return getattr(self.first, name)
-
-    def add(self, access):
-        guard = access.record['host'], access.record['guard']
-        self.guards[guard] = self.guards.get(guard, 0) + access.count
+    def add(self, record, where):
+        guard = record['host'], record['guard']
+        self.guards[guard] = self.guards.get(guard, 0) + record.get('count', 1)
         if len(self.endpoints) <= SHOWN:
-            self.endpoints[endpoint(access.record)] = None
+            self.endpoints[where] = None
 
     @property
     def count(self):
@@ -117,20 +98,20 @@ class Finding:
     def message(self):
         """All that a person needs, in sentences."""
         record, parts = self.record, [f'{self.title}, {self.count}x on {some(self.hosts)}.']
-        if self.verdict != 'new' and (record.get('rule') or record.get('reason')):
-            rule = f'Rule {clip(record["rule"])}: ' if record.get('rule') else ''
-            parts.append(f'{rule}{clip(record.get("reason")).rstrip(".")}.')
+        if self.verdict != 'new' and (record['rule'] or record['reason']):
+            rule = f'Rule {clip(record["rule"])}: ' if record['rule'] else ''
+            parts.append(f'{rule}{clip(record["reason"]).rstrip(".")}.')
         if list(self.endpoints) != [self.what]:
             parts.append(f'Endpoints: {some(self.endpoints, " and others")}.')
-        for label, text in (('Task', (record.get('task') or {}).get('name')), ('Command', spoken(record.get('command') or '')),
-                            ('Owner', record.get('owner')), ('Runbook', record.get('runbook'))):
+        for label, text in (('Task', (record['task'] or {}).get('name')), ('Command', spoken(record['command'])),
+                            ('Owner', record['owner']), ('Runbook', record['runbook'])):
             parts += [f'{label}: {clip(text)}.'] if text else []
         return ' '.join(parts)
 
     @property
     def fingerprint(self):
         """The same in the next run: lines move, and hosts, processes and addresses come and go."""
-        return hashlib.sha256(encoded(_key(self.first)).encode()).hexdigest()
+        return hashlib.sha256(encoded(self._key).encode()).hexdigest()
 
 
 class Problem(NamedTuple):
@@ -154,41 +135,29 @@ def some(texts, others=None):
     return shown if more <= 0 else shown + (others or f' and {more} more')
 
 
-def accesses(document):
-    """Each record that is no plain observation, as Access. At the end comes what the totals have and no record tells, so all
-    formats have the same sums.
+def accesses(guard, denied, observed):
+    """(verdict, whether the run fails for it, record) of each record of a guard that is no plain observation. `guard`: as the
+    report has it. At the end comes what its totals have and no record tells, so all formats have the same sums.
     """
-    guards, left = {}, Counter()
-    for guard in document.rows('guards'):
-        key = guard['host'], guard['name']
-        guards[key] = guard['mode'], (guard.get('earlier') or {}).get('fails', False), news_fail(guard)
-        left.update({(*key, verdict): number for verdict, number in (guard['totals'] or {}).items() if verdict in WORDS})
-    for record in document.rows('denied'):
-        mode, earlier_fails, _fails = guards[record['host'], record['guard']]
+    left = Counter({verdict: guard['totals'][verdict] for verdict in WORDS})
+    mode, earlier_fails, new_fails = guard['mode'], (guard.get('earlier') or {}).get('fails', False), news_fail(guard)
+    for record in denied:
         verdict = VERDICTS[outcome.of_record(record, mode, earlier_fails)]
-        yield _taken(left, Access(verdict, verdict == 'denied', record))
-    for record in document.rows('observed', b'"new":true'):  # most are not
+        left[verdict] -= record.get('count', 1)
+        yield verdict, verdict == 'denied', record
+    for record in observed:
         if record.get('new') and not record.get('earlier'):
-            _mode, _earlier_fails, fails = guards[record['host'], record['guard']]
-            yield _taken(left, Access('new', fails, record))
-    for (host, name, verdict), number in left.items():
+            left['new'] -= record.get('count', 1)
+            yield 'new', new_fails, record
+    for verdict, number in left.items():
         if number > 0:
-            yield Access(verdict, verdict == 'denied', {'host': host, 'guard': name, 'path': UNRECORDED, 'count': number})
+            yield verdict, verdict == 'denied', {
+                'host': guard['host'], 'guard': guard['name'], 'path': UNRECORDED, 'count': number}
 
 
 def news_fail(guard):
     """Does the run fail for what is new to the baseline of this guard?"""
     return guard.get('on_new') == 'fail' and guard['mode'] != 'drill'
-
-
-def _taken(left, access):
-    left[access.record['host'], access.record['guard'], access.verdict] -= access.count
-    return access
-
-
-def _key(access):
-    task = access.record.get('task') or {}
-    return access.verdict, access.fails, access.rule, access.what, task.get('file'), task.get('name')
 
 
 class Folded(NamedTuple):
@@ -199,22 +168,49 @@ class Folded(NamedTuple):
     counts: Counter  # all accesses, by host, guard, kind, verdict and rule
 
 
-def folded(document):
-    room, found = ROOM, {}  # by verdict, so that the worst do not go without room for the harmless ones
-    left_out, counts = Counter(), Counter()
-    for access in accesses(document):
-        record, key = access.record, _key(access)
-        counts[record['host'], record['guard'], record.get('kind'), access.verdict, record.get('rule')] += access.count
-        rows = found.setdefault((not access.fails, access.verdict), {})
-        if key in rows or len(rows) < room:
-            rows.setdefault(key, Finding(access)).add(access)
-        else:
-            left_out[access.verdict] += access.count
-    worst = sorted(found, key=lambda sort: (sort[0], list(WORDS).index(sort[1])))
-    findings = [finding for sort in worst for finding in found[sort].values()]
-    for finding in findings[room:]:
-        left_out[finding.verdict] += finding.count
-    return Folded(findings[:room], left_out, counts)
+class Fold:
+    """Takes what the guards tell, and keeps of it what has room."""
+
+    def __init__(self):
+        self._found = {}  # by verdict, so that the worst do not go without room for the harmless ones
+        self._left_out, self._counts = Counter(), Counter()
+        self._alike = {}  # what records have in common is made once
+
+    def add(self, *told):
+        """A guard is down. `told`: as for accesses()."""
+        for verdict, fails, record in accesses(*told):
+            count, task = record.get('count', 1), record.get('task') or {}
+            self._counts[record['host'], record['guard'], record.get('kind'), verdict, record.get('rule')] += count
+            rule, what, where = self._about(verdict, record)
+            key = verdict, fails, rule, what, task.get('file'), task.get('name')
+            rows = self._found.setdefault((not fails, verdict), {})
+            finding = rows.get(key)
+            if finding is None and len(rows) < ROOM:
+                finding = rows[key] = Finding(key, record)
+            if finding is None:
+                self._left_out[verdict] += count
+            else:
+                finding.add(record, where)
+
+    def _about(self, verdict, record):
+        """The rule, what was reached (the name, if it has one, because addresses change), and the endpoint."""
+        alike = verdict, *map(record.get, ALIKE)
+        if alike not in self._alike:
+            if len(self._alike) >= KEPT:
+                self._alike.clear()
+            where = clip(endpoint(record))
+            self._alike[alike] = (rule_of(verdict, record.get('rule')),
+                                  clip(asked_name(record) or known_name(record)) or where, where)
+        return self._alike[alike]
+
+    def ended(self):
+        """Folded: the run is over."""
+        worst = sorted(self._found, key=lambda sort: (sort[0], list(WORDS).index(sort[1])))
+        findings = [finding for sort in worst for finding in self._found[sort].values()]
+        left_out = Counter(self._left_out)
+        for finding in findings[ROOM:]:
+            left_out[finding.verdict] += finding.count
+        return Folded(findings[:ROOM], left_out, self._counts)
 
 
 def left_out_of(counts):

@@ -270,6 +270,13 @@ def test_every_file_is_valid_whatever_a_target_says(tmp_path_factory, texts):
         assert line.startswith('::error ') and line.isprintable()
 
 
+def test_a_record_can_not_say_that_it_is_of_another_host(tmp_path):
+    made, _warnings = begun(tmp_path, 'json', 'junit')
+    made.judged(tell(made, one(record(host='web9', guard='other'))))
+    plain, junit = map(Path, made.end(1, False, []))
+    assert json.loads(plain.read_text())['denied'][0]['host'] == 'web1' and 'web9' not in junit.read_text()
+
+
 @pytest.mark.parametrize('form', FORMATS)
 def test_a_full_disk_leaves_no_half_file(tmp_path, form):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
