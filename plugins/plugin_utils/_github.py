@@ -14,8 +14,8 @@ import re
 from ansible.module_utils.parsing.convert_bool import BOOLEANS, boolean
 
 # A command is `::name::` at the start of a line, whatever space or invisible thing stands before it, or `##[name]` anywhere
-# in it. Lines end where .NET says.
-COMMAND = re.compile(r'(?:^|[\r\n])[^\x21-\x7e]*:(?=:)')
+# in it. A line may yet be broken at a space.
+COMMAND = re.compile(r'(?<![\x21-\x7e]):(?=:)')
 
 
 def is_step():
@@ -23,7 +23,7 @@ def is_step():
 
 
 def harmless(text, wraps=False):
-    """The same text for people, which commands nothing in a step. `wraps`: its lines may yet be broken anywhere."""
+    """The same text for people, which commands nothing in a step. `wraps`: it may yet be broken within a word, too."""
     if not is_step():
         return text
     return (text.replace('::', ': :') if wraps else COMMAND.sub(lambda found: found[0] + ' ', text)).replace('##[', '## [')

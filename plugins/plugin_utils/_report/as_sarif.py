@@ -19,6 +19,7 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool imp
 
 SCHEMA = 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json'
 HOME = 'https://github.com/loopbreak/loopbreak.deploy'
+BASE = '%SRCROOT%'  # of places: the root of the repository
 NOTIFICATIONS = 1000
 ABOUT = {findings.NEW_RULE: 'The deployment reached something that its baseline does not have.',
          findings.NO_RULE: 'No rule of the policy speaks of it.'}
@@ -33,8 +34,9 @@ def write(document, output):
     for key, value in {
             'tool': {'driver': {'name': 'loopbreak.deploy', 'informationUri': HOME, 'rules': rules,
                                 **({'version': run['collection']} if run['collection'] else {})}},
-            'automationDetails': {'id': 'loopbreak/'},
-            'originalUriBaseIds': {'ROOT': {'description': {'text': 'The root of the repository.'}}},
+            # of two uploads for a commit, one takes the place of the other where all but the last part of this is the same
+            'automationDetails': {'id': '/'.join(['loopbreak', *map(findings.clip, run['playbooks']), run['id']])},
+            'originalUriBaseIds': {BASE: {'description': {'text': 'The root of the repository.'}}},
             'columnKind': 'unicodeCodePoints', 'invocations': [_invocation(document, left_out)],
             'properties': {'totals': findings.sums(document), 'leftOut': left_out}}.items():
         output.write(f'{encoded(key)}:{encoded(value)},\n'.encode())
@@ -71,12 +73,13 @@ def level(one):
 
 def _result(run, one, numbers):
     path, line = findings.where(run, one.record['task'])
-    place = {'physicalLocation': {'artifactLocation': {'uri': quote(path), 'uriBaseId': 'ROOT'},
+    place = {'physicalLocation': {'artifactLocation': {'uri': quote(path), 'uriBaseId': BASE},
                                   'region': {'startLine': line}}} if path else {}
     return {'ruleId': one.rule, 'ruleIndex': numbers[one.rule], 'level': level(one),
             # "](" would make a link of what a target said
             'message': {'text': one.message.replace('](', '] (')}, **({'locations': [place]} if place else {}),
-            'partialFingerprints': {'loopbreakAccess/v1': one.fingerprint},
+            # the second is the one that GitHub looks at, and would make of the line in the file
+            'partialFingerprints': {'loopbreakAccess/v1': one.fingerprint, 'primaryLocationLineHash': f'{one.fingerprint[:16]}:1'},
             'occurrenceCount': max(1, one.count),
             'properties': {'verdict': one.verdict, 'accesses': one.count, 'hosts': len(one.hosts),
                            'endpoint': one.what}}

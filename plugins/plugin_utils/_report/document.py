@@ -112,7 +112,7 @@ class Document:
         """A guard told its last report. `report`: as the model has it; `sums`: its tally."""
         host, name = text(report['host']), text(report['name'])
         guard = self._guard(host, name, report['mode'], model.verdict(sums), report['guard'], report, report.get('faults') or [],
-                    {key: sums[sort] for key, sort in TOTALS.items()})
+                            {key: sums[sort] for key, sort in TOTALS.items()})
         known = {str(window.task): window.task for window in report['tasks']}
         records = {}
         for kind in ('denied', 'observed'):

@@ -55,7 +55,7 @@ def test_a_step_of_github_actions(sandbox):
     assert code == 2 and out.index(command) < out.index('exit status 2')
     title, message = re.fullmatch(r'::error file=deploy/site\.yml,line=\d+,title=(.*?)::(.*)', command).groups()
     assert title == '192.0.2.10%3A443/tcp%3A denied' and message.startswith('192.0.2.10:443/tcp: denied, 3x on web1. Rule github: ::error')
-    assert ' : :warning::evil ::warning' in out and '## [error]evil' in out
+    assert ' : :warning::evil : :warning' in out and '## [error]evil' in out
     summary = sandbox.path / 'summary.md'
     assert report_formats.as_markdown(summary) == {'denied': 3, 'expected': 3}
     before = summary.read_text()
@@ -69,7 +69,7 @@ def test_a_command_says_what_it_likes_to_people_alone(sandbox):
     with pytest.MonkeyPatch.context() as step:
         step.setenv('GITHUB_ACTIONS', 'true')
         assert _github.harmless(said) == (
-            'ok\r  : :error::x\n\u034f: :stop-commands::y\n## [group]z ::not one\n2001:db8::1\n: ::x\n')
+            'ok\r  : :error::x\n\u034f: :stop-commands::y\n## [group]z : :not one\n2001:db8::1\n: ::x\n')
         assert not commands(_github.harmless(EVIL, wraps=True).replace(' ', '\n'))
         step.setenv('GITHUB_ACTIONS', 'false')
         assert _github.harmless(said) == said

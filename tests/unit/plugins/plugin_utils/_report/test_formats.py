@@ -131,7 +131,7 @@ def test_sarif_has_the_place_and_the_runbook(told):
     first = run['results'][0]
     assert (first['ruleId'], first['level'], first['occurrenceCount']) == ('github', 'error', 8)
     assert first['locations'][0]['physicalLocation'] == {
-        'artifactLocation': {'uri': 'deploy/roles/mysql/tasks/main.yml', 'uriBaseId': 'ROOT'}, 'region': {'startLine': 7}}
+        'artifactLocation': {'uri': 'deploy/roles/mysql/tasks/main.yml', 'uriBaseId': '%SRCROOT%'}, 'region': {'startLine': 7}}
     assert first['message']['text'] == (
         'github.com: denied, 8x on web1, web2. Rule github: github.com runs on mysql. Endpoints: 192.0.2.10:443/tcp, '
         '192.0.2.11:443/tcp, github.com (DNS question). Task: Install. Command: curl https://github.com. Owner: db-team. '
