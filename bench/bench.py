@@ -33,6 +33,8 @@ STARTS = 3          # rounds of the row that brings guards up
 BIG = 100_000       # networks, and as many names
 COUNTS = (0, 1_000, 10_000, BIG)
 FLEET, DENIALS = 1000, 100      # hosts of a big run, and what is denied on each
+REPORTS = ("json", "json.gz", "every")
+SIZES = {"json": 40, "json.gz": 40, "html": 5, "markdown": 1.024}    # MB at most
 CHUNK = 65536       # bytes of a write, as load.c has it
 UNGUARDED, ENFORCE, MONITOR = "unguarded", "enforce, 100,000 rules", "monitor, 100,000 rules"
 NFTABLES = "nftables, the same 100,000 networks"
@@ -212,7 +214,7 @@ def controller_row(_room, _cgroups):
 
     row = Row(f"controller: the report of hosts with {DENIALS} denials each, CPU time", "s", interleaved({
         **{f"{hosts:,} hosts": lambda hosts=hosts: report(hosts) for hosts in (10, 100, FLEET)},
-        **{f"{FLEET:,} hosts, with report_dir: {form}": lambda form=form: report(FLEET, form) for form in ("json", "json.gz")},
+        **{f"{FLEET:,} hosts, with report_dir: {form}": lambda form=form: report(FLEET, form) for form in REPORTS},
     }, STARTS, warm_up=False))
     row.checks.append(Check(f"{FLEET:,} hosts", row.samples[f"{FLEET:,} hosts"], "<=", 2, "s"))
     row.checks.append(Check(f"peak memory, {FLEET:,} hosts", [one["memory"] / 2**20 for one in took[FLEET]], "<=", 150, "MB"))
@@ -220,11 +222,14 @@ def controller_row(_room, _cgroups):
     row.figure("results of 20 tasks a host before that", [one["tasks"] for one in took[FLEET]], "s")
     for hosts in (10, 100, FLEET):
         row.figure(f"printed, {hosts:,} hosts", [one["size"] / 1e6 for one in took[hosts]], "MB")
-    for form in ("json", "json.gz"):
+    for form in REPORTS:
         told = took[FLEET, form]
-        row.checks.append(Check(f"written, {form}", [one["written"] / 1e6 for one in told], "<=", 40, "MB"))
-        row.figure(f"what {form} takes, to json.loads and json.dumps of its rows",
-                   [(one["seconds"] - other["seconds"]) / one["again"] for one, other in zip(told, took[FLEET])], "x")
+        for name in [name for name in told[0]["written"] if form == name or form == "every" and name not in REPORTS]:
+            limits = ("<=", SIZES[name]) if name in SIZES else (None, None)
+            row.checks.append(Check(f"written, {name}", [one["written"][name] / 1e6 for one in told], *limits, "MB"))
+        row.checks.append(Check(f"what {form} takes, to json.loads and json.dumps of its rows",
+                                [(one["seconds"] - other["seconds"]) / one["again"] for one, other in zip(told, took[FLEET])],
+                                "<=", 3))
         row.figure(f"peak memory more with {form}",
                    [(one["memory"] - other["memory"]) / 2**20 for one, other in zip(told, took[FLEET])], "MB")
     return [row]

@@ -5,8 +5,9 @@
 
 A process of its own, in which Ansible's own result objects go through the real callback: on each host a guard went up, ran 20
 tasks and came down, with so many denials. Prints {"seconds" (in the callback, from the first guard's end on), "memory" (the
-peak of the process, in bytes), "size" (of what was printed)}. With a format, such as json,
-the report is written, too: "written" is its size, and "again" the seconds that json.loads and json.dumps alone take for it.
+peak of the process, in bytes), "size" (of what was printed)}. With a format, such as json, or with `every`, the report is
+written, too: "written" is the size of each file, by format, and "again" the seconds that json.loads and json.dumps alone take for
+the rows of the JSON report.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from ansible.parsing.dataloader import DataLoader  # noqa: E402
 from ansible.playbook.play import Play  # noqa: E402
 from ansible.plugins.loader import callback_loader, init_plugin_loader  # noqa: E402
 from ansible.vars.manager import VariableManager  # noqa: E402
+
+init_plugin_loader([])
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.document import ENDS, WRITERS  # noqa: E402
 
 TASKS = 20
 ENDPOINTS = 20      # that a host's denials are about, so that each comes from several processes
@@ -63,7 +67,6 @@ class Run:
     """What Ansible would tell the callback about a play on so many hosts."""
 
     def __init__(self, hosts):
-        init_plugin_loader([])
         loader = DataLoader()
         inventory = InventoryManager(loader, sources="%s," % ",".join(f"web{number}" for number in range(hosts)))
         self.hosts = inventory.get_hosts()
@@ -103,10 +106,12 @@ def again(file):
 def main():
     with tempfile.TemporaryDirectory() as directory:
         if sys.argv[3:]:
-            os.environ.update(EBPF_GUARD_REPORT_DIR=directory, EBPF_GUARD_REPORTS=sys.argv[3])
+            forms = ",".join(form for form in WRITERS if form != "json.gz") if sys.argv[3] == "every" else sys.argv[3]
+            os.environ.update(EBPF_GUARD_REPORT_DIR=directory, EBPF_GUARD_REPORTS=forms)
         told = measured(*map(int, sys.argv[1:3]))
-        for file in Path(directory).iterdir():
-            told.update(written=file.stat().st_size, again=again(file))
+        files = {file.name.partition(".")[2]: file for file in Path(directory).iterdir()}
+        told["written"] = {form: files[end].stat().st_size for form in WRITERS if (end := ENDS.get(form, form)) in files}
+        told["again"] = next((again(files[end]) for end in ("json", "json.gz") if end in files), None)
     print(json.dumps(told))
 
 

@@ -34,6 +34,8 @@ description:
     and lists them as outside.
   - For the playbook C(loopbreak.deploy.run) prints the command's output as it was, and ends the run with the command's
     exit status where nothing else ends it. Of several hosts, the highest exit status counts.
+  - In a step of GitHub Actions (E(GITHUB_ACTIONS)), what the run fails for is also printed as C(::error) commands, which
+    annotate the file and line of the task. Other lines can't be such commands, whatever names and commands are in them.
   - This exit comes when all other callbacks have seen the end of the run, wherever this one stands in their list.
 requirements:
   - enable in configuration
@@ -64,6 +66,7 @@ options:
     description:
       - How many rows each list shows at most, for every host and for the endpoints of the whole run.
       - How many were left out is always told.
+      - The tables of Markdown reports and annotations in GitHub Actions have so many rows, too.
     type: int
     default: 20
     ini:
@@ -119,15 +122,32 @@ options:
       - V(json) has all records of all hosts. Its schema is
         U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/report.schema.json).
       - V(json.gz) is the same, compressed by gzip, for runs over very many hosts.
+      - V(markdown) is for merge requests. Each of its tables has as many rows as O(max_rows) says.
+      - V(junit), V(sarif), V(codequality) and V(openmetrics) are what CI systems, code scanning, GitLab and Prometheus read.
+      - What each of them has is told in U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/reports.md).
     type: list
     elements: str
-    choices: [json, json.gz]
+    choices: [json, json.gz, markdown, junit, sarif, codequality, openmetrics]
     default: [json]
     ini:
       - section: callback_ebpf_guard
         key: reports
     env:
       - name: EBPF_GUARD_REPORTS
+  step_summary:
+    description:
+      - A file to which the report is appended as Markdown, as for O(reports=markdown), also without O(report_dir).
+      - V(auto) and V(true) are the file that the variable E(GITHUB_STEP_SUMMARY) names, where it is set. GitHub Actions shows
+        that file as the summary of the job. V(false) is none. Anything else is a path, from the working directory on.
+      - The file never gets more than 1,024,000 bytes, with what it has already, because GitHub refuses a larger one.
+      - A run without a guard that has nothing to fail for adds nothing.
+    type: str
+    default: auto
+    ini:
+      - section: callback_ebpf_guard
+        key: step_summary
+    env:
+      - name: EBPF_GUARD_STEP_SUMMARY
 seealso:
   - plugin: loopbreak.deploy.ebpf_guard
     plugin_type: module
@@ -181,7 +201,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _clock, _ending, _judge, _output, _reboot, _run, _seen, _this_run)
+    _brackets, _clock, _ending, _github, _judge, _output, _reboot, _run, _seen, _this_run)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import ADHOC, data_of, file_of, key_of, part
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import brief, document, model, text
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, describe
@@ -212,7 +232,7 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         super().__init__()
         self._fail, self._observed, self._max_rows, self._stdout = True, False, 20, None
-        self._document = document.Document(self._display.warning)
+        self._document = document.Document(self._warn)
         self._up = Up(self._fault, self._document.ran)
         self._unguarded = Unguarded(self._up)
         self._starts = {}  # (host, task's uuid) -> controller time
@@ -227,7 +247,10 @@ class CallbackModule(CallbackBase):
 
     def _fault(self, where, error):
         self._judge.faults.append(f'{where}: {type(error).__name__}: {error}')
-        self._display.warning(f'{OURS} callback: {self._judge.faults[-1]}')
+        self._warn(f'{OURS} callback: {self._judge.faults[-1]}')
+
+    def _warn(self, text):
+        self._display.warning(_github.harmless(text, wraps=True))
 
     @_kept
     def set_options(self, *args, **kwargs):
@@ -238,6 +261,8 @@ class CallbackModule(CallbackBase):
         self._stdout = self.get_option('command_stdout')
         self._output = _output.Output(self._display, self.get_option('output'))
         self._document.directory, self._document.formats = self.get_option('report_dir'), self.get_option('reports')
+        self._document.summary, self._document.annotates = _github.summary(self.get_option('step_summary')), _github.is_step()
+        self._document.max_rows = self._max_rows
 
     @_kept
     def v2_playbook_on_start(self, playbook):
@@ -247,7 +272,7 @@ class CallbackModule(CallbackBase):
         self._running = True
         complaint = self._ending.complaint()
         if complaint and self._playbooks == 1:
-            self._display.warning(complaint)
+            self._warn(complaint)
         self._document.begin(_this_run.described(), _clock.now())
         _seen.follow()
 
@@ -413,6 +438,8 @@ class CallbackModule(CallbackBase):
             for guard in guards.values():
                 self._document.untold(host, guard, 'up', [], guard.outside())
         paths = self._document.end(_clock.now(), cut_off, self._judge.own_failure())
+        annotations, self._document.annotations = self._document.annotations, []
+        self._output.annotations(annotations)
         self._print([('plain', ''), *(('plain', f'REPORT {path}') for path in paths)] if paths else [])
 
     def v2_playbook_on_stats(self, stats):

@@ -28,6 +28,7 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils._baseline import 
 
 SCHEMA = 'loopbreak.report/1'
 ENDINGS = ('.json', '.json.gz')
+ANOTHER = '.codequality.json'  # the end of a report in another format
 MOST_TASKS, MOST_COMMANDS = 20, 10  # of a dependency: a person reads them
 COMMAND_ROOM = 160  # characters
 # What is kept of an object in a report: the ancestry of a record alone is more than all of this
@@ -101,7 +102,7 @@ class Reports:
 
     def read_all(self, directory):
         try:
-            names = sorted(name for name in os.listdir(directory) if name.endswith(ENDINGS))
+            names = sorted(name for name in os.listdir(directory) if name.endswith(ENDINGS) and not name.endswith(ANOTHER))
         except OSError as error:
             raise GuardError("The directory of the reports can't be read: %s" % reason(error)) from error
         if not names:

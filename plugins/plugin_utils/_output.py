@@ -16,6 +16,8 @@ import sys
 from ansible import constants as C
 from ansible import context
 
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _github
+
 AUTO, STDOUT, STDERR = 'auto', 'stdout', 'stderr'
 COLORS = {'bad': C.COLOR_ERROR, 'warn': C.COLOR_CHANGED, 'good': C.COLOR_OK, 'plain': None}
 # by the last part of the name of the stdout callback: what programs read, a document or a line for each host
@@ -46,15 +48,20 @@ class Output:
         self._show(lines, self._stderr or bool(self._file))
         sys.stdout.flush()
 
+    def annotations(self, lines):
+        """Commands to GitHub Actions, which reads both standard output and standard error."""
+        if lines:
+            self._display.display('\n'.join(lines), stderr=self._stderr)
+
     def of_command(self, output, stderr=False):
-        """What a command has written is passed on as it was."""
+        """What a command has written is passed on as it was, but for what would command GitHub Actions."""
         if output:
-            output = output if output.endswith('\n') else output + '\n'
+            output = _github.harmless(output if output.endswith('\n') else output + '\n')
             self._display.display(output, stderr=stderr or self._stderr, newline=False)
 
     def _show(self, lines, stderr):
         for tone, those in itertools.groupby(lines, key=lambda line: line[0]):
-            self._display.display('\n'.join(line for dummy, line in those), color=COLORS[tone], stderr=stderr)
+            self._display.display(_github.harmless('\n'.join(line for dummy, line in those)), color=COLORS[tone], stderr=stderr)
 
     def _appended(self, lines):
         """A file that can't be written is no reason to lose a line, or to end the run otherwise."""

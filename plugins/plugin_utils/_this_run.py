@@ -23,6 +23,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.release import __version__ as ansible_version
 
+CHECKOUTS = ('GITHUB_WORKSPACE', 'CI_PROJECT_DIR', 'WORKSPACE')  # of GitHub Actions, GitLab CI and Jenkins
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -63,8 +64,22 @@ def _note(host, guard):
 
 def described():
     """What a report says of the run, but for its times."""
-    return {'id': secrets.token_hex(4), 'playbooks': _playbooks(), 'controller': platform.node(), 'user': _user(),
-            'check': bool(context.CLIARGS.get('check')), 'ansible': ansible_version, 'collection': _version()}
+    return {'id': secrets.token_hex(4), 'playbooks': _playbooks(), 'directory': os.getcwd(), 'repository': _repository(),
+            'controller': platform.node(), 'user': _user(), 'check': bool(context.CLIARGS.get('check')),
+            'ansible': ansible_version, 'collection': _version()}
+
+
+def _repository():
+    """Where the files of the run are kept together: the root of their git repository, or what CI calls it where it made no
+    repository of it. Else the working directory.
+    """
+    here = above = os.getcwd()
+    while not os.path.lexists(os.path.join(above, '.git')) and above != os.path.dirname(above):
+        above = os.path.dirname(above)
+    if os.path.lexists(os.path.join(above, '.git')):
+        return above
+    given = (os.path.realpath(os.environ[name]) for name in CHECKOUTS if os.environ.get(name))
+    return next((root for root in given if (here + os.sep).startswith(os.path.join(root, ''))), here)
 
 
 def answered(run, asked):

@@ -14,7 +14,7 @@ import sys
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import classes, verdict, words
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _seen
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _github, _seen
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import brief, model
 
 WORDS, ROOM = 200, 2000  # of one task that are kept, and characters of each
@@ -65,6 +65,7 @@ def judge(result, task):
         return
     before = result['verdict']
     after = verdict.of(result, '%s.denied' % task.register if task.register else 'denied', commands=not task.no_log)
+    after = after and _github.harmless(after)  # which Ansible prints
     if result.get('failed') and result['msg'] == before:
         result['msg'] = after
         result.pop('exception', None)  # where Ansible keeps the first message, and prints it whatever no_log says

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The JSON report of a run with real guards, held against its schema."""
+"""The reports of a run with real guards: the JSON is held against its schema, and all formats have the same numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import signal
 import time
 
 import documents
+import report_formats
 from controller import REASON, guarded_play, policy, reach
+
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import document
 
 LONG = [{"name": "Long", "ansible.builtin.shell": "touch /tmp/long; sleep 20"}]
 
@@ -21,7 +24,8 @@ def test_the_report_of_a_run_that_is_interrupted(controller, fleet):
     denying = guarded_play(controller, tasks, rules, hosts="web1,web2")
     long = guarded_play(controller, LONG, hosts="web3")
     began = time.time()
-    with controller.start([denying, long], EBPF_GUARD_REPORT_DIR="reports") as run:
+    with controller.start([denying, long], EBPF_GUARD_REPORT_DIR="reports", EBPF_GUARD_REPORTS=",".join(document.WRITERS),
+                          EBPF_GUARD_STEP_SUMMARY="summary.md") as run:
         while fleet.exec("web3", "test", "-e", "/tmp/long", check=False).returncode and time.time() < began + 120:
             time.sleep(0.2)
         run.send_signal(signal.SIGINT)
@@ -29,7 +33,12 @@ def test_the_report_of_a_run_that_is_interrupted(controller, fleet):
     controller.call("ebpf_guard", hosts="web3", state="absent")
     fleet.exec("web3", "rm", "/tmp/long")
 
-    found = documents.only(controller.directory / "reports")
+    files = {path.name.partition(".")[2]: path for path in (controller.directory / "reports").iterdir()}
+    assert sorted(files) == sorted(document.ENDS.get(form, form) for form in document.WRITERS)
+    counts = [report_formats.READERS[form](files[document.ENDS.get(form, form)]) for form in document.WRITERS if form != "html"]
+    assert counts == [{"denied": 1, "would_deny": 1}] * len(counts)
+    assert (controller.directory / "summary.md").read_bytes() == files["md"].read_bytes()
+    found = documents.read(files["json"])
     assert "\nREPORT " in said and found["run"]["cut_off"] and found["run"]["collection"], said
     assert found["outcome"]["status"] == 2 and {key: hosts for key, hosts in found["outcome"]["hosts"].items() if hosts} == {
         "denied": ["web1"], "missing": ["web3"]}

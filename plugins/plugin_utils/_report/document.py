@@ -13,24 +13,30 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import tempfile
 from datetime import datetime, timezone
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import UNKNOWN
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import as_json, model
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import (
+    as_annotations, as_codequality, as_json, as_junit, as_markdown, as_openmetrics, as_sarif, findings, model)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import remedy_of
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded, text
 
-WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed}  # each is the end of the file's name, too
+WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed, 'markdown': as_markdown.write, 'junit': as_junit.write,
+           'sarif': as_sarif.write, 'codequality': as_codequality.write, 'openmetrics': as_openmetrics.write}
+FOLDED = ('markdown', 'junit', 'sarif', 'codequality', 'openmetrics')  # are made of `folded`, as summary and annotations are
+# of the file's name, where it is not the format's
+ENDS = {'markdown': 'md', 'junit': 'junit.xml', 'codequality': 'codequality.json', 'openmetrics': 'prom'}
 SPOOLED = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks')
 # of a guard: as the module tells it of the guard, of its report, and the accesses by outcome
 OF_GUARD = ('service', 'policy_sha256', 'started_at', 'loader', 'enforced', 'observes')
 OF_REPORT = ('counters', 'rows_left_out', 'damages', 'left_running', 'left', 'refused', 'limits', 'agent', 'stats', 'ended',
-             'earlier', 'shared_with')
+             'earlier', 'shared_with', 'nobody')
 TOTALS = {'denied': outcome.DENIED, 'drill': outcome.DRILL, 'expected': outcome.EXPECTED, 'would_deny': outcome.WOULD_DENY,
-          'earlier': outcome.EARLIER, 'seen': 'seen', 'outside': 'outside'}
+          'earlier': outcome.EARLIER, 'new': model.NEW, 'seen': 'seen', 'outside': 'outside'}
 
 
 def _harmless(step):
@@ -49,25 +55,35 @@ def _harmless(step):
 class Document:
     def __init__(self, warn):
         self.directory, self.formats = None, ()
+        self.summary = None  # a file to which Markdown is appended
+        self.annotates = False  # are annotations wanted?
+        self.annotations = []  # lines, once the run is over
+        self.max_rows = 20  # of each list in Markdown, and of the annotations
         self.run = self.outcome = None
         self.reasons = []  # for which the run fails, and that are of no guard
-        self._warn, self._spools = warn, {}
+        self.folded = None  # once the run is over: findings.Folded
+        self._warn, self._spools, self._fold = warn, {}, None
         self._failing = {}  # key of model.REASONS -> hosts
         self._new = set()  # hosts
         self._endpoints = {}  # as model.Fleet has them
 
     def __bool__(self):
         """Is a report wanted, and can it be made until now?"""
-        return bool(self.directory and self.formats)
+        return bool(self.directory and self.formats or self.summary or self.annotates)
 
     def _give_up(self, error):
-        self._warn_of(error, ', '.join(self.formats))
-        self.formats = ()
+        wanted = [*(self.formats if self.directory else ()), *['step summary'] * bool(self.summary),
+                  *['annotations'] * self.annotates]
+        self._warn_of(error, ', '.join(wanted), self.directory or tempfile.gettempdir())
+        self._forget()
+
+    def _forget(self):
+        self.formats, self.summary, self.annotates, self.folded, self._fold = (), None, False, None, None
         self._close()
 
-    def _warn_of(self, error, what):
+    def _warn_of(self, error, what, where):
         because = error.strerror if isinstance(error, OSError) and error.strerror else f'{type(error).__name__}: {error}'
-        self._warn(f"The report of this run ({what}) can't be written to {self.directory}: {because}. Nothing else changes.")
+        self._warn(f"The report of this run ({what}) can't be written to {where}: {because}. Nothing else changes.")
 
     def _close(self):
         for spool in self._spools.values():
@@ -80,8 +96,11 @@ class Document:
         """The run begins. `run`: what is known of it; `moment`: by the controller's clock."""
         if not self.run:
             self.run = dict(run, started=_iso(moment))
-            os.makedirs(self.directory, exist_ok=True)
+            if self.directory:
+                os.makedirs(self.directory, exist_ok=True)
             self._spools = {name: Spool(self.directory) for name in SPOOLED}
+            if self.summary or self.annotates or set(FOLDED).intersection(self.formats):
+                self._fold = findings.Fold()
 
     @_harmless
     def ran(self, host, window):
@@ -92,18 +111,23 @@ class Document:
     @_harmless
     def came_down(self, report, sums):
         """A guard told its last report. `report`: as the model has it; `sums`: its tally."""
-        host, name = report['host'], report['name']
-        self._guard(host, name, report['mode'], model.verdict(sums), report['guard'], report, report.get('faults') or [],
-                    {key: sums[sort] for key, sort in TOTALS.items()})
+        host, name = text(report['host']), text(report['name'])
+        guard = self._guard(host, name, report['mode'], model.verdict(sums), report['guard'], report, report.get('faults') or [],
+                            {key: sums[sort] for key, sort in TOTALS.items()})
         known = {str(window.task): window.task for window in report['tasks']}
+        records = {}
         for kind in ('denied', 'observed'):
-            rows = [{'host': host, 'guard': name, **record, 'task': _task_of(record, report, known), 'remedy': remedy_of(record)}
-                    for record in report[kind]]
+            rows = records[kind] = [
+                 dict({'host': None, 'guard': None, **record}, host=host, guard=name, task=_task_of(record, report, known),
+                      remedy=remedy_of(record))
+                 for record in report[kind]]
             new = [row for row in rows if row.get('new') is True]
             if new:
                 self._new.add(host)
                 self._spools['new'].add(new)
             self._spools[kind].add(rows)
+        if self._fold:
+            self._fold.add(guard, records['denied'], records['observed'])
         self._outside(host, name, report['outside'])
 
     @_harmless
@@ -118,9 +142,12 @@ class Document:
         self._outside(host, name, outside)
 
     def _guard(self, host, name, mode, word, guard, report, faults, totals):
-        self._spools['guards'].add([{
+        row = {
             'host': host, 'name': name, 'mode': mode, 'outcome': word, **{key: guard.get(key) for key in OF_GUARD},
-            'totals': totals, 'faults': faults, **{key: report.get(key) for key in OF_REPORT}}])
+            'totals': totals, 'on_new': (report.get('baseline') or {}).get('on_new'), 'faults': faults,
+            **{key: report.get(key) for key in OF_REPORT}}
+        self._spools['guards'].add([row])
+        return row
 
     def _outside(self, host, name, outside):
         self._spools['outside'].add({'host': host, 'guard': name, 'how': how, 'task': _task(task)}
@@ -147,10 +174,16 @@ class Document:
         reasons = model.reasons(self._failing) + self.reasons + faults
         self.outcome = {'status': 2 if reasons else 0, 'reasons': reasons, 'hosts': {
             **{sort: sorted(self._failing.get(sort, ())) for sort in model.REASONS}, 'new': sorted(self._new)}}
-        paths = [self._written(form) for form in dict.fromkeys(self.formats)]
-        self.formats = ()
-        self._close()
+        self.folded = self._fold and self._fold.ended()
+        paths = [self._written(form) for form in dict.fromkeys(self.formats if self.directory else ())]
+        self._summarize()
+        self._annotate()
+        self._forget()
         return [path for path in paths if path]
+
+    def rows(self, name):
+        """The rows of one list. Two lists can be read at a time, and not one twice."""
+        return (json.loads(line.decode('ascii')) for line in dict(self.lists())[name])
 
     def lists(self):
         """(name, lines of JSON) of each list, in the order in which a file has them."""
@@ -167,13 +200,35 @@ class Document:
         None where it could not be written, which is no matter of other formats.
         """
         started = datetime.fromisoformat(self.run['started'].replace('Z', '+00:00'))
-        path = os.path.join(self.directory, f'{started:%Y%m%dT%H%M%SZ}-{self.run["id"]}.{form}')
+        path = os.path.join(self.directory, f'{started:%Y%m%dT%H%M%SZ}-{self.run["id"]}.{ENDS.get(form, form)}')
         try:
             with _renamed(self.directory, path) as output:
                 WRITERS[form](self, output)
         except Exception as error:  # pylint: disable=broad-exception-caught
-            return self._warn_of(error, form)
+            return self._warn_of(error, form, self.directory)
         return path
+
+    def _summarize(self):
+        """Append to a file of others, which is as it was where that fails. A run without a guard has nothing to say there."""
+        if not self.summary or not self.outcome['status'] and not any(True for _row in self.rows('guards')):
+            return
+        try:
+            before = os.path.getsize(self.summary) if os.path.exists(self.summary) else 0
+            try:
+                with open(self.summary, 'ab') as output:
+                    as_markdown.append(self, output, before)
+            except OSError:
+                if os.path.exists(self.summary):
+                    os.truncate(self.summary, before)
+                raise
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            self._warn_of(error, 'step summary', self.summary)
+
+    def _annotate(self):
+        try:
+            self.annotations = as_annotations.lines(self) if self.annotates else []
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            self._warn_of(error, 'annotations', 'standard output')
 
 
 @contextlib.contextmanager

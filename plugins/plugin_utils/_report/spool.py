@@ -26,6 +26,11 @@ def encoded(value):
     return _plain(json.loads(whole, parse_constant=lambda constant: None))
 
 
+def text(value):
+    """A text as it is when it is read again."""
+    return str(value).encode('utf-8', 'replace').decode()
+
+
 class Spool:
     """Nobody else can open the file, and nothing is left of it however the run ends."""
 

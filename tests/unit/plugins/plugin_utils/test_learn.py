@@ -170,7 +170,8 @@ def test_compressed_reports_and_two_files_of_a_run(tmp_path):
     directory = write(tmp_path / 'reports', run_report('a', access(), denied=[access('x', rule='r')]))
     for name, content in (('a.json.gz', gzip.compress((directory / '20261130T081500Z-a.json').read_bytes())),
                           ('b.json.gz', gzip.compress(json.dumps(run_report('b', access(host='web2'), hosts=['web2'])).encode())),
-                          ('c.json.gz', gzip.compress(b'{}' * 9999)[:-9]), ('d.json.gz', b'{}')):
+                          ('c.json.gz', gzip.compress(b'{}' * 9999)[:-9]), ('d.json.gz', b'{}'),
+                          ('a.codequality.json', b'[]'), ('a.junit.xml', b'<testsuites/>')):  # another format is none
         (directory / name).write_bytes(content)
     _text, lines, left_out = learned(tmp_path)
     assert [lines[0], lines[-1]] == ['host mirror.example (443)  in 2 of 2 runs, on 2 hosts, new',

@@ -81,6 +81,12 @@ def test_the_message_is_said_again_with_the_task():
     assert judged(failed=False, msg='')['verdict'] == result['verdict']
 
 
+def test_a_command_can_not_command_github(monkeypatch):
+    monkeypatch.setenv('GITHUB_ACTIONS', 'true')
+    result = judged(denied=[record(command='x ::error::y ##[set-output name=z;]1')])
+    assert 'x : :error::y ## [set-output name=z;]1' in result['msg'] and result['msg'] == result['verdict']
+
+
 def test_no_log_leaves_the_failure_alone():
     result = judged(no_log=True)
     assert result['verdict'] is None and 'curl' not in result['msg'] and "in the task 'Fetch'" in result['msg']
