@@ -116,9 +116,10 @@ options:
       - V(json) has all records of all hosts. Its schema is
         U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/report.schema.json).
       - V(json.gz) is the same, compressed by gzip, for runs over very many hosts.
+      - V(html) is one page for people, which asks nothing of anybody. It tells what alike accesses have in common once.
     type: list
     elements: str
-    choices: [json, json.gz]
+    choices: [json, json.gz, html]
     default: [json]
     ini:
       - section: callback_ebpf_guard

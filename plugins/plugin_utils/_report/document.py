@@ -19,10 +19,10 @@ from datetime import datetime, timezone
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import UNKNOWN
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import as_json, model
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import as_html, as_json, model
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded
 
-WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed}  # each is the end of the file's name, too
+WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed, 'html': as_html.write}  # each is the end of the file's name, too
 SPOOLED = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks')
 # of a guard: as the module tells it of the guard, of its report, and the accesses by outcome
 OF_GUARD = ('service', 'policy_sha256', 'started_at', 'loader', 'enforced', 'observes')
