@@ -16,7 +16,8 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import as
 
 CHROMIUM = '#!/bin/sh\nexec unshare --net /usr/bin/chromium "$@"\n'
 AXE = (Path(axe_playwright_python.__file__).parent / 'axe.min.js').read_text()
-FOUND = """async () => (await axe.run()).violations.map(one => one.id + ': ' + one.nodes.slice(0, 3).map(node => node.html.slice(0, 200)).join(' | '))"""
+FOUND = """async () => (await axe.run()).violations.map(
+    one => one.id + ': ' + one.nodes.slice(0, 3).map(node => node.html.slice(0, 200)).join(' | '))"""
 WIDE, NARROW = {'width': 1280, 'height': 900}, {'width': 360, 'height': 740}
 
 
@@ -66,8 +67,11 @@ def tab(page, wanted, most=60):
     passed = []
     for _number in range(most):
         page.keyboard.press('Tab')
-        focus = page.evaluate("""() => { const one = document.activeElement, style = getComputedStyle(one);
-            return [one.textContent.trim().slice(0, 60) || one.id, style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0]; }""")
+        focus = page.evaluate("""() => {
+            const one = document.activeElement, style = getComputedStyle(one);
+            return [one.textContent.trim().slice(0, 60) || one.id,
+                    style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0];
+        }""")
         assert focus[1], f'{focus[0]}: the focus is not seen'
         passed.append(focus[0])
         if page.evaluate('(wanted) => document.activeElement.matches(wanted)', wanted):
@@ -106,7 +110,8 @@ def test_a_telephone_shows_it_without_scrolling_to_the_side(visit, sample):
 
 def test_what_a_screen_reader_says(visit):
     page = visit('story')
-    assert page.get_by_role('heading', level=1).inner_text() == 'All 3 hosts might not survive an outage of api.internal or github.com.'
+    assert page.get_by_role('heading', level=1).inner_text() == (
+        'All 3 hosts might not survive an outage of api.internal or github.com.')
     assert [one.inner_text() for one in page.get_by_role('heading', level=2).all()] == [
         'The circle', 'Hosts', 'Denials', 'Time line', 'What ran outside', 'What was not in force', 'More']
     drawing = page.get_by_role('img', name='mysql: task Deploy mysql runs')

@@ -13,8 +13,9 @@ TOTALS = {'denied': 0, 'drill': 0, 'expected': 0, 'would_deny': 0, 'earlier': 0,
 ENFORCED = dict.fromkeys(('connect', 'send', 'dns', 'payload', 'unix', 'lock', 'file', 'exec'), True)
 TASK = {'name': 'Deploy mysql', 'file': 'tasks/deploy.yml', 'line': 8}
 LISTS = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks', 'endpoints')
-STRANGE = ('<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', '| a | b |', '`rm`', '::error file=x::y', '\x1b[2J\x1b[31m', 'nul\0nul',
-           '\u202egnp.exe\u2066', 'x' * 10000, '\udcff\udc80', '{{ 7 * 7 }}{% raw %}', ']]>', "'; DROP", '\u05d0\u05d1\u05d2', '&lt;b&gt;&#x41;')
+STRANGE = ('<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', '| a | b |', '`rm`', '::error file=x::y',
+           '\x1b[2J\x1b[31m', 'nul\0nul', '\u202egnp.exe\u2066', 'x' * 10000, '\udcff\udc80', '{{ 7 * 7 }}{% raw %}', ']]>',
+           "'; DROP", '\u05d0\u05d1\u05d2', '&lt;b&gt;&#x41;')
 
 
 class Model:
@@ -50,8 +51,9 @@ def guard(host='web1', outcome='clean', mode='enforce', told=True, **more):
 
 def record(host='web1', name='github.com', second=36.0, **more):
     stamp = f'2026-11-30T08:12:{second:09.6f}Z'
-    return {'host': host, 'guard': 'deploy', 'rule': 'github', 'reason': 'github.com runs on the database that this play deploys',
-            'owner': 'db-team', 'runbook': 'https://wiki.example/no-github-in-deploys', 'expected': False, 'kind': 'dns',
+    return {'host': host, 'guard': 'deploy', 'rule': 'github',
+            'reason': 'github.com runs on the database that this play deploys', 'owner': 'db-team',
+            'runbook': 'https://wiki.example/no-github-in-deploys', 'expected': False, 'kind': 'dns',
             'class': 'hidden', 'name': name, 'address': '203.0.113.53', 'port': 53, 'protocol': 'udp', 'path': None, 'count': 2,
             'first_seen': stamp, 'last_seen': stamp, 'pid': 20347, 'uid': 0,
             'command': 'python3 /usr/local/bin/schema-tool prepare', 'ancestry': [
@@ -76,18 +78,20 @@ def story():
     """Three hosts, a circle through another service, and something new: much as the demo has it."""
     hosts = ('web1', 'web2', 'web3')
     mapped = {'owner': 'web-team', 'runbook': None, 'rule': 'service:github.com', 'reason': 'github.com → mysql'}
-    through = {'owner': 'platform-team', 'runbook': 'https://wiki.example/api', 'rule': 'service:api.internal', 'class': 'transient',
-               'reason': 'api.internal → github.com → mysql', 'command': 'curl --silent --max-time 2 http://api.internal/migrate',
+    through = {'owner': 'platform-team', 'runbook': 'https://wiki.example/api', 'rule': 'service:api.internal',
+               'class': 'transient', 'reason': 'api.internal → github.com → mysql',
+               'command': 'curl --silent --max-time 2 http://api.internal/migrate',
                'evidence': {'pid': None, 'command': None, 'path': ['api.internal', 'github.com', 'mysql']}}
-    new = {'rule': None, 'reason': None, 'owner': None, 'runbook': None, 'class': 'direct', 'kind': 'http', 'port': 80, 'protocol': 'tcp',
-           'command': 'curl --silent http://registry.example/schema', 'new': True,
+    new = {'rule': None, 'reason': None, 'owner': None, 'runbook': None, 'class': 'direct', 'kind': 'http', 'port': 80,
+           'protocol': 'tcp', 'command': 'curl --silent http://registry.example/schema', 'new': True,
            'evidence': {'pid': 20347, 'command': 'curl --silent http://registry.example/schema'}}
     seen = {**new, 'command': 'curl --silent http://mirror.example/latest', 'new': False}
     return Model(
         hosts={'denied': list(hosts), 'new': list(hosts)}, status=2, reasons=['accesses were denied on web1, web2, web3'],
         guards=[guard(host, 'denied', denied=4, seen=2) for host in hosts], tasks=tasks(*hosts),
         denied=[one for number, host in enumerate(hosts) for one in (
-            record(host, second=36.1 + number / 9, **mapped), record(host, 'api.internal', second=37.3 + number / 9, **through))],
+            record(host, second=36.1 + number / 9, **mapped),
+            record(host, 'api.internal', second=37.3 + number / 9, **through))],
         observed=[one for host in hosts for one in (
             record(host, 'registry.example', 37.8, **new), record(host, 'mirror.example', 36.4, **seen))])
 
@@ -96,14 +100,15 @@ def watched():
     """The same rules in mode monitor, on two of four hosts."""
     hosts = ('db1', 'db2', 'db3', 'db4')
     return Model(
-        guards=[guard(host, 'would deny' if host < 'db3' else 'clean', 'monitor', would_deny=6 * (host < 'db3')) for host in hosts],
+        guards=[guard(host, 'would deny', 'monitor', would_deny=6) for host in hosts[:2]] + [
+            guard(host, 'clean', 'monitor') for host in hosts[2:]],
         denied=[record(host, mode='monitor', second=36.2) for host in hosts[:2]], tasks=tasks(*hosts))
 
 
 def everything():
     """Each sort of thing that a report can tell."""
-    unix = {'rule': None, 'reason': None, 'owner': None, 'runbook': None, 'kind': 'unix', 'name': None, 'address': None, 'port': 0, 'protocol': None,
-            'path': '/run/docker.sock', 'command': 'docker run mysql'}
+    unix = {'rule': None, 'reason': None, 'owner': None, 'runbook': None, 'kind': 'unix', 'name': None, 'address': None,
+            'port': 0, 'protocol': None, 'path': '/run/docker.sock', 'command': 'docker run mysql'}
     return Model(
         hosts={'denied': ['web1'], 'broken': ['web2'], 'missing': ['web3'], 'new': ['web1']}, status=2,
         reasons=['accesses were denied on web1', 'guards were not whole on web2', 'reports are missing from web3'],
@@ -112,11 +117,11 @@ def everything():
                     **ENFORCED, 'file': 'this kernel has no BPF trampolines'}),
                 guard('web3', 'left up', told=False, faults=['no state=absent task ran after it (a stopped run)']),
                 guard('web4', 'would deny', 'monitor', would_deny=2), guard('web5', 'drill', 'drill', drill=2, observes=False)],
-        denied=[record(), record(rule='update-check', expected=True, name='updates.example', second=37), record('web4', mode='monitor'),
-                record('web5', mode='drill', name='registry.example', rule='registry', second=37.5),
+        denied=[record(), record(rule='update-check', expected=True, name='updates.example', second=37),
+                record('web4', mode='monitor'), record('web5', mode='drill', name='registry.example', rule='registry', second=37.5),
                 record(name='old.example', earlier=True, task=None)],
-        observed=[record(name='new.example', rule=None, reason=None, new=True), record(name='mirror.example', rule=None, reason=None),
-                  record(**unix)],
+        observed=[record(name='new.example', rule=None, reason=None, new=True),
+                  record(name='mirror.example', rule=None, reason=None), record(**unix)],
         outside=[{'host': 'web1', 'guard': 'deploy', 'how': 'raw', 'task': {'name': 'Raw', 'file': 'site.yml', 'line': 24}}],
         tasks=tasks('web1', 'web2', 'web4', 'web5'))
 
@@ -147,10 +152,12 @@ def fleet(hosts, denials, alike=True):
             for number in range(denials):
                 where = f's{number % 20}.github.com' if alike else f'{host}-{number}.example'
                 command = f'curl -fsS https://{where}/install.sh -o /tmp/{number}'
-                yield record(host, where, 35.7 + number % 25 / 10, kind='connect', address=f'192.0.2.{number % 20}', port=443, protocol='tcp',
-                             command=command if alike else (command + '<&">' * 64)[:256], **({} if alike else {
-                                 'reason': '<' * 10000, 'task': {**TASK, 'name': f'<{host} {number}' * 200, 'line': number * hosts},
-                                 'ancestry': [{'pid': 1, 'command': f'{host} {number} {above} ' + '&' * 240} for above in range(16)]}))
+                more = {} if alike else {
+                    'reason': '<' * 10000, 'task': {**TASK, 'name': f'<{host} {number}' * 200, 'line': number * hosts},
+                    'command': (command + '<&">' * 64)[:256],
+                    'ancestry': [{'pid': 1, 'command': f'{host} {number} {above} ' + '&' * 240} for above in range(16)]}
+                yield record(host, where, 35.7 + number % 25 / 10, **{
+                    'kind': 'connect', 'address': f'192.0.2.{number % 20}', 'port': 443, 'protocol': 'tcp', 'command': command, **more})
     return Model(hosts={'denied': names}, status=2, reasons=['accesses were denied on ' + ', '.join(names)],
                  guards=[guard(host, 'denied', denied=2 * denials) for host in names], denied=Repeated(denied),
                  tasks=Repeated(lambda: (one for host in names for one in tasks(host))))
@@ -161,11 +168,14 @@ def hostile():
     rows = [record(text, text, rule=f'rule {text}', reason=text, owner=text, runbook=link, command=text, guard='deploy',
                    ancestry=[{'pid': 1, 'command': text}], evidence={'pid': 2, 'command': text}, path=text, kind=kind,
                    task={'name': text, 'file': text, 'line': 1}, **{'class': 'direct'})
-            for text in STRANGE for kind, link in (('dns', 'javascript:alert(1)'), ('file', 'https://x.example/"><script>'), ('tls', 'https://['))]
+            for text in STRANGE for kind, link in (
+                ('dns', 'javascript:alert(1)'), ('file', 'https://x.example/"><script>'), ('tls', 'https://['))]
     return Model(hosts={'denied': list(STRANGE)}, status=2, reasons=list(STRANGE), denied=rows,
-                 guards=[guard(text, 'denied', denied=3, faults=[text], service=text, enforced={text: text}) for text in STRANGE],
+                 guards=[guard(text, 'denied', denied=3, faults=[text], service=text, enforced={text: text})
+                         for text in STRANGE],
                  observed=[{**row, 'new': number % 2 == 0} for number, row in enumerate(rows)],
-                 outside=[{'host': text, 'guard': text, 'how': text, 'task': {'name': text, 'file': text, 'line': 3}} for text in STRANGE],
+                 outside=[{'host': text, 'guard': text, 'how': text, 'task': {'name': text, 'file': text, 'line': 3}}
+                          for text in STRANGE],
                  tasks=[task(text, text, file=text) for text in STRANGE])
 
 

@@ -34,10 +34,12 @@ ROWS = 1500  # guards in the table
 OPEN = 3  # findings whose details are open from the start
 DRAWN = 600  # px, the width of the time line
 AT_FAULT = (outcome.DENIED, outcome.DRILL, outcome.WOULD_DENY)
-# of a guard's outcome: how bad it looks, and where it stands in the table; all others in between
+ON_DEMAND = {NEW: 'New: the baseline does not have it', outcome.EXPECTED: 'Denied, as the policy expects',
+             outcome.EARLIER: 'Denied before this run took the guard over', folded.SEEN: 'Observed: allowed, and recorded'}
+# how bad the outcome of a guard or of an access looks, and so where a guard stands in the table; all others in between
 TONES = {outcome.DENIED: 'bad', 'faulty': 'bad', NOBODY: 'bad', 'left up': 'bad', 'report lost': 'bad', 'gone': 'bad',
          'never up': 'bad', 'clean': 'good', 'up': 'plain', 'no_log': 'plain', outcome.EXPECTED: 'plain',
-         outcome.EARLIER: 'plain'}
+         outcome.EARLIER: 'plain', folded.SEEN: 'plain', folded.WAY_OUT: 'plain'}
 RANKS = ('bad', 'warn', 'plain', 'good')
 CAPABILITIES = {'connect': 'connections', 'send': 'datagrams', 'dns': 'DNS questions', 'payload': 'names in TLS and HTTP',
                 'unix': 'local sockets', 'lock': 'the lock', 'file': 'files', 'exec': 'execution of programs'}
@@ -50,8 +52,8 @@ def write(document, output):
     head = headline.of(run, result, found)
     chains = circle.chains(found.shown(*AT_FAULT))
     pieces = _template().generate(
-        run=run, result=result, found=found, head=head, chains=chains, circle=circle, at_fault=AT_FAULT, new=NEW, seen=folded.SEEN,
-        way_out=folded.WAY_OUT, outcome=outcome, style=style, script=script, style_digest=_digest(style),
+        run=run, result=result, found=found, head=head, chains=chains, circle=circle, at_fault=AT_FAULT, on_demand=ON_DEMAND,
+        way_out=folded.WAY_OUT, sums=_sums(found), style=style, script=script, style_digest=_digest(style),
         script_digest=_digest(script), guards=_guards(found), time=_time_line(found))
     for piece in pieces:
         output.write(piece.encode('utf-8', 'replace'))
@@ -142,8 +144,17 @@ def _guards(found):
     return sorted(found.guards, key=lambda one: (RANKS.index(TONES.get(one.outcome, 'warn')), _natural(one.host), one.name))
 
 
+def _sums(found):
+    """Accesses of all guards by outcome, as the table has them: what a drill denied is denied."""
+    told = [guard.totals for guard in found.guards if guard.totals]
+    sums = {key: sum(totals[key] for totals in told) for key in ('denied', 'would_deny', 'expected', 'seen', 'outside')}
+    return dict(sums, denied=sums['denied'] + sum(totals['drill'] for totals in told), new=sum(found.news.values()))
+
+
 def _time_line(found):
-    """Rows of (task, spans, its bars as a path, [(outcome, marks as a path, accesses)]) and when the first begins and the last ends."""
+    """When the first task began and the last one ended, and a row for each: (task, spans, bars as a path, marks), the marks of
+    each outcome of denials as (outcome, path, accesses).
+    """
     tasks = [(task, task.merged(), found.marks.get(key, {})) for key, task in found.tasks.items() if task.spans]
     if not tasks:
         return None

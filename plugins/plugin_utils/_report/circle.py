@@ -14,6 +14,7 @@ from __future__ import annotations
 import textwrap
 from typing import NamedTuple
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.outcome import WOULD_DENY
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.folded import place
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import amount, clip, short
@@ -22,9 +23,9 @@ CHAINS = 6  # that one drawing has room for
 SERVICES = 3  # of a path, from the nearest on; of a longer one the middle is left out
 WIDTHS = {'service': 130, 'task': 190, 'command': 250, 'endpoint': 190, 'between': 140, 'rule': 216}
 ALONE = 272  # the width of a box where all stand below each other
-HEIGHT, GAP, BETWEEN, DOWN = 60, 16, 40, 24
+HEIGHT, GAP, BETWEEN, DOWN = 60, 16, 44, 24
 BUS, CORNER = 22, 10  # how far from the boxes the way back runs, and how round its corners are
-LETTER, SMALL, MONO = 7.7, 6.4, 6.9  # px, about, of a letter of the three kinds of text
+LETTER, SMALL, MONO, STEP = 7.7, 6.4, 6.9, 16  # px, about, of a letter of the three kinds of text, and from line to line
 
 
 class Box(NamedTuple):
@@ -38,8 +39,7 @@ class Placed(NamedTuple):
     x: float
     y: float
     width: float
-    title: str
-    lines: list
+    texts: list  # (y of its base, is it the title?, text)
 
 
 class Line(NamedTuple):
@@ -61,7 +61,7 @@ class Drawing(NamedTuple):
     height: float
     boxes: list
     lines: list
-    told: str  # the same in words
+    told: list  # the same in sentences
 
 
 def chains(findings):
@@ -92,7 +92,7 @@ def _chain(finding, way):
         boxes.append(Box('rule', f'rule {finding.rule}', (finding.reason or '',)))
     else:
         boxes.append(Box('rule', 'no rule', (finding.reason or '',)))
-    return Chain(boxes, finding.would, bool(finding.rule), cut)
+    return Chain(boxes, finding.sort == WOULD_DENY, bool(finding.rule), cut)
 
 
 def _beside(where, what):
@@ -163,16 +163,20 @@ def _kind(chain, number):
 def _placed(box, x, y, width):
     room = width - 24
     if box.kind == 'command':
-        return Placed(box, x, y, width, '', _wrapped(box.title, int(room / MONO), 2))
-    lines = [line for line in box.lines if line]
-    if len(lines) == 1:
-        lines = _wrapped(lines[0], int(room / SMALL), 2)
-    return Placed(box, x, y, width, clip(box.title, int(room / LETTER)), [clip(line, int(room / SMALL)) for line in lines])
+        texts = [(False, part) for part in _wrapped(box.title, int(room / MONO), 2)]
+    else:
+        lines = [line for line in box.lines if line]
+        lines = _wrapped(lines[0], int(room / SMALL), 2) if len(lines) == 1 else lines
+        texts = [(True, clip(box.title, int(room / LETTER))), *((False, clip(line, int(room / SMALL))) for line in lines)]
+    first = HEIGHT / 2 + 4 - STEP / 2 * (len(texts) - 1)
+    return Placed(box, x, y, width, [(first + STEP * number, *text) for number, text in enumerate(texts)])
 
 
 def _wrapped(text, width, most):
     parts = textwrap.wrap(clean(text), width) or ['']
-    return parts[:most] if len(parts) <= most else [*parts[:most - 1], clip(parts[most - 1] + ' …' * 2, width - 1).rstrip('… ') + ' …']
+    if len(parts) > most:
+        parts[most - 1:] = [clip(parts[most - 1], width - 2).rstrip('… ') + ' …']
+    return parts
 
 
 def _right(one, other, kind):
@@ -192,7 +196,7 @@ def _back(last, first, right, base):
 
 def told(found):
     """For those who don't see the drawing."""
-    return ' '.join(_sentence(chain) for chain in found)
+    return [_sentence(chain) for chain in found]
 
 
 def _sentence(chain):

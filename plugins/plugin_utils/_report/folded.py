@@ -28,6 +28,8 @@ WAYS, ALL_WAYS = 6, 200  # of a finding, and of all of a sort
 ENDPOINTS, ANCESTORS = 8, 8  # of a way
 ROOM, LONGEST = 700_000, 400  # characters of all findings and their ways, and of one text in them
 TASKS, SAID = 200, 100  # tasks, and different things said of guards or of tasks that ran outside
+ALIKE = ('rule', 'kind', 'class', 'name', 'address', 'port', 'protocol', 'path', 'command', 'mode', 'expected', 'earlier',
+         'new', 'reason')
 KEPT = 1024  # records that were alike, so that what they have in common is made once
 
 
@@ -45,9 +47,8 @@ class Guard(NamedTuple):
 class Finding:
     """What was reached for, a name, an address or a path, and the rule that spoke of it: once, on however many hosts."""
 
-    def __init__(self, what, record, mode):
-        self.what, self.word = what, word(record, mode)
-        self.would = self.word.startswith('WOULD')
+    def __init__(self, what, record, sort, said):
+        self.what, self.sort, self.word = what, sort, said
         self.kind, self.rule, self.reason, self.owner, self.runbook = map(record.get, (
             'kind', 'rule', 'reason', 'owner', 'runbook'))
         self.accesses, self.hosts, self.ways, self.unshown = 0, set(), {}, 0
@@ -209,8 +210,7 @@ class Folded:
         record['host'] = host = self._names.setdefault(record['host'], record['host'])
         guard = self._of.get((host, record['guard']))
         task = record['task'] or {}
-        key = (sort, *map(record.get, ('rule', 'kind', 'class', 'name', 'address', 'port', 'protocol', 'path', 'command', 'mode',
-                                       'expected', 'earlier', 'new', 'reason')),
+        key = (sort, *map(record.get, ALIKE),
                task.get('name'), task.get('file'), task.get('line'), guard and guard[2:5],
                tuple(one.get('command') for one in record['ancestry'] or ()))
         known = self._alike.get(key)
@@ -242,10 +242,8 @@ class Folded:
         key = what, record.get('rule'), word(record, mode) if is_denial else sort
         finding, way = findings.get(key), None
         if not finding and len(findings) < FINDINGS and self._room > 0:
-            finding = findings[key] = Finding(what, record, mode)
+            finding = findings[key] = Finding(what, record, sort, key[2])
             self._room -= finding.size
-            if not is_denial:
-                finding.word, finding.would = sort, False
         if finding:
             service = guard.service if guard else None
             key = record['task'] and _key(record['task']), tuple(lineage(record)), record.get('class'), service

@@ -22,6 +22,8 @@ NAMED, LONGEST = 2, 60  # so many names are in a sentence, each with so many let
 # hosts of the outcome for which nobody can say that all is well, and why
 IN_DOUBT = {'broken': 'the guard was not whole all the time', 'never_up': 'tasks ran there without the guard meant for them',
             'deserted': 'no task entered the guard', 'missing': 'the guard was up, and its report never came'}
+# what a run has beside something worse
+BESIDE = {outcome.DRILL: 'Denied in a drill', outcome.WOULD_DENY: 'Only watched, and would be denied'}
 UNTOLD = {'up': 'the guard is still up, and has not told yet', 'no_log': 'no_log hides what the guard told'}
 
 
@@ -43,6 +45,9 @@ def of(run, result, folded):
     for word, because in UNTOLD.items():
         number = len({guard.host for guard in folded.guards if guard.outcome == word})
         beside += [f'{_on(number, len(hosts))} {because}.'] if number else []
+    for sort, said in BESIDE.items():
+        found = folded.shown(sort)
+        beside += [f'{said}: {_names(found)}.'] if found and tone == 'bad' else []
     new = folded.shown(NEW)
     if new and not sentence.startswith('Something new'):
         beside.append(f'New, because the baseline does not have it: {_names(new)}.')
@@ -52,14 +57,14 @@ def of(run, result, folded):
         beside.append('Something asked other programs to act for it. What these did, no guard saw.')
     if run['cut_off'] and 'cut off' not in sentence:
         beside.append('The run was cut off, so this is not all that the deployment would have done.')
-    return Headline('bad' if result['status'] and tone != 'bad' else tone, sentence, beside)
+    return Headline('bad' if result['status'] else tone, sentence, beside)
 
 
 def _first(run, result, folded, hosts, doubtful):
     """(tone, sentence, what belongs to it) of the worst that is known."""
     denied, drilled, foreseen = (folded.shown(sort) for sort in (outcome.DENIED, outcome.DRILL, outcome.WOULD_DENY))
     if denied or result['hosts']['denied']:
-        number = len(result['hosts']['denied'])
+        number = len(result['hosts']['denied']) or _number(denied)
         return 'bad', _circle(denied, number, hosts), ['The guards denied it.']
     if doubtful:
         number = len(set().union(*(result['hosts'][sort] for sort in doubtful)))
@@ -94,11 +99,12 @@ def _nothing(run, folded, hosts):
     told = len({guard.host for guard in folded.guards if guard.totals})
     if not told:
         return 'plain', f'The {"guard has" if hosts == 1 else "guards have"} not told anything yet', []
-    until = ' until the run was cut off' if run['cut_off'] else ''
+    doubt = folded.outside or folded.findings.get(WAY_OUT)
+    until = (' until the run was cut off' if run['cut_off'] else '') + (', as far as the guards saw' if doubt else '')
     counted = 'The host' if told == 1 else f'All {told:,} hosts'
     expected = folded.shown(outcome.EXPECTED)
     if expected:
-        return 'good', f'{counted} needed nothing but what the policy expects{until}', [
+        return 'warn' if until else 'good', f'{counted} needed nothing but what the policy expects{until}', [
             f'Denied, as expected: {_names(expected)}.']
     beside = [] if told == hosts else [f'Of {hosts:,} guarded hosts, {told:,} told.']
     return 'warn' if until or beside else 'good', f'{counted} needed nothing that the policy denies{until}', beside
