@@ -46,8 +46,8 @@ def visit(browser, files):
     """Opens a page; at the end nothing was asked for but the page, and the console is empty."""
     contexts, asked, said = [], [], []
 
-    def opened(name, viewport=WIDE, **options):
-        context = browser.new_context(viewport=viewport, **options)
+    def opened(name, viewport=None, **options):
+        context = browser.new_context(viewport=viewport or WIDE, **options)
         contexts.append(context)
         page = context.new_page()
         page.on('request', lambda request: asked.append(request.url))
