@@ -175,8 +175,8 @@ def _time_line(found):
     def marked(marks, spans):
         first, last = spans[0][0], spans[-1][1]
         for sort in sorted(marks):  # the clock of a host may be wrong: what a task did stands in its time
-            places = sorted({round((min(max(moment, first), last) - start) * scale) for moment in marks[sort]})
-            yield sort, ''.join(f'M{place} 0v16' for place in places), len(marks[sort])
+            places = sorted({round((min(max(moment, first), last) - start) * scale) for moment in marks[sort].moments})
+            yield sort, ''.join(f'M{place} 0v16' for place in places), marks[sort].accesses
 
     rows = [(task, spans, drawn(spans), list(marked(marks, spans)))
             for task, spans, marks in sorted(tasks, key=lambda row: row[1][0][0])]

@@ -23,7 +23,7 @@ CHAINS = 6  # that one drawing has room for
 SERVICES = 3  # of a path, from the nearest on; of a longer one the middle is left out
 WIDTHS = {'service': 130, 'task': 190, 'command': 250, 'endpoint': 190, 'between': 140, 'rule': 216}
 ALONE = 272  # the width of a box where all stand below each other
-HEIGHT, GAP, BETWEEN, DOWN = 60, 16, 44, 24
+HEIGHT, GAP, BETWEEN, DOWN = 60, 16, 44, 28
 BUS, CORNER = 22, 10  # how far from the boxes the way back runs, and how round its corners are
 LETTER, SMALL, MONO, STEP = 7.7, 6.4, 6.9, 16  # px, about, of a letter of the three kinds of text, and from line to line
 

@@ -118,6 +118,19 @@ class Task:
         return found
 
 
+class Marks:
+    """When in a task something had one outcome, by the clocks of the hosts."""
+
+    def __init__(self):
+        self.moments, self.accesses = array('d'), 0
+
+    def add(self, record):
+        self.accesses += record['count']
+        moment = moment_of(record.get('first_seen'), 0.0)
+        if moment is not None:
+            self.moments.append(moment)
+
+
 def place(task):
     """file:line of a task, as far as it is known."""
     return ':'.join(str(part) for part in (task.get('file'), task.get('line')) if part is not None)
@@ -153,7 +166,7 @@ class Table:
 class Folded:
     def __init__(self, lists):
         self.guards, self.tasks, self.tasks_left = [], {}, 0
-        self.marks = {}  # key of a task -> {outcome: moments of denials by the clocks of the hosts}
+        self.marks = {}  # key of a task -> {outcome: Marks of its denials}
         self.findings, self.unshown = {}, Counter()  # outcome -> {key: Finding}; outcome -> accesses that had no room
         self.outside, self.doubts, self.absent = Table(SAID), Table(SAID), Table(SAID)
         self.in_force, self.news = Counter(), Counter()  # capability -> guards; (host, guard) -> accesses
@@ -228,12 +241,11 @@ class Folded:
             way.add(record, where)
         elif finding:
             finding.unshown += record['count']
-        moment = None if marks is None else moment_of(record.get('first_seen'), 0.0)
-        if moment is not None:
-            marks.append(moment)
+        if marks:
+            marks.add(record)
 
     def _found(self, record, sort, guard):
-        """(sort, finding, way, endpoint, moments) of a record that is not like those before."""
+        """(sort, finding, way, endpoint, marks) of a record that is not like those before."""
         mode = guard.mode if guard else ''
         is_denial, where = sort is None, endpoint(record)
         sort = sort or outcome.of_record(record, mode, bool(guard and guard.earlier_fails))
@@ -257,7 +269,7 @@ class Folded:
     def _marks(self, task, sort):
         key = _key(task)
         if key in self.marks or len(self.marks) < TASKS:
-            return self.marks.setdefault(key, {}).setdefault(sort, array('d'))
+            return self.marks.setdefault(key, {}).setdefault(sort, Marks())
         return None
 
     def _outside(self, row):
