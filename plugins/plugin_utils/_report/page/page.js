@@ -30,7 +30,8 @@
     head.replaceChildren(button);
     button.addEventListener('click', () => {
       const numbers = head.classList.contains('number');
-      const up = head.ariaSort ? head.ariaSort === 'descending' : !numbers;
+      const before = head.getAttribute('aria-sort');
+      const up = before ? before === 'descending' : !numbers;
       Array.from(fleet.tHead.rows[0].cells).forEach((other) => other.removeAttribute('aria-sort'));
       head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
       const keys = new Map(rows.map((row) => [row, row.cells[column].textContent]));
