@@ -18,12 +18,13 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test unit kernel kills integration shapes matrix kernels vm quality lint bench soak bpf dist clean
+.PHONY: help demo test unit page kernel kills integration shapes matrix kernels vm quality lint bench soak bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
 	@echo "make test         every test; installs what it needs"
 	@echo "make unit         the tests of what touches no kernel, and of the layout"
+	@echo "make page         the HTML report in a real browser"
 	@echo "make kernel       the BPF programs in this kernel"
 	@echo "make kills        a call killed before every line that it runs, and what becomes of the guard; writes build/kills.txt"
 	@echo "make integration  plays over SSH on test hosts"
@@ -48,6 +49,9 @@ test: $(INSTALLED)/MANIFEST.json
 
 unit: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/unit tests/house
+
+page: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests/page
 
 integration: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/fleet tests/integration

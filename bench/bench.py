@@ -232,6 +232,7 @@ def controller_row(_room, _cgroups):
                                 "<=", 3))
         row.figure(f"peak memory more with {form}",
                    [(one["memory"] - other["memory"]) / 2**20 for one, other in zip(told, took[FLEET])], "MB")
+    row.checks.append(Check("first view of html", [one["view"] for one in took[FLEET, "every"]], "<=", 1, "s"))
     return [row]
 
 

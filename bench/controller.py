@@ -7,7 +7,7 @@ A process of its own, in which Ansible's own result objects go through the real 
 tasks and came down, with so many denials. Prints {"seconds" (in the callback, from the first guard's end on), "memory" (the
 peak of the process, in bytes), "size" (of what was printed)}. With a format, such as json, or with `every`, the report is
 written, too: "written" is the size of each file, by format, and "again" the seconds that json.loads and json.dumps alone take for
-the rows of the JSON report.
+the rows of the JSON report. Of a page, "view" is the seconds until Chromium has painted it first.
 """
 
 from __future__ import annotations
@@ -103,6 +103,18 @@ def again(file):
     return time.process_time() - began
 
 
+def view(file):
+    from playwright.sync_api import sync_playwright     # now, because it would count as memory before
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(file.as_uri())
+        painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        browser.close()
+    return painted / 1e3
+
+
 def main():
     with tempfile.TemporaryDirectory() as directory:
         if sys.argv[3:]:
@@ -112,6 +124,8 @@ def main():
         files = {file.name.partition(".")[2]: file for file in Path(directory).iterdir()}
         told["written"] = {form: files[end].stat().st_size for form in WRITERS if (end := ENDS.get(form, form)) in files}
         told["again"] = next((again(files[end]) for end in ("json", "json.gz") if end in files), None)
+        if "html" in files:
+            told["view"] = view(files["html"])
     print(json.dumps(told))
 
 

@@ -25,6 +25,7 @@ DEMO = Path(__file__).resolve().parent
 ROOT = DEMO.parent
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 COLLECTIONS = ROOT / "build" / "collections"
+PAGE = ROOT / "build" / "demo.html"
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 RED, GREEN, YELLOW, BOLD, DIM = "31", "32", "33", "1", "2"
 QUICK = 1000        # ms; a denied access that takes longer looks like an outage to the one who waits
@@ -35,7 +36,7 @@ class Demo:
         self.fleet = fleet
         self.unmet: list[str] = []
         self.act_title = ""
-        # what the story writes, reports and a baseline, is not to stay with the caller either
+        # what the story writes, reports and a baseline, is not to stay with the caller either, but for one page
         self.directory = fleet.directory / "demo"
         shutil.copytree(DEMO, self.directory)
         # no setting of the caller's may change the story, and nothing of the story is to stay with the caller
@@ -44,7 +45,8 @@ class Demo:
         self.environment.update(
             ANSIBLE_CONFIG=str(DEMO / "ansible.cfg"), ANSIBLE_INVENTORY=str(fleet.inventory),
             ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS), ANSIBLE_COLLECTIONS_SCAN_SYS_PATH="false",
-            ANSIBLE_HOME=str(fleet.directory / "ansible"), ANSIBLE_NOCOLOR="true", EBPF_GUARD_REPORT_DIR="reports")
+            ANSIBLE_HOME=str(fleet.directory / "ansible"), ANSIBLE_NOCOLOR="true", EBPF_GUARD_REPORT_DIR="reports",
+            EBPF_GUARD_REPORTS="json,html")
 
     def act(self, title: str, story: str) -> None:
         self.act_title = title
@@ -180,6 +182,10 @@ class Demo:
                     "api.internal is denied, and the report has the path", output)
         self.expect(says(block, "NEW", "registry.example", "Deploy mysql (tasks/deploy.yml", "curl --silent"),
                     "what the baseline does not have is new, with task and command", output)
+        pages = sorted((self.directory / "reports").glob("*.html"))
+        self.expect(bool(pages), "the report is a page, too", output)
+        if pages:
+            shutil.copy(pages[-1], PAGE)
 
 
 # What is worth showing of an output
@@ -252,6 +258,7 @@ def main() -> None:
     if not PLAYBOOK.exists() or not COLLECTIONS.exists():
         sys.exit("demo: run it with `make demo`, which builds what it needs")
     began = time.monotonic()
+    PAGE.unlink(missing_ok=True)
     try:
         with Fleet("demo", hosts=3) as fleet:
             demo = Demo(fleet)
@@ -263,6 +270,8 @@ def main() -> None:
         print("\ndemo: stopped; the three hosts are gone")
         sys.exit(128 + signal.SIGINT)
     print(f"\nThe three hosts are gone. {time.monotonic() - began:.0f} seconds.")
+    if PAGE.exists():
+        print(f"The report of the last act is a page for your browser: {PAGE.relative_to(ROOT)}")
     if demo.unmet:
         sys.exit("\n".join(["demo: not everything went as told:", *demo.unmet]))
 

@@ -122,12 +122,13 @@ options:
       - V(json) has all records of all hosts. Its schema is
         U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/report.schema.json).
       - V(json.gz) is the same, compressed by gzip, for runs over very many hosts.
+      - V(html) is one page for people, which asks nothing of anybody. It tells what alike accesses have in common once.
       - V(markdown) is for merge requests. Each of its tables has as many rows as O(max_rows) says.
       - V(junit), V(sarif), V(codequality) and V(openmetrics) are what CI systems, code scanning, GitLab and Prometheus read.
       - What each of them has is told in U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/reports.md).
     type: list
     elements: str
-    choices: [json, json.gz, markdown, junit, sarif, codequality, openmetrics]
+    choices: [json, json.gz, html, markdown, junit, sarif, codequality, openmetrics]
     default: [json]
     ini:
       - section: callback_ebpf_guard

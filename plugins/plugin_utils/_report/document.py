@@ -21,11 +21,12 @@ from datetime import datetime, timezone
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import UNKNOWN
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import (
-    as_annotations, as_codequality, as_json, as_junit, as_markdown, as_openmetrics, as_sarif, findings, model)
+    as_annotations, as_codequality, as_html, as_json, as_junit, as_markdown, as_openmetrics, as_sarif, findings, model)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import remedy_of
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded, text
 
-WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed, 'markdown': as_markdown.write, 'junit': as_junit.write,
+WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed, 'html': as_html.write,
+           'markdown': as_markdown.write, 'junit': as_junit.write,
            'sarif': as_sarif.write, 'codequality': as_codequality.write, 'openmetrics': as_openmetrics.write}
 FOLDED = ('markdown', 'junit', 'sarif', 'codequality', 'openmetrics')  # are made of `folded`, as summary and annotations are
 # of the file's name, where it is not the format's
