@@ -10,6 +10,7 @@ used: collectors of files read that one.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from datetime import datetime
@@ -18,6 +19,21 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import fi
 
 GUARD = ('host', 'guard')
 ACCESS = (*GUARD, 'kind', 'verdict', 'rule')
+# What a guard with `stats` cost: a family, the part of the figures that has it, and the number in that
+COSTS = (
+    ('ebpf_guard_program_runs', 'counter', 'How often a BPF program ran.', (*GUARD, 'program'),
+     'programs', lambda one: one['runs']),
+    ('ebpf_guard_program_run_time_seconds', 'counter', 'For how long a BPF program ran.', (*GUARD, 'program'),
+     'programs', lambda one: one['nanoseconds'] / 1e9),
+    ('ebpf_guard_table_entries', 'gauge', 'How many entries a table in the kernel had at the end.', (*GUARD, 'table'),
+     'tables', lambda one: one['entries']),
+    ('ebpf_guard_table_max_entries', 'gauge', 'How many entries a table in the kernel has room for.', (*GUARD, 'table'),
+     'tables', lambda one: one['size']),
+    ('ebpf_guard_agent_cpu_seconds', 'counter', "The processor time of the guard's agent.", GUARD,
+     'agent', lambda one: one['cpu_seconds']),
+    ('ebpf_guard_agent_memory_bytes', 'gauge', "The resident memory of the guard's agent.", GUARD,
+     'agent', lambda one: one['memory']),
+)
 MEANING = re.compile(r'["\\]')
 
 
@@ -54,6 +70,9 @@ def write(document, output):
     ]
     for family in families:
         _family(output, *family)
+    if any(numbers['measured'] for _key, _counters, numbers in guards):
+        for *family, part, number in COSTS:
+            _family(output, *family, _measured(document.rows('guards'), part, number))
     output.write(b'# EOF\n')
 
 
@@ -64,7 +83,19 @@ def _kept(guard):
         kind: counts for kind, counts in (guard.get('counters') or {}).items()
         if isinstance(counts, dict) and counts.get('allowed')
     }, {'new': totals.get('new', 0), 'outside': totals.get('outside', 0), 'lost': findings.lost(guard),
-        'faults': len(guard['faults']), **{key: guard[key] for key in ('mode', 'outcome', 'started_at')}}
+        'faults': len(guard['faults']), 'measured': isinstance(guard.get('stats'), dict), **{key: guard[key] for key in ('mode', 'outcome', 'started_at')}}
+
+
+def _measured(guards, part, number):
+    """{labels: number}; of what a target did not tell as it should, nothing."""
+    found = {}
+    for guard in guards:
+        key, stats = (guard['host'], guard['name']), guard.get('stats')
+        told = stats.get(part) if isinstance(stats, dict) else None
+        for name, one in {None: told}.items() if part == 'agent' else told.items() if isinstance(told, dict) else ():
+            with contextlib.suppress(LookupError, TypeError, ValueError):
+                found[key if name is None else (*key, name)] = float(number(one))
+    return found
 
 
 def _seconds(moment):

@@ -149,6 +149,21 @@ def _results(directory, *reports, **run):
     return json.loads(Path(path).read_text())['runs'][0]['results']
 
 
+def test_what_a_guard_cost(tmp_path):
+    made, warnings = begun(tmp_path, 'openmetrics')
+    stats = {'measured': True, 'programs': {'ebg_egress': {'runs': 4, 'nanoseconds': 2_500_000}, 'odd': {'runs': 'x'}, 'none': None},
+             'tables': {'ebg_denied': {'entries': 3, 'size': 16384}}, 'agent': {'cpu_seconds': 0.21, 'memory': 1 << 20}}
+    tell(made, one(stats=stats), one(host='web2', stats=None), one(host='web3', stats=[1]), one(host='web4', stats={'agent': None}))
+    path, = made.end(1, False, [])
+    lines = [line.partition('{host="web1",guard="deploy"')[::2] for line in Path(path).read_text().splitlines() if 'web' in line]
+    assert not warnings and sorted(line for line in lines if line[0].startswith(('ebpf_guard_program', 'ebpf_guard_t', 'ebpf_guard_a'))) == [
+        ('ebpf_guard_agent_cpu_seconds_total', '} 0.21'), ('ebpf_guard_agent_memory_bytes', '} 1048576.0'),
+        ('ebpf_guard_program_run_time_seconds_total', ',program="ebg_egress"} 0.0025'),
+        ('ebpf_guard_program_runs_total', ',program="ebg_egress"} 4.0'),
+        ('ebpf_guard_table_entries', ',table="ebg_denied"} 3.0'), ('ebpf_guard_table_max_entries', ',table="ebg_denied"} 16384.0')]
+    report_formats.READERS['openmetrics'](Path(path))
+
+
 def test_a_fingerprint_is_the_same_in_the_next_run(tmp_path):
     moved = INSTALL._replace(line=70)
     before, after = (_results(tmp_path, *reports) for reports in (
