@@ -155,7 +155,8 @@ def _time_line(found):
     """When the first task began and the last one ended, and a row for each: (task, spans, bars as a path, marks), the marks of
     each outcome of denials as (outcome, path, accesses).
     """
-    tasks = [(task, task.merged(), found.marks.get(key, {})) for key, task in found.tasks.items() if task.spans]
+    tasks = [(task, task.merged(), found.marks.get(key, {})) for key, task in found.tasks.items()
+             if task.spans and (task.where or not task.idle)]  # but for those of the role itself
     if not tasks:
         return None
     start, end = min(spans[0][0] for _task, spans, _marks in tasks), max(spans[-1][1] for _task, spans, _marks in tasks)

@@ -174,9 +174,7 @@ def _placed(box, x, y, width):
 
 def _wrapped(text, width, most):
     parts = textwrap.wrap(clean(text), width) or ['']
-    if len(parts) > most:
-        parts[most - 1:] = [clip(parts[most - 1], width - 2).rstrip('… ') + ' …']
-    return parts
+    return [*parts[:most - 1], clip(' '.join(parts[most - 1:]), width)] if len(parts) > most else parts
 
 
 def _right(one, other, kind):
