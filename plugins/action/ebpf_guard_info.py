@@ -3,15 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The controller's half of M(loopbreak.deploy.ebpf_guard_info).
 
-Sends the BPF objects along where they are to be tried, and hides the commands of tasks with no_log.
+Sends the BPF objects along where they are to be tried, and hides the commands of tasks with no_log. Follows a guard by call
+after call, and prints what each brings.
 """
 
 from __future__ import annotations
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _shell, _told
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import text
 
 
 class ActionModule(ActionBase):
@@ -21,14 +24,32 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        arguments = {key: value for key, value in self._task.args.items() if key != '_objects'}
+        arguments = {key: value for key, value in self._task.args.items() if key not in ('_objects', '_since')}
         if boolean(arguments.get('capabilities'), strict=False):
             arguments['_objects'] = objects.packed('auto')
         _shell.step_out(self, task_vars or {})
+        host = self._task.delegate_to or (task_vars or {}).get('inventory_hostname')
+        if boolean(arguments.get('follow'), strict=False):
+            return dict(result, **self._follow(host, arguments, task_vars))
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments,
                                            task_vars=task_vars, wrap_async=self._task.async_val))
-        host = self._task.delegate_to or (task_vars or {}).get('inventory_hostname')
         for guard in result.get('guards') or []:
             _told.add_tasks(host, guard)
             _no_log.conceal(host, guard, None)
         return result
+
+    def _follow(self, host, arguments, task_vars):
+        """What the last call returned, without what is printed."""
+        printed, since = 0, {}
+        while True:
+            found = self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', task_vars=task_vars,
+                                         module_args=dict(arguments, _since=since))
+            if found.get('failed') or found.get('unreachable'):
+                return found
+            _no_log.conceal(host, found, None)
+            lines = text.followed(host, found, not since)
+            if lines:
+                Display().display('\n'.join(lines))
+            printed, since = printed + len(lines), found['since']
+            if not found['up']:
+                return {'changed': False, 'followed': printed}

@@ -103,6 +103,12 @@ options:
       - Record what is allowed, too. Always on in monitor mode, and with a policy that has a baseline.
     type: bool
     default: false
+  stats:
+    description:
+      - Measure what the guard costs, for RV(stats).
+      - Meanwhile the kernel takes the time of all BPF programs of the host, which makes each run a little slower.
+    type: bool
+    default: false
   fail_on_denied:
     description:
       - With O(state=absent), fail when a guard in enforce mode denied anything that is not expected, or was not whole.
@@ -597,6 +603,24 @@ agent:
   returned: always
   type: dict
   sample: {restarts: 0, gone_seconds: 0.0}
+stats:
+  description:
+    - What the guard cost until now, or until its end. Null without O(stats).
+    - C(programs) has for each BPF program how often it ran, C(runs), and for how long, C(nanoseconds), since the rules were
+      last exchanged. Programs before security hooks run for every process of the host.
+    - C(tables) has for each table in the kernel its C(entries), and how many it has room for, C(size). A table of the
+      programs for files or unix sockets has C(files/) or C(unix/) in front of its name.
+    - C(agent) has the processor time of the guard's agent, C(cpu_seconds), and its resident C(memory) in bytes. Null where
+      none serves.
+    - C(measured) is V(false) where M(loopbreak.deploy.ebpf_guard_info) looks at a guard without O(stats). Then C(programs)
+      counts only what somebody else had the kernel measure.
+  returned: always
+  type: dict
+  sample:
+    measured: true
+    programs: {ebg_egress: {runs: 18251, nanoseconds: 21403377}}
+    tables: {ebg_denied: {entries: 3, size: 16384}}
+    agent: {cpu_seconds: 0.21, memory: 23719936}
 left_running:
   description:
     - The processes that were still inside and now go on outside, each with C(pid) and C(command). Secrets in command
@@ -732,13 +756,16 @@ def request_of(params):
     if existing and policy.limits:
         raise GuardError('limits bound a cgroup of the guard alone, and %s belongs to somebody else. Take limits out of the '
                          'policy; of a service of systemd, they are set with systemctl set-property.' % existing)
+    if existing and policy.on_denied == 'stop':
+        raise GuardError('on_denied: stop keeps tasks from entering the guard, and into %s no task enters through a launcher. Take '
+                         'on_denied out of the policy.' % existing)
     connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
     return guard.Request(name=params['name'], policy=policy, observe=params['observe'] or policy.baseline is not None, ttl=params['ttl'],
                          uids=set() if existing else joining_uids(params['join_users'], connecting),
                          shell=params['_shell'], loader=params['loader'],
                          objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing,
                          secret=params['_is_secret'], run=params['_run'], share=params['share'],
-                         fresh=params['fresh'], baseline=params['_baseline'])
+                         fresh=params['fresh'], baseline=params['_baseline'], stats=params['stats'])
 
 
 def bring_up(module):
@@ -812,6 +839,7 @@ def main():
                 'join_users': {'type': 'list', 'elements': 'str'},
                 'loader': {'type': 'str', 'choices': ['auto', 'libbpf', 'bcc'], 'default': 'auto'},
                 'observe': {'type': 'bool', 'default': False},
+                'stats': {'type': 'bool', 'default': False},
                 'fail_on_denied': {'type': 'bool', 'default': True},
                 'fail_on_earlier': {'type': 'bool', 'default': False},
                 'ttl': {'type': 'int', 'default': 21600},

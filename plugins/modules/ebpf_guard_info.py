@@ -35,10 +35,32 @@ options:
       - In a task that runs inside a guard, the programs are loaded and nothing is attached.
     type: bool
     default: false
+  follow:
+    description:
+      - Print each denial and each new endpoint of one guard as it happens, a line each, until the guard is down. First comes what
+        has happened so far, the newest hundred.
+      - The guard is that of O(name), by default V(deploy). Observations need mode V(monitor), or
+        O(loopbreak.deploy.ebpf_guard#module:observe).
+      - The playbook C(loopbreak.deploy.watch) does this for a whole inventory.
+      - Nothing else is told. The commands of tasks with C(no_log) are hidden only in the run that has these tasks.
+    type: bool
+    default: false
+  stats:
+    description:
+      - Tell for each guard what it costs, also where it was not brought up with
+        O(loopbreak.deploy.ebpf_guard#module:stats).
+      - The entries of every table are counted, which takes a second where there are a million.
+    type: bool
+    default: false
   _objects:
     description:
       - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
     type: dict
+  _since:
+    description:
+      - What is told already. Sent by this module's action plugin, which ignores what a playbook writes here.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
@@ -59,6 +81,12 @@ EXAMPLES = r"""
   become: true
   register: info
 
+# ansible db1 -b -m loopbreak.deploy.ebpf_guard_info -a follow=true
+- name: What happens, until the guard is down
+  loopbreak.deploy.ebpf_guard_info:
+    follow: true
+  become: true
+
 - name: Could a guard deny hosts by name here?
   loopbreak.deploy.ebpf_guard_info:
     capabilities: true
@@ -68,6 +96,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+followed:
+  description: How many lines O(follow=true) has printed.
+  returned: when O(follow=true)
+  type: int
 guards:
   description: Each guard of the host, sorted by name. Empty when there is none.
   returned: always
@@ -116,6 +148,9 @@ guards:
       type: dict
     agent:
       description: As in M(loopbreak.deploy.ebpf_guard). Of one that was started again just now, with that.
+      type: dict
+    stats:
+      description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
 ended:
   description: The guards that ended before their run took them down, and whose report the next C(state=absent) returns.
@@ -219,13 +254,13 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, answered, failure
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import able, look
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import able, follow, look
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 
 
-def inspect(name):
-    found = look.inspect(name)
+def inspect(name, measures):
+    found = look.inspect(name, measures)
     del found['policy']
     return dict(found, name=name, whole=not found['faults'])
 
@@ -237,7 +272,11 @@ def main():
             argument_spec={
                 'name': {'type': 'str'},
                 'capabilities': {'type': 'bool', 'default': False},
-                '_objects': {'type': 'dict', 'no_log': True},  # what the action plugin sends along
+                'stats': {'type': 'bool', 'default': False},
+                'follow': {'type': 'bool', 'default': False},
+                # what the action plugin sends along
+                '_objects': {'type': 'dict', 'no_log': True},
+                '_since': {'type': 'dict', 'default': {}},
             },
             supports_check_mode=True,
         )
@@ -245,6 +284,8 @@ def main():
     try:
         if os.geteuid() != 0:
             raise GuardError('Only root can look at a guard: run this with become: true.')
+        if module.params['follow']:
+            module.exit_json(changed=False, **follow.follow(module.params['name'] or 'deploy', module.params['_since']))
         result = able.look(objects.unpacked(packed)) if module.params['capabilities'] else {}
         # a host that was asked what it has may have no cgroup2, and so no guards
         found = look.names() if not result or result['host']['cgroup2'] else []
@@ -252,7 +293,7 @@ def main():
         revived = [] if module.check_mode else [name for name in asked if look.revive(name)]
         for name in revived:
             module.warn("The agent of guard '%s' had ended, and was started again." % name)
-        guards = [inspect(name) for name in asked]
+        guards = [inspect(name, module.params['stats']) for name in asked]
         ended = [one for one in look.ended() if module.params['name'] in (None, one['name'])]
         module.exit_json(changed=bool(revived), guards=guards, ended=ended, **result)
     except Exception as error:  # pylint: disable=broad-exception-caught

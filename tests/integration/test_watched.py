@@ -82,3 +82,33 @@ def test_a_log_that_is_cut_or_full_keeps_nothing_from_anything(controller, fleet
     assert [one["pid"] for one in report["refused"]] == [1, victim.pid] and report["agent"]["restarts"] == 0
     assert len(report["denied"]) == 1 and remains(fleet) == []
     run.ended(0).said("while the guard was up: No space left on device. 1 line is lost.", "Of 2 lines, 2 are lost.")
+
+
+def test_what_a_guard_costs_is_measured_while_somebody_wants_to_know(controller, fleet):
+    given = {"policy": policy("drill"), "stats": True}
+    assert controller.call("ebpf_guard", **given)["stats"]["tables"]["ebg_nets"]["entries"] >= 1
+    assert not controller.call("ebpf_guard", **given)["changed"]
+    assert denied(fleet)
+    [one] = controller.call("ebpf_guard_info")["guards"]
+    ran = one["stats"]["programs"]["ebg_connect4"]
+    assert one["stats"]["measured"] and ran["runs"] >= 1 and ran["nanoseconds"] > 100 * ran["runs"], one["stats"]
+    assert one["stats"]["tables"]["ebg_denied"] == {"entries": 1, "size": 16384}
+    assert one["stats"]["agent"]["memory"] > 1 << 20 and 0 < one["stats"]["agent"]["cpu_seconds"] < 60
+
+    # an agent that takes the place of another one goes on with it
+    fleet.exec("web1", "kill", "-9", *map(str, agents(fleet)))
+    assert until(lambda: len(agents(fleet)) == 1, 20)
+
+    def runs():
+        assert denied(fleet)
+        [one] = controller.call("ebpf_guard_info", stats=True)["guards"]
+        return one["stats"]["programs"]["ebg_connect4"]["runs"]
+    assert until(lambda: runs() > ran["runs"], 30)
+
+    # and who wants it no more has the kernel measure no more
+    assert controller.call("ebpf_guard", **dict(given, stats=False))["changed"]
+    assert until(lambda: runs() == runs(), 30)
+    assert controller.call("ebpf_guard_info")["guards"][0]["stats"] is None
+    assert controller.call("ebpf_guard", **given)["changed"]
+    last = controller.call("ebpf_guard", state="absent")["stats"]
+    assert last["programs"]["ebg_connect4"]["runs"] > ran["runs"] and last["agent"], last

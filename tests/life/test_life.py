@@ -21,7 +21,7 @@ from calls import (GUARDED, NAME, REACHED, REFUSED, Place, absent, denials, ente
                    reach, settled)
 from small_host import on_a_host
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, start, stop
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, company, standby, start, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log
 
@@ -112,6 +112,22 @@ def test_the_agent_goes_on_with_an_end_that_was_cut_off():
         assert settled() == "ended" and reach() == REFUSED
         told = down()
         assert told["ended"]["by"] == "state=absent" and told["faults"] == []
+    on_a_host(act)
+
+
+@pytest.mark.parametrize("ends", [down, lambda: None], ids=["the next call", "the agent"])
+def test_an_agent_that_came_back_while_nobody_had_the_lock(ends):
+    """Somebody who came in had it brought back, and waited for the call that was killed then: its report was kept already."""
+    def act():
+        place = Place(NAME)
+        up()
+        absent(before=instead(log, "append"))
+        agent_again = subprocess.Popen(standby.command(place.code, *company.words(place, "revive")))
+        while not standby.is_held(place.serving):
+            assert agent_again.poll() is None
+        told = ends()
+        assert told or settled() == "ended"
+        down(0 if told else 1)
     on_a_host(act)
 
 

@@ -249,7 +249,7 @@ class Guard:
         self.agent_is_sound = self.agent_was_sound = True
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.log)  # else the log of an hour would fill the file system, and a report can be looked up nowhere
-        self.extra, self.story = {"low": 0, "high": 0}, []
+        self.extra, self.story = {"low": 0, "high": 0, "again": 0}, []
         self.publish()
         policy, = self.may
         yield from self.through(policy)
@@ -480,6 +480,8 @@ class Guard:
         mask = self.board.between(entrant["moment"], self.board.moment())
         may = {targets.expected(policy, targets.TARGETS[1]) for policy in range(len(targets.POLICIES)) if mask & 1 << policy}
         is_up, sure = entrant["up"] and self.is_up, not mask & shared.GREY
+        # earlier rules may have recorded the connected socket, and later ones its packet
+        self.extra["again"] += self.board.moment() > entrant["moment"]
         if len(said) != 3:  # it was not let in, or killed: a shell's errors are no result
             self.campaign.entrants["refused"] += 1
             self.extra["high"] += bool(said) or entrant["killed"]
@@ -533,8 +535,9 @@ class Guard:
                     self.campaign.tell("verdict", found.pop("what"), self, **found)
             for end in (".tally", ".wrong", ".errors"):
                 Path(f"{path}{end}").unlink(missing_ok=True)
-        for key in (("kind", "connect"), ("rule", "always")):
-            add(own, key, self.extra["low"], self.extra["high"])
+        for key, more in ((("kind", "connect"), 0), (("rule", "always"), self.extra["again"])):
+            add(own, key, self.extra["low"], self.extra["high"] + more)
+        add(own, ("kind", "send"), 0, self.extra["again"])
         self.tallies = []
         if report is None:
             self.campaign.tell("count", f"the report of a life is lost: {own}", self)

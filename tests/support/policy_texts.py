@@ -44,6 +44,7 @@ ways_out: ["@helper", /run//mydaemon.sock, /run/mydaemon.sock]
 encrypted_dns: deny
 baseline: mysql.deps.yml
 on_new: fail
+on_denied: stop
 '''
 
 

@@ -21,7 +21,7 @@ import time
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
-    agent, answers, company, doors, notes, standby, stop, ttl)
+    agent, answers, company, doors, notes, standby, stats, stop, stopping, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, locks, resolver, sockdiag
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, programs, teach
@@ -122,8 +122,11 @@ def _serve(place, state, serving, noted):
     # in a thread: a slow resolver keeps nobody at a door
     threading.Thread(target=_look_up, args=(place, packed.unpack(state['packed'])), daemon=True).start()
     attended = company.Company(place, noted.lived)
+    meter, lookout = stats.Meter(), stopping.Lookout(place)
     swept, looked, seen = time.monotonic(), 0, None
     while True:
+        meter.turn(state['stats'])
+        lookout.look(state)
         if time.monotonic() - looked > OFTEN:
             now, looked = _identity(place.state), time.monotonic()
             standby.beat(serving)
@@ -152,7 +155,7 @@ def _serve(place, state, serving, noted):
             with contextlib.suppress(locks.NotTaken):  # whoever changes the guard may renew its ttl
                 if stop.expire(place):
                     return
-        if waiting.poll(OFTEN * 1000):
+        if waiting.poll(1000 * (stopping.OFTEN if stopping.is_wanted(state) else OFTEN)):
             refusals[0].read()
 
 

@@ -11,7 +11,7 @@ from collections import namedtuple
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
-    agent, answers, health, holders, proof, stop, ttl)
+    agent, answers, health, holders, proof, stop, stopping, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
@@ -25,8 +25,9 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import ea
 # agent: the main() of the module that runs as the agent. cgroup: the path of an existing one; None for one of the guard's
 # own, which tasks enter. secret: nobody is shown the policy. run: who asks, as holders.py has it. share, fresh: as the
 # module's options. baseline: where it is on the controller, for whoever takes the guard down
-Request = namedtuple('Request', 'name policy observe ttl uids shell loader objects agent cgroup secret run share fresh baseline',
-                     defaults=(None, False, None, False, False, None))
+Request = namedtuple(
+    'Request', 'name policy observe ttl uids shell loader objects agent cgroup secret run share fresh baseline stats',
+    defaults=(None, False, None, False, False, None, False))
 
 
 def present(request, check_mode=False):
@@ -46,7 +47,7 @@ def present(request, check_mode=False):
                 stop.finish(place, state)
             state = None
         state, more = _settle(place, state, request, check_mode)
-        warnings = more.pop('warnings')
+        warnings, takes_over = more.pop('warnings'), more.pop('takes_over', False)
         _check_cgroup(place, state, request.cgroup or place.own)
         if state and request.cgroup:
             _leave(place)
@@ -55,22 +56,27 @@ def present(request, check_mode=False):
         breaches, damages = health.faults(place, state)
         faults = breaches + damages
         same = state is not None and _is_as_wished(state, request)
+        unmeasured = state is not None and state['stats'] != request.stats
         found, unknown = resolver.resolve(request.policy)
         warnings += unknown
         addresses = {**resolver.known_here(request.policy), **{name: some for name, some in found.items() if some}}
         if check_mode:
-            return dict(_report(place, state, request.run), changed=not same or bool(faults), repaired=[], warnings=warnings,
+            return dict(_report(place, state, request.run), changed=not same or unmeasured or bool(faults), repaired=[], warnings=warnings,
                         **more)
         if same and not faults:
             state = _prove_again(place, state, state['uids'])
             teach.teach_attached(bpf.kernel(), place.pins, addresses)
             place.write(dict(state, expires_at=ttl.deadline(request.ttl), secret=request.secret or state.get('secret'),
-                             baseline=request.baseline))
-            return dict(_report(place, state, request.run), changed=False, repaired=[], warnings=warnings, **more)
+                             baseline=request.baseline, stats=request.stats))
+            if takes_over:
+                place.lower_flag()
+            return dict(_report(place, state, request.run), changed=unmeasured, repaired=[], warnings=warnings, **more)
         if state is None:
             stop.take_down_lost(place)
         before, past = (shown(state), state['breaches']) if state else (None, [])
         state, others = starts.Start(place, request, addresses, past + breaches, state).run()
+        if takes_over:
+            place.lower_flag()
         return dict(_report(place, state, request.run), before=before, changed=True, repaired=faults,
                     warnings=warnings + others, **more)
 
@@ -213,6 +219,8 @@ def _settle(place, state, request, check_mode):
     else:
         tell['warnings'].append(stood + ' This run takes it over, and its report tells apart what was before.')
     joined = holders.holder(run, before['until'], earlier.base(so_far), before)
+    if not living:
+        state, tell['takes_over'] = dict(state, tolerated=stopping.tolerated(place, state)), True
     return dict(state, holders=living + [joined]), tell
 
 

@@ -146,6 +146,11 @@ attended() {
   read -r _pid < %(desk)s
 } 2> /dev/null
 
+# Something was denied, and the policy says on_denied: stop.
+if [ -e %(flag)s ] && { IFS= read -r answer && IFS= read -r sentence; } 2> /dev/null < %(flag)s; then
+  refuse "$answer" "$sentence" "$@"
+fi
+
 if ! inside; then
   [ -e %(procs)s ] || refuse %(no_cgroup)s "$@"
   frozen && refuse %(frozen)s "$@"
@@ -199,7 +204,7 @@ def script(place, relative, shell, as_is=False):
 
     return ENTER % {
         'name': place.name, 'relative': relative, 'procs': shlex.quote(procs), 'cgroup': shlex.quote(place.cgroup),
-        'doors': shlex.quote(place.doors),
+        'doors': shlex.quote(place.doors), 'flag': shlex.quote(place.flag),
         'shell': shlex.quote(shell), 'refused': _said.REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
         'reboot': shlex.quote('ebpf_guard: ' + _said.REBOOT % place.name),
         'no_cgroup': because('the guard is not up on this host (there is no %s).' % procs),
@@ -227,4 +232,13 @@ def _refuse(shell):
 
 def _answer(sentence, **more):
     """Two words of the script: what Ansible reads, and what a person does."""
-    return '%s %s' % (shlex.quote(json.dumps(dict(more, failed=True, msg=sentence))), shlex.quote(sentence))
+    return '%s %s' % (shlex.quote(_result(sentence, **more)), shlex.quote(sentence))
+
+
+def stopped(sentence):
+    """What the flag says by which the launcher refuses everybody: the same as two lines."""
+    return '%s\n%s\n' % (_result(sentence), sentence)
+
+
+def _result(sentence, **more):
+    return json.dumps(dict(more, failed=True, msg=sentence))

@@ -10,7 +10,7 @@ import os
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import company, health
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import company, health, stats
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import RUN, Place
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import report
@@ -40,25 +40,27 @@ def ended():
     return found
 
 
-def inspect(name):
-    """The guard as it is: its report so far, and its faults as sentences.
+def inspect(name, measures=False):
+    """The guard as it is: its report so far, and its faults as sentences. `measures`: with its figures in any case.
 
     Nobody has to wait for long to look. While another call changes the guard, what is told of it may be half of that.
     """
     place = Place(name)
     try:
         with place.lock('info', PATIENCE):
-            return _looked(place)
+            return _looked(place, measures)
     except locks.NotTaken as busy:
         try:
-            return dict(_looked(place), faults=[str(busy)])
+            return dict(_looked(place, measures), faults=[str(busy)])
         except (GuardError, OSError):  # half of it
             raise busy
 
 
-def _looked(place):
+def _looked(place, measures):
     state = place.read()
     found = report(place, state)
+    if measures and state:
+        found['stats'] = stats.told(place, state)
     told = left(state, found)
     return dict(found, faults=sum(health.faults(place, state), []) + outcome.forgotten(found['counters']) + told.breaches)
 

@@ -44,6 +44,7 @@ class Place:
         self.link = os.path.join(self.run, 'cgroup')
         self.launcher = os.path.join(self.run, 'launcher')
         self.doors = os.path.join(self.run, 'join')
+        self.flag = os.path.join(self.run, 'stopped')  # why no further task starts
         self.state = os.path.join(self.run, 'state.json')
         self.last = os.path.join(self.run, 'last.json')
         self.compiled = os.path.join(self.run, 'compiled.json')
@@ -128,6 +129,16 @@ class Place:
         """Nobody finds the way in any more. Who does not see the launcher change finds none."""
         remove(self.launcher)
         remove(self.doors)
+
+    def raise_flag(self, text):
+        _replace(self.flag, text, 0o644)
+
+    def lower_flag(self):
+        remove(self.flag)
+
+    @property
+    def is_stopped(self):
+        return os.path.exists(self.flag)
 
     def write_compiled(self, text):
         """What BCC has compiled, for the next exchange of rules."""

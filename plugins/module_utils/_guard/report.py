@@ -10,7 +10,7 @@ import os
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, holders, notes, ttl
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent, answers, holders, notes, stats, ttl
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock, limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, outward, pinned
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
@@ -21,7 +21,7 @@ GUARD = ('name', 'mode', 'loader', 'loader_reason', 'cgroup', 'launcher', 'polic
 
 
 def report(place, state):
-    """{guard, policy (as it may be shown), denied, observed, counters, entries, left, limits, agent, rows_left_out}. `state`: the
+    """{guard, policy (as it may be shown), denied, observed, counters, entries, left, limits, agent, stats, rows_left_out}. `state`: the
     guard's memory; None where none is up.
     """
     return bounded(whole(place, state), state)
@@ -37,13 +37,13 @@ def whole(place, state):
     if state is None:
         return {'guard': None, 'policy': None, 'denied': [], 'observed': [],
                 'counters': dict(records.counters([0] * _abi.COUNTERS), search_list=0),
-                'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}, 'agent': None, 'baseline': None}
+                'entries': moves.entries(0, (), (), 0), 'left': [], 'limits': {}, 'agent': None, 'stats': None, 'baseline': None}
     guard = dict({key: state[key] for key in GUARD}, started_at=clock.told(state['started_at']),
                  service=state['policy'].get('service'), observes=state.get('observe'), answered=answered(place),
                  **ttl.told(state))
     return dict(_ledger(place, state), guard=guard, policy=shown(state),
                 limits=limits.reached(place.cgroup, state['policy'].get('limits', {})), agent=notes.watched(place),
-                baseline=_baseline(state))
+                stats=stats.wanted(place, state), baseline=_baseline(state))
 
 
 def _baseline(state):

@@ -258,6 +258,7 @@ def remember(start, _undo):
         cgroup=place.cgroup, cgroup_name=cgroups.relative(place.cgroup), cgroup_id=cgroups.identity(place.cgroup),
         launcher=None if start.request.cgroup else place.launcher,
         started_at=began, load_ms=start.load_ms,
+        tolerated=start.old['tolerated'] if start.old else 0,
         holders=holders.of(start.old) if start.old else [holders.holder(run, began)] if run else [],
         enforced=start.enforced, abi=_abi.ABI_VERSION, generation=start.generation, breaches=start.breaches,
         rules=start.rules, shell=start.shell, agent=start.agent.identity(), expires_at=ttl.deadline(start.request.ttl),
@@ -304,7 +305,7 @@ def number(policy, rules):
 def memory(request):
     """The part of a guard's memory that a user asked for. Its rules are packed: every call reads it, and few need them."""
     return dict(wish(request), policy=request.policy.settings(), packed=packed.pack(request.policy),
-                baseline=request.baseline)
+                baseline=request.baseline, stats=request.stats)
 
 
 def wish(request):

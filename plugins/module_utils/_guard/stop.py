@@ -10,7 +10,7 @@ import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
-    agent, answers, health, holders, look, notes, tombstone, ttl)
+    agent, answers, health, holders, look, notes, stats, tombstone, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.report import GUARD, answered, bounded, whole
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, limits
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import attach, bpf, emptying, pinned, programs
@@ -45,7 +45,7 @@ def take_down(place, state, by, is_awaited=False, damages=()):
     breaches, found = health.faults(place, state)
     state = dict(state, end={'by': by, 'at': records.now(), 'is_awaited': is_awaited, 'breaches': breaches,
                              'damages': found + list(damages), 'limits': None, 'running': [], 'agent': notes.watched(place),
-                             'answered': answered(place)})
+                             'answered': answered(place), 'stats': stats.wanted(place, state)})
     _note(place, state)
     last = finish(place, state)
     if not is_awaited:
@@ -113,7 +113,7 @@ def _last(place, state):
     last = _judged(place, state, (end['breaches'], end['damages']))
     ended = {key: end[key] for key in ('by', 'at')}
     return dict(last, guard=dict(last['guard'], answered=end['answered']), limits=end['limits'] or last['limits'],
-                left_running=end['running'], agent=end['agent'], ended=ended, is_logged=False,
+                left_running=end['running'], agent=end['agent'], stats=end['stats'], ended=ended, is_logged=False,
                 holders=[holders.as_told(one) for one in holders.of(state)],
                 faults=last['faults'] + [tombstone.fault(ended)] * end['is_awaited'])
 
@@ -170,6 +170,7 @@ def sweep(place, buries=False):
         place.close()
     cgroup.evict(place.own)
     place.remove_pins()
+    agent.stop(place)  # who came in while nobody had the lock may have brought one back
     place.remove_cgroups()
     limits.restore(place.run)
     place.remove_run(buries)

@@ -57,6 +57,13 @@ def _stat(pid):
         return None
 
 
+def usage(pid):
+    """{cpu_seconds, memory} of a process, memory in bytes that are resident; None where there is no such process."""
+    fields = _stat(pid) if pid else None
+    return fields and {'cpu_seconds': (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK'),
+                       'memory': int(fields[21]) * resource.getpagesize()}
+
+
 def with_lock(path):
     """The processes that have the lock of a file; not those that only have it open."""
     found = []

@@ -18,6 +18,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import li
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
 
 BPF_TRACE_ITER, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE = 28, 2, 1 << 10  # <linux/bpf.h>
+BPF_STATS_RUN_TIME = 0
+TABLES = (1, 5, 9, 10, 11)  # types of maps that have a number of entries: hashes, also per CPU or LRU, and LPM tries
 CONTEXT_WORDS, CONTEXT_CB = 17, 12  # of struct __sk_buff: the words up to the end of cb, and where cb begins
 INSTRUCTION = 8  # bytes
 KERNEL_ENOTSUPP = 524  # not in Python's errno: the kernel's own "this map type can't"
@@ -79,7 +81,8 @@ class ProgInfo(ctypes.Structure):
                 ('jited_len', ctypes.c_uint32), ('xlated_len', ctypes.c_uint32), ('jited', ctypes.c_uint64),
                 ('xlated', ctypes.c_uint64), ('load_time', ctypes.c_uint64), ('uid', ctypes.c_uint32),
                 ('nr_map_ids', ctypes.c_uint32), ('map_ids', ctypes.c_uint64), ('name', ctypes.c_char * 16),
-                ('_rest', ctypes.c_uint8 * 256)]
+                ('_types', ctypes.c_uint8 * 112), ('run_time_ns', ctypes.c_uint64), ('run_cnt', ctypes.c_uint64),
+                ('_rest', ctypes.c_uint8 * 128)]
 
 
 class Kernel:
@@ -166,6 +169,15 @@ class Kernel:
                                                               ctypes.byref(keys[found])) >= 0:
             found += 1
         return bytes(keys)[:found * ctypes.sizeof(key_type)]
+
+    def count(self, fd, key_size, most):
+        """How many entries a map has; others may change it meanwhile, so it is looked at `most` times at most."""
+        key, following = (ctypes.create_string_buffer(key_size) for _buffer in range(2))
+        entries = 0
+        while entries < most and self.lib.bpf_map_get_next_key(fd, key if entries else None, following) >= 0:
+            key, following = following, key
+            entries += 1
+        return entries
 
     def values(self, fd, count, value_type):
         """The first so many values of an array."""
@@ -292,6 +304,20 @@ class Kernel:
 
     def program_info(self, fd):
         return self._info(fd, ProgInfo())
+
+    def run_stats(self, program_id):
+        """{runs, nanoseconds} of a program, while somebody had the kernel measure."""
+        program = self.program(program_id)
+        try:
+            info = self.program_info(program)
+            return {'runs': info.run_cnt, 'nanoseconds': info.run_time_ns}
+        finally:
+            os.close(program)
+
+    def measure(self):
+        """Have the kernel measure how long programs run, all of them. Returns what to close to end that."""
+        return self.library.check(self.lib.bpf_enable_stats(ctypes.c_uint32(BPF_STATS_RUN_TIME)),
+                                  'measure the run time of programs')
 
     def name_of(self, program_id):
         program = self.program(program_id)

@@ -14,14 +14,14 @@ import re
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import (
     encrypted_dns, file_matchers, rule, services, shapes)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, did_you_mean, show
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, ON_NEW, Policy
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, ON_DENIED, ON_NEW, Policy
 
 DEFAULTS = ('allow', 'deny')
 ENCRYPTED_DNS = ('deny', 'allow')
 LONGEST_INTERVAL = 86400  # seconds
 OWN = ('allow', 'deny')
 KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'own', 'resolve',
-        'baseline', 'on_new', 'limits', 'lock', 'ways_out', 'encrypted_dns')
+        'baseline', 'on_new', 'on_denied', 'limits', 'lock', 'ways_out', 'encrypted_dns')
 
 MOST = 1_000_000  # networks and names of all rules
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
@@ -76,6 +76,7 @@ def check(mapping, source='policy', lines=None, entries=None):
         limits=_limits(mapping, where) if 'limits' in mapping else (),
         baseline=shapes.text(mapping['baseline'], 'mysql.deps.yml', where.inside('baseline')) if 'baseline' in mapping else None,
         on_new=_on_new(mapping, where),
+        on_denied=shapes.choice(mapping.get('on_denied', ON_DENIED[0]), ON_DENIED, where.inside('on_denied')),
     )
 
 

@@ -16,6 +16,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model imp
 
 MODES = ('monitor', 'enforce', 'drill')
 ON_NEW = ('report', 'fail')  # the first where the policy does not say
+ON_DENIED = ('finish', 'stop')  # the same
 INTERVAL = 30  # seconds between two looks at the addresses of the rules' names
 ACTIONS = ('deny', 'allow')
 LIMITS = ('memory', 'cpus', 'pids')
@@ -36,6 +37,7 @@ class Policy:
     limits: tuple  # of (memory, bytes), (cpus, number), (pids, number), those that there are
     baseline: str | None = None  # the file with the dependencies that are known, as the policy names it
     on_new: str = ON_NEW[0]  # what an access means that the baseline does not have
+    on_denied: str = ON_DENIED[0]  # stop: after a denial in mode enforce no further task starts on the host
 
     @property
     def all_rules(self):
@@ -70,6 +72,8 @@ class Policy:
         mapping['baseline'] = self.baseline
         if self.on_new != ON_NEW[0]:
             mapping['on_new'] = self.on_new
+        if self.on_denied != ON_DENIED[0]:
+            mapping['on_denied'] = self.on_denied
         return {key: value for key, value in mapping.items() if value}
 
     def as_mapping(self):
@@ -88,7 +92,8 @@ class Policy:
                    interval=mapping.get('resolve', {}).get('interval', INTERVAL), lock=mapping.get('lock', False),
                    ways_out=tuple(mapping.get('ways_out', ())),
                    limits=tuple((key, limits[key]) for key in LIMITS if key in limits),
-                   baseline=mapping.get('baseline'), on_new=mapping.get('on_new', ON_NEW[0]))
+                   baseline=mapping.get('baseline'), on_new=mapping.get('on_new', ON_NEW[0]),
+                   on_denied=mapping.get('on_denied', ON_DENIED[0]))
 
     def pieces(self):
         """The mapping as JSON in its shortest form, rule by rule: as one text it would be the most of a start's memory."""

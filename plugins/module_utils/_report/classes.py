@@ -95,20 +95,32 @@ def _written(commands):
 @functools.lru_cache(maxsize=4096)
 def _passes_on(arguments):
     """Does a command start what people wrote: the rest of its line, a script or a recipe of theirs? Else it is a tool."""
-    program = _program(arguments[0])
+    script = script_of(arguments)
+    if script is None:
+        return _is_runner(arguments)
+    return not script or not is_installed(script[0], arguments[0]) or _is_runner(script)
+
+
+def script_of(arguments):
+    """The file that an interpreter runs, and its arguments; () for a text. None where the program is no interpreter."""
+    name = program_of(arguments[0])
     for names, text, module, valued in INTERPRETERS:
-        if names.match(program):
-            script = _script(arguments[1:], text, module, valued)
-            return not script or not _is_installed(script[0], arguments[0]) or _is_runner(script)
-    return _is_runner(arguments)
+        if names.match(name):
+            return _script(arguments[1:], text, module, valued)
+    return None
 
 
 def _is_runner(words):
-    program, told = _program(words[0]), next((word for word in words[1:] if not word.startswith('-')), None)
-    return program in PASSES_ON or program in RUNNERS and told in RUN
+    name = program_of(words[0])
+    return name in PASSES_ON or name in RUNNERS and is_told_to_run(words)
 
 
-def _program(path):
+def is_told_to_run(words):
+    """Is a tool told to start another program?"""
+    return next((word for word in words[1:] if not word.startswith('-')), None) in RUN
+
+
+def program_of(path):
     return path.rpartition('/')[2].lstrip('-').partition(':')[0]
 
 
@@ -127,7 +139,7 @@ def _script(arguments, text, module, valued):
     return ()
 
 
-def _is_installed(script, interpreter):
+def is_installed(script, interpreter):
     """A virtual environment has its tools beside its interpreter."""
     here = script.rpartition('/')[0]
     return bool(INSTALLED.match(script)) or here.startswith('/') and here == interpreter.rpartition('/')[0]

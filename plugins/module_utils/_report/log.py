@@ -1,8 +1,8 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. A guard's event log: one JSON object a line, each with the version of its form. It is written, and never read:
-whatever became of the file, no guard depends on it.
+"""PRIVATE. A guard's event log: one JSON object a line, each with the version of its form. No guard reads it: whatever became of
+the file, none depends on it. Who follows a guard finds its end there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import stat
 VERSION = 1  # of a line; a field that is there keeps its name and meaning
 LIMIT = 32 * 1024 * 1024  # bytes of the log, and of the earlier one that is put aside
 LISTED = 1000  # processes in one line
+END = 1024 * 1024  # bytes that tail() reads
 ATTEMPT = {'time': str, 'uid': int, 'pid': int, 'owner': int, 'command': str}  # to bring somebody else's process in
 
 
@@ -38,6 +39,18 @@ def append(path, name, report):
         told.append('The event log %s could not be written: %s. Of %d lines, %d are lost.'
                     % (path, why, len(lines) - omitted + 1, lost))
     return told
+
+
+def tail(path):
+    """The last lines of an event log of this version; none where there is no such file, or it is damaged."""
+    found = []
+    with contextlib.suppress(OSError):
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), 'rb') as content:
+            content.seek(max(0, os.fstat(content.fileno()).st_size - END))
+            for line in content.read(END).split(b'\n')[bool(content.tell() > END):]:
+                with contextlib.suppress(ValueError):  # damaged, or empty
+                    found.append(json.loads(line))
+    return [line for line in found if isinstance(line, dict) and line.get('version') == VERSION and 'event' in line]
 
 
 def append_refusal(path, name, attempt):

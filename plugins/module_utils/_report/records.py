@@ -47,6 +47,11 @@ def counters(totals):
                 name_services=totals[_abi.COUNTER_SERVICE], left=totals[_abi.COUNTER_LEFT] - totals[_abi.COUNTER_BACK])
 
 
+def denials(totals):
+    """How many accesses were denied, of every kind."""
+    return sum(totals[kind * _abi.VERDICTS + _abi.VERDICT_DENIED] for kind in KINDS)
+
+
 def _rule_of(rules, number, none):
     if number < _abi.RULE_FIRST:
         return {_abi.RULE_UNREADABLE: UNREADABLE, _abi.RULE_LOCK: LOCKED}.get(number, none)

@@ -48,6 +48,17 @@ def of(report, all_records='denied', commands=True):
     return '\n'.join(_cut(line, ROOM) for line in last) or None
 
 
+def why_stopped(name, record):
+    """What a task is told that comes after this denial, where the policy says on_denied: stop.
+
+    Of the command it has the program alone: whoever sees this may not be allowed to see that task's arguments (no_log).
+    """
+    program = spoken(record['command']).partition(' ')[0].rpartition('/')[2] or 'a process'
+    return _cut("ebpf_guard: this task was not run, because guard '%s' denied %s to %s (process %d), which its policy does not expect, "
+                'and the policy says on_denied: stop. %s ebpf_guard_info tells more.' % (
+                    name, endpoint(record), program, record['pid'], ' '.join(_rules([record]))), 2 * ROOM)
+
+
 def _damage(report, guard):
     if not outcome.is_broken(report.get('faults'), guard['mode']):
         return []

@@ -20,14 +20,15 @@ from datetime import datetime, timezone
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import UNKNOWN
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import as_json, model
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import remedy_of
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import Spool, encoded
 
 WRITERS = {'json': as_json.write, 'json.gz': as_json.write_compressed}  # each is the end of the file's name, too
 SPOOLED = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks')
 # of a guard: as the module tells it of the guard, of its report, and the accesses by outcome
 OF_GUARD = ('service', 'policy_sha256', 'started_at', 'loader', 'enforced', 'observes')
-OF_REPORT = ('counters', 'rows_left_out', 'damages', 'left_running', 'left', 'refused', 'limits', 'agent', 'ended', 'earlier',
-             'shared_with')
+OF_REPORT = ('counters', 'rows_left_out', 'damages', 'left_running', 'left', 'refused', 'limits', 'agent', 'stats', 'ended',
+             'earlier', 'shared_with')
 TOTALS = {'denied': outcome.DENIED, 'drill': outcome.DRILL, 'expected': outcome.EXPECTED, 'would_deny': outcome.WOULD_DENY,
           'earlier': outcome.EARLIER, 'seen': 'seen', 'outside': 'outside'}
 
@@ -96,7 +97,8 @@ class Document:
                     {key: sums[sort] for key, sort in TOTALS.items()})
         known = {str(window.task): window.task for window in report['tasks']}
         for kind in ('denied', 'observed'):
-            rows = [{'host': host, 'guard': name, **record, 'task': _task_of(record, report, known)} for record in report[kind]]
+            rows = [{'host': host, 'guard': name, **record, 'task': _task_of(record, report, known), 'remedy': remedy_of(record)}
+                    for record in report[kind]]
             new = [row for row in rows if row.get('new') is True]
             if new:
                 self._new.add(host)

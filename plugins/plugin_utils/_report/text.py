@@ -17,6 +17,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.entries import DID_NOT_ENTER
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
     NEW, NOBODY, lineage, merge, news, short_path, task_of, totals, word)
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import remedy_of
 
 WIDTH = 80
 ANCESTORS = 8  # that a row shows
@@ -88,6 +89,16 @@ def ancestors(row):
     return [detail('' if number else 'ancestry', parent) for number, parent in enumerate(lines)]
 
 
+def remedy_lines(row):
+    """What ends it, where a tool that is known for it reached out by itself. The link stays whole."""
+    remedy = remedy_of(row)
+    if not remedy:
+        return []
+    told = '{switch} keeps {tool} from {ends} ({url})'.format_map(remedy)
+    lines = textwrap.wrap(told, ROOM, break_long_words=False, break_on_hyphens=False)
+    return [detail('' if number else 'remedy', line) for number, line in enumerate(lines)]
+
+
 def row_lines(row, report, verdict=None):
     """Tell one denial: what, why, during which task, by whom, and who to ask. `verdict`: what it is, where it is none."""
     lines = head_lines(row, report, verdict)
@@ -102,6 +113,7 @@ def row_lines(row, report, verdict=None):
     if row.get('class'):
         lines += wrapped('evidence', evidence(row))
     lines += ancestors(row)
+    lines += remedy_lines(row)
     owner, runbook = clean(row.get('owner') or ''), clean(row.get('runbook') or '')
     if owner:
         lines.append(detail('owner', f'{owner}   runbook {runbook}' if runbook else owner))
@@ -210,6 +222,22 @@ def block(report, show_observed, max_rows):
         *section('left running (moved out when the guard came down):',
                  lambda one: detail(one['pid'], clip(one['command'], ROOM)), report.get('left_running') or [], max_rows),
     ]
+
+
+def followed(host, found, is_first):
+    """A line for each thing that a guard tells which is followed, in the order in which they happened. `is_first`: of its calls."""
+    lines = [(record['last_seen'], outcome.of_record(record, record['mode']).upper(), record) for record in found['denied']]
+    lines += [(record['first_seen'], 'REACHED', record) for record in found['observed']]
+    end = [] if found['up'] else [f'{host} has no such guard' if is_first else f'{host} the guard is down']
+    more = [f"{host} … and {amount(found['more'], 'thing')} before"] if found['more'] else []
+    return more + [f"{_clock_of(moment)} {host} {word:<10} {endpoint(record)}  {amount(record['count'], 'time')}  "
+                   f"{clip(short(record['command']), WIDTH)}" + (f"  (rule {record['rule']})" if record['rule'] else '')
+                   for moment, word, record in sorted(lines, key=lambda line: line[0])] + end
+
+
+def _clock_of(moment):
+    """The time of day, in UTC, of a moment as records have it."""
+    return moment.partition('T')[2].partition('.')[0]
 
 
 def told(records):

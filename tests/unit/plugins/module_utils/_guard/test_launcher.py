@@ -32,7 +32,7 @@ def place():
     os.chmod(run, 0o755)
     cgroup = os.path.join(cgroups.mount_point(), os.path.basename(run) + '-' + uuid.uuid4().hex[:6], 'guard')
     cgroups.make(cgroup)
-    made = types.SimpleNamespace(name='deploy', cgroup=cgroup, desk=cgroup + '.agent', doors=run + '/join',
+    made = types.SimpleNamespace(name='deploy', cgroup=cgroup, desk=cgroup + '.agent', doors=run + '/join', flag=run + '/stopped',
                                  launcher=run + '/launcher', code=run + '/code.zip')
     write(made)
     yield made
@@ -142,6 +142,19 @@ def test_a_tombstone_runs_nothing_else(tombstone, command):
 def test_a_reboot_is_refused_by_name(place, command, refuses):
     done = run(place.launcher, '-c', command.replace('/sbin/', '/nonexistent/').replace('systemctl', '/nonexistent/systemctl'))
     assert (done.returncode == _said.REFUSED and b'does not survive a reboot' in done.stderr) == refuses, done
+
+
+def test_after_a_denial_that_stops_a_task_is_refused(place):
+    """With the sentence for people and the result for Ansible; what only prepares passes. A flag that is half written stops nobody."""
+    sentence = "it's \\ \"denied\""
+    with open(place.flag, 'w') as flag:
+        flag.write(launcher.stopped(sentence))
+    done = run(place.launcher, '-c', 'exit 0')
+    assert (done.returncode, done.stderr.decode()) == (_said.REFUSED, sentence + '\n')
+    assert json.loads(done.stdout) == {'failed': True, 'msg': sentence}
+    assert run(place.launcher, '-c', 'echo ~root' + SLEEP).stdout == b'/root\n'
+    open(place.flag, 'w').close()
+    assert run(place.launcher, '-c', 'exit 3').returncode == 3
 
 
 @pytest.mark.parametrize('arguments', [

@@ -29,8 +29,8 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('a list', '- version: 1', 'p.yml:1: a list is not a policy.', ['mapping', 'version: 1']),
     ('a word', 'hello', "p.yml:1: 'hello' is not a policy.", []),
     ('unknown key', 'version: 1\ndenny: []', "p.yml:2: unknown key 'denny'. Did you mean deny?",
-     ['version, service, mode, default, deny, allow, expected, services, own, resolve, baseline, on_new, limits, lock, '
-      'ways_out, encrypted_dns.']),
+     ['version, service, mode, default, deny, allow, expected, services, own, resolve, baseline, on_new, on_denied, '
+      'limits, lock, ways_out, encrypted_dns.']),
     ('bad mode', 'version: 1\nmode: enforced', "p.yml:2: mode: 'enforced' is no mode. Did you mean enforce?",
      ['monitor or enforce or drill']),
     ('mode is off', 'version: 1\nmode: off', 'p.yml:2: mode: false is no mode.', []),
@@ -90,6 +90,8 @@ BAD_POLICIES = [  # name, text, how the error begins, what else it says
     ('on_new is another word', 'version: 1\nbaseline: a\non_new: stop', "p.yml:3: on_new: 'stop' is no on_new.",
      ['Write report or fail.']),
     ('on_new alone', 'version: 1\non_new: fail', 'p.yml:2: on_new: nothing is new without a baseline.', ['baseline: mysql.deps.yml']),
+    ('on_denied is another word', 'version: 1\non_denied: fail', "p.yml:2: on_denied: 'fail' is no on_denied.",
+     ['Write finish or stop.']),
     ('encrypted_dns is a word', 'version: 1\nencrypted_dns: denied',
      "p.yml:2: encrypted_dns: 'denied' is no encrypted_dns. Did you mean deny?", ['Write deny or allow.']),
     ('encrypted_dns is off', 'version: 1\nencrypted_dns: off', 'p.yml:2: encrypted_dns: false is no', []),

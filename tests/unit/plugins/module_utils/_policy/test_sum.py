@@ -32,6 +32,7 @@ OTHER = [('mode', 'drill', 'enforce'), ('reason', 'é', 'e'), ('owner', 'db-team
          ('lock', 'lock: false', 'lock: true'), ('socket', '@tool', '@tools'),
          ('exception', '    paths: [/mnt/artifacts/public]\n', ''), ('type', 'fuse.sshfs', 'fuse.*'),
          ('baseline', 'mysql.deps', 'web.deps'), ('on_new', 'on_new: fail', 'on_new: report'),
+         ('on_denied', 'on_denied: stop', 'on_denied: finish'),
          ('host form', 'hosts: [mirror.github.com]', 'hosts: [.mirror.github.com]')]
 
 

@@ -27,6 +27,18 @@ def lines_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_the_end_of_the_event_log(tmp_path, monkeypatch):
+    path = tmp_path / 'deploy.jsonl'
+    assert log.tail(str(path)) == []
+    log.append(str(path), 'deploy', report(denied=[denial()]))
+    with open(path, 'ab') as damaged:
+        damaged.write(b'\n\xff{"event": 1\n[]\n{"version": 0, "event": "denied"}\n')
+    log.append(str(path), 'deploy', report())
+    assert [line['event'] for line in log.tail(str(path))] == ['denied', 'down', 'down']
+    monkeypatch.setattr(log, 'END', os.path.getsize(path) - 9)  # of the first line, the end alone
+    assert [line['event'] for line in log.tail(str(path))] == ['down', 'down']
+
+
 def test_the_event_log(tmp_path):
     path = tmp_path / 'new' / 'deploy.jsonl'
     denied = [dict(denial(), mode=mode, command='tw\no "\xf6"') for mode in ('enforce', 'drill', 'monitor')]

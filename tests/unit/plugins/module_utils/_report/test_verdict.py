@@ -67,6 +67,13 @@ def test_four_lines_whatever_happened():
     assert len(wild) == 4 and max(map(len, wild)) <= verdict.ROOM and all(line.isprintable() for line in wild)
 
 
+def test_why_no_further_task_starts():
+    """The program alone: the arguments of a task may be nobody's business."""
+    assert verdict.why_stopped('deploy', record(command='/usr/bin/curl https://github.com/?token=x', pid=12)) == (
+        "ebpf_guard: this task was not run, because guard 'deploy' denied github.com (DNS question) to curl (process 12), which its "
+        'policy does not expect, and the policy says on_denied: stop. %s ebpf_guard_info tells more.' % RULE)
+
+
 NEWS = "Guard 'deploy' saw what the baseline does not have, and the policy says on_new: fail:"
 LEARN = 'If the deployment needs it, learn it: ansible-playbook loopbreak.deploy.learn.'
 

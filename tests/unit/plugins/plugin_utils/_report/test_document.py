@@ -78,6 +78,16 @@ def test_the_action_plugin_has_told_the_task(tmp_path):
     assert [one['task'] and one['task']['name'] for one in documents.only(tmp_path)['denied']] == ['Install', None]
 
 
+def test_a_hidden_access_of_a_known_tool_has_its_remedy(tmp_path):
+    made, hidden = begun(tmp_path, []), {**record(command='gh pr list'), **REST, 'class': 'hidden'}
+    add(made, dict(told(record()), denied=[hidden, dict(hidden, command='./x')], observed=[hidden]))
+    made.end(1, False, [])
+    found, remedy = documents.only(tmp_path), {
+        'tool': 'gh', 'switch': 'GH_NO_UPDATE_NOTIFIER=1', 'ends': 'asking for updates',
+        'url': 'https://cli.github.com/manual/gh_help_environment'}
+    assert [one['remedy'] for one in found['denied'] + found['observed']] == [remedy, None, remedy]
+
+
 @pytest.mark.parametrize('room', [2000, 8500], ids=['for the rows', 'for the file'])
 def test_a_full_disk_is_a_warning_and_leaves_nothing(tmp_path, room):
     warnings, before = [], resource.getrlimit(resource.RLIMIT_FSIZE)

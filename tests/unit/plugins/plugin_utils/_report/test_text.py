@@ -374,6 +374,19 @@ def test_what_is_new_to_the_baseline():
     assert not fleet.hosts_with_news()
 
 
+def test_a_guard_that_is_followed():
+    one = record(last_seen='2026-11-30T12:31:03.123456Z', mode='enforce', command='/usr/bin/curl https://github.com/\x1b[31m')
+    other = record(kind='connect', name=None, address='203.0.113.9', port=443, protocol='tcp', rule=None, reason=None, count=2,
+                   first_seen='2026-11-30T12:31:02.000000Z', command='apt-get update', mode='monitor')
+    found = {'denied': [one], 'observed': [other], 'more': 3, 'up': True}
+    assert text.followed('web1', found, False) == [
+        'web1 … and 3 things before', '12:31:02 web1 REACHED    203.0.113.9:443/tcp  2 times  apt-get update',
+        '12:31:03 web1 DENIED     192.0.2.10:443/tcp  1 time  curl https://github.com/?[31m  (rule github)']
+    none = {'denied': [], 'observed': [], 'more': 0, 'up': False}
+    assert text.followed('web1', none, False) == ['web1 the guard is down']
+    assert text.followed('web1', none, True) == ['web1 has no such guard']
+
+
 def test_a_guard_that_came_up_is_one_line():
     guard = {'mode': 'enforce', 'enforced': {'connect': True, 'dns': True, 'lock': 'nothing needs it'}}
     assert text.up_line('web1', 'deploy', guard) == ('good', 'GUARD UP: deploy on web1 [enforce]  connect, dns')
