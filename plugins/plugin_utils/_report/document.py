@@ -118,10 +118,8 @@ class Document:
         known = {str(window.task): window.task for window in report['tasks']}
         records = {}
         for kind in ('denied', 'observed'):
-            rows = records[kind] = [
-                 dict({'host': None, 'guard': None, **record}, host=host, guard=name, task=_task_of(record, report, known),
-                      remedy=remedy_of(record))
-                 for record in report[kind]]
+            rows = records[kind] = [dict({'host': None, 'guard': None, **record}, host=host, guard=name, remedy=remedy_of(record),
+                                         task=_task_of(record, report, known)) for record in report[kind]]
             new = [row for row in rows if row.get('new') is True]
             if new:
                 self._new.add(host)
