@@ -13,7 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _no_log, _shell, _told
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _github, _no_log, _shell, _told
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import text
 
 
@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
             _no_log.conceal(host, found, None)
             lines = text.followed(host, found, not since)
             if lines:
-                Display().display('\n'.join(lines))
+                Display().display(_github.harmless('\n'.join(lines)))
             printed, since = printed + len(lines), found['since']
             if not found['up']:
                 return {'changed': False, 'followed': printed}

@@ -23,7 +23,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
     agent, answers, company, doors, notes, standby, stats, stop, stopping, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, locks, resolver, sockdiag
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, files, locks, resolver, sockdiag
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, pinned, programs, teach
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 
@@ -128,7 +128,7 @@ def _serve(place, state, serving, noted):
         meter.turn(state['stats'])
         lookout.look(state)
         if time.monotonic() - looked > OFTEN:
-            now, looked = _identity(place.state), time.monotonic()
+            now, looked = files.identity(place.state), time.monotonic()
             standby.beat(serving)
             noted.write()
             attended.keep()
@@ -157,15 +157,6 @@ def _serve(place, state, serving, noted):
                     return
         if waiting.poll(1000 * (stopping.OFTEN if stopping.is_wanted(state) else OFTEN)):
             refusals[0].read()
-
-
-def _identity(path):
-    """Tells whether a file is still the same; None where it is gone."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 def _refusals(place):

@@ -11,14 +11,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import os
 import time
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import report
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import log, records
 
 PATIENCE = 20  # seconds of one call: then who follows sees that the host is there
@@ -39,7 +37,7 @@ def follow(name, since):
     place, end = Place(name), time.monotonic() + PATIENCE
     state, seen, counted = None, None, None
     while True:
-        now = _identity(place.state)
+        now = files.identity(place.state)
         if now != seen:
             state, seen = place.read(), now
         if not state:
@@ -54,7 +52,7 @@ def follow(name, since):
             continue
         began, found = time.monotonic(), None
         with contextlib.suppress(GuardError, OSError):  # it is going down, or its rules are being exchanged
-            totals = _totals(place)
+            totals = report.counted(place)
             if totals != counted:
                 found, counted = _since(report.whole(place, state), since), totals
         took = time.monotonic() - began
@@ -63,23 +61,6 @@ def follow(name, since):
         if time.monotonic() >= end:
             return _since(NOTHING, since)
         time.sleep(max(OFTEN, SHARE * took) if found else OFTEN)
-
-
-def _identity(path):
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
-
-
-def _totals(place):
-    kernel = bpf.kernel()
-    counters = kernel.open(pinned.path(place.pins, 'ebg_counters'))
-    try:
-        return kernel.totals(counters, _abi.COUNTERS)
-    finally:
-        os.close(counters)
 
 
 def _since(found, since):

@@ -72,6 +72,16 @@ def answered(place):
         os.close(board)
 
 
+def counted(place):
+    """The sums of ebg_counters: whether they have changed is seen without reading the records."""
+    kernel = bpf.kernel()
+    counters = kernel.open(pinned.path(place.pins, 'ebg_counters'))
+    try:
+        return kernel.totals(counters, _abi.COUNTERS)
+    finally:
+        os.close(counters)
+
+
 def _ledger(place, state):
     """{denied, observed, counters, entries, left}; of a table that is lost, none: health tells of it."""
     kernel = bpf.kernel()

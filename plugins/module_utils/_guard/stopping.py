@@ -10,13 +10,10 @@ the guard judges as ever.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import launcher, report
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, pinned
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome, records, verdict
 
 OFTEN = 0.2  # seconds between two looks whether more was denied
@@ -48,7 +45,7 @@ class Lookout:
         if not is_wanted(state) or self.place.is_stopped or time.monotonic() < self.due:
             return
         with contextlib.suppress(GuardError, OSError):  # the guard is going down, or is being mended
-            counted = self._count()
+            counted = records.denials(report.counted(self.place))
             if counted != self.counted:
                 self._read(state)
                 self.counted = counted
@@ -61,11 +58,3 @@ class Lookout:
             self.place.raise_flag(launcher.stopped(verdict.why_stopped(state['name'], last)))
         now = time.monotonic()
         self.due = now + max(OFTEN, SHARE * (now - began))
-
-    def _count(self):
-        kernel = bpf.kernel()
-        counters = kernel.open(pinned.path(self.place.pins, 'ebg_counters'))
-        try:
-            return records.denials(kernel.totals(counters, _abi.COUNTERS))
-        finally:
-            os.close(counters)

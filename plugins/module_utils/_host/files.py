@@ -30,6 +30,15 @@ def text(path):
     return os.fsdecode(content(path))
 
 
+def identity(path):
+    """Tells whether a file is still the same; None where it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def words(path):
     """The words of each line, without empty lines."""
     lines = (line.partition(b'\0')[0].split() for line in content(path).split(b'\n'))
