@@ -143,7 +143,10 @@ def test_command_lines(where, line):
 def test_other_commands_are_there():
     targets = re.findall(r'^([a-z]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE)
     script = (ROOT / 'scripts' / 'guarded-deploy.sh').read_text()
-    for where, line in LINES:
+    workflows = [(path.name, line) for path in ROOT.glob('.github/workflows/*.yml')
+                 for line in re.findall(r'run: (make .*)', path.read_text())]
+    assert workflows
+    for where, line in LINES + workflows:
         words = shlex.split(line, comments=True)
         if words[:1] == ['make']:
             assert words[1] in targets, where
