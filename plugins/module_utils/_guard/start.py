@@ -183,6 +183,7 @@ def load_optional(start, undo):
         os.close(directory)
     start.programs = {**{name: loaded.program_fd(name) for name in programs.of_object(programs.GUARD)},
                       **outward.programs, **on_files.programs}
+    start.attached = {**outward.links, **on_files.links}
     start.enforced = {**dict.fromkeys(programs.capabilities(programs.GUARD), True), **outward.enforced,
                       **on_files.enforced}
     start.warnings += outward.warnings + on_files.warnings
@@ -212,7 +213,8 @@ def _ids(policy, *matchers):
 
 def attach_programs(start, undo):
     place = start.place
-    start.links = attach.attach(start.kernel, place.pins, place.cgroup, place.desk, start.loaded, start.programs, undo)
+    start.links = attach.attach(start.kernel, place.pins, place.cgroup, place.desk, start.loaded, start.programs,
+                                start.attached, undo)
 
 
 def switch_over(start, undo):
