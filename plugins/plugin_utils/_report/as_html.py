@@ -26,6 +26,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import ou
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import circle, folded, headline, text
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, NOBODY
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import effect
 
 DIGITS = re.compile(r'([0-9]+)')
 PAGE = os.path.join(os.path.dirname(__file__), 'page')
@@ -65,7 +66,7 @@ def _template():
         undefined=jinja2.StrictUndefined)
     environment.filters.update(
         hosts=_hosts, tone=lambda word: TONES.get(word, 'warn'), figure=_figure,
-        amount=_amount, link=_link, day=_day, clock=_clock, seconds=_seconds, place=folded.place)
+        amount=_amount, link=_link, day=_day, clock=_clock, seconds=_seconds, place=folded.place, effect=effect)
     environment.globals.update(OPEN=OPEN, ROWS=ROWS, DRAWN=DRAWN, CAPABILITIES=CAPABILITIES)
     return environment.get_template('page.html.j2')
 

@@ -64,11 +64,12 @@ class Way:
         self.task, self.sort, self.service = record.get('task'), record.get('class'), service
         self.command, self.ancestry, self.older = own, ancestry[:ANCESTORS], len(ancestry[ANCESTORS:])
         self.evidence = evidence(record) if self.sort else None
+        self.remedy = record.get('remedy')
         self.path = _path(record, service)
         self.endpoints, self.accesses, self.hosts = {}, 0, set()
         self.first = self.last = record.get('first_seen') or ''
         task = self.task or {}
-        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry) + ENDPOINTS * _size(
+        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry, *(self.remedy or {}).values()) + ENDPOINTS * _size(
             endpoint(record))
 
     def add(self, record, where):
