@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import re
 import urllib.parse
 from datetime import datetime, timezone
 
@@ -28,7 +27,6 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import ci
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, NOBODY
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import effect
 
-DIGITS = re.compile(r'([0-9]+)')
 PAGE = os.path.join(os.path.dirname(__file__), 'page')
 HOSTS, HOST = 12, 64  # names of hosts beside a finding, and the letters of one
 ROWS = 1500  # guards in the table
@@ -87,13 +85,8 @@ def _shown(value):
     return '' if value is None else text.clip(value, folded.LONGEST)
 
 
-def _natural(host):
-    """web2 stands before web10."""
-    return [(len(part.lstrip('0')) if number % 2 else -1, part.lstrip('0')) for number, part in enumerate(DIGITS.split(host))]
-
-
 def _hosts(hosts):
-    shown = Markup(', ').join(text.clip(host, HOST) for host in sorted(hosts, key=_natural)[:HOSTS])
+    shown = Markup(', ').join(text.clip(host, HOST) for host in sorted(hosts, key=folded.natural)[:HOSTS])
     return shown + f' and {_figure(len(hosts) - HOSTS)} more' if len(hosts) > HOSTS else shown
 
 
@@ -142,7 +135,7 @@ def _seconds(number):
 
 def _guards(found):
     """The worst first."""
-    return sorted(found.guards, key=lambda one: (RANKS.index(TONES.get(one.outcome, 'warn')), _natural(one.host), one.name))
+    return sorted(found.guards, key=lambda one: (RANKS.index(TONES.get(one.outcome, 'warn')), folded.natural(one.host), one.name))
 
 
 def _sums(found):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from array import array
 from collections import Counter
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, lineage, moment_of, word
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import evidence, short
 
+DIGITS = re.compile(r'([0-9]+)')
 SEEN, WAY_OUT = 'seen', 'way out'  # beside the outcomes of denials, and what is new
 FINDINGS = 100  # of each sort
 WAYS, ALL_WAYS = 6, 200  # of a finding, and of all of a sort
@@ -132,6 +134,11 @@ class Marks:
             self.moments.append(moment)
 
 
+def natural(name):
+    """web2 stands before web10."""
+    return [(len(part.lstrip('0')) if number % 2 else -1, part.lstrip('0')) for number, part in enumerate(DIGITS.split(name))]
+
+
 def place(task):
     """file:line of a task, as far as it is known."""
     return ':'.join(str(part) for part in (task.get('file'), task.get('line')) if part is not None)
@@ -184,7 +191,7 @@ class Folded:
         """The findings of these sorts, those of most hosts first."""
         found = [(sort, one) for sort in sorts for one in self.findings.get(sort, {}).values()]
         return [one for sort, one in sorted(found, key=lambda item: (
-            sorts.index(item[0]), -len(item[1].hosts), -item[1].accesses, item[1].what))]
+            sorts.index(item[0]), -len(item[1].hosts), -item[1].accesses, natural(item[1].what)))]
 
     def left(self, *sorts):
         """How many accesses of these sorts had no room."""
