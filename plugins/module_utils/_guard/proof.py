@@ -18,7 +18,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import way_in
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, canaries, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, canaries, dns, programs
 
 REFUSED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
@@ -27,21 +27,27 @@ NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE,
 
 PATIENCE = 45  # seconds for all attempts; each has a limit of its own, and some seconds are enough for all
 NEEDS = {'memory': 32 << 20, 'pids': 4}  # room in the guard's cgroup
+TABLES = ('ebg_counters', 'ebg_observed')  # that the proof reads
 
 # answered: {family: did the answers arrive}; a guard needs none. entered: [begin, end] in CLOCK_MONOTONIC, ns, of each
 # time that the proof itself entered the guard, which is no deed of a task
 Proved = namedtuple('Proved', 'answered entered')
 
 
-def prove(place, read_counters, attached, refuses, servers, uids):
+def prove(place, kernel, tables, attached, refuses, servers, uids):
     """Raises GuardError where a program does not answer, or the launcher does not lead root and each of `uids` inside, and
     NotTried where that could not be found out.
 
-    `read_counters()` gives the totals of ebg_counters so far. `attached`: the names of the programs that are. `refuses`: the
-    mode denies. `servers`: {family: DNS servers}, where denied questions are to be answered.
+    `tables`: file descriptors of TABLES. `attached`: the names of the programs that are. `refuses`: the mode denies.
+    `servers`: {family: DNS servers}, where denied questions are to be answered.
     """
     if cgroups.frozen(place.cgroup):
         raise NotTried('Its cgroup is frozen.')
+    counters, observed = tables
+
+    def read_counters():
+        return kernel.totals(counters, _abi.COUNTERS)
+
     # by number the simplest access comes first, which tells most where several fail
     rows = sorted((row for row in programs.TABLE if row.name in attached and row.attempt), key=lambda row: row.counter)
     canaries.make_files(place.run)
@@ -50,6 +56,8 @@ def prove(place, read_counters, attached, refuses, servers, uids):
     with place.trial() as cgroup:
         results, returned, span = _inside(cgroup, place.run, [*dict.fromkeys(row.attempt for row in rows), *(
             attempt for trial in trials.values() for attempt in (trial.ask, trial.hear))])
+    if trials:
+        _forget(kernel, observed, span[0])
     grown = [after - then for after, then in zip(read_counters(), before)]
     for row in rows:
         result = results[row.attempt]
@@ -76,6 +84,13 @@ def prove(place, read_counters, attached, refuses, servers, uids):
     came_in = read_counters()[_abi.COUNTER_ENTERED] - before[_abi.COUNTER_ENTERED]
     return Proved({family: results[trial.ask] == results[trial.hear] == 0 for family, trial in trials.items()},
                   spans if came_in >= len(spans) else [])  # what is inside already, as a task is, does not come in
+
+
+def _forget(kernel, observed, began):
+    """Take out what a trial alone reached: that is no deed of a task. `began`: CLOCK_MONOTONIC, ns."""
+    for key, value in list(kernel.items(observed, _abi.Observation, _abi.Record)):
+        if (key.endpoint.kind, key.endpoint.port, value.count) == (_abi.KIND_CONNECT, dns.PORT, 1) and value.first_seen >= began:
+            kernel.delete(observed, key)
 
 
 def _part(row):

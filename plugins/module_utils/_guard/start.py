@@ -228,10 +228,10 @@ def note_time(start, _undo):
 
 
 def prove(start, _undo):
-    counters = start.loaded.map_fd('ebg_counters')
+    tables = [start.loaded.map_fd(name) for name in proof.TABLES]
     start.agent.wait_until_answering()
-    start.proved = proof.prove(start.place, lambda: start.kernel.totals(counters, _abi.COUNTERS), start.programs,
-                               start.policy.mode != 'monitor', start.servers, start.request.uids)
+    start.proved = proof.prove(start.place, start.kernel, tables, start.programs, start.policy.mode != 'monitor',
+                               start.servers, start.request.uids)
 
 
 def pin_new(start, _undo):
