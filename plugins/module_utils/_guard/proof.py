@@ -27,6 +27,7 @@ NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE,
 
 PATIENCE = 45  # seconds for all attempts; each has a limit of its own, and some seconds are enough for all
 NEEDS = {'memory': 32 << 20, 'pids': 4}  # room in the guard's cgroup
+LAUNCHED = b'/bin/sh\0-c\0%s\0' % way_in.TRIED.encode()  # what the launcher becomes
 TABLES = ('ebg_counters', 'ebg_observed')  # that the proof reads
 
 # answered: {family: did the answers arrive}; a guard needs none. entered: [begin, end] in CLOCK_MONOTONIC, ns, of each
@@ -56,8 +57,6 @@ def prove(place, kernel, tables, attached, refuses, servers, uids):
     with place.trial() as cgroup:
         results, returned, span = _inside(cgroup, place.run, [*dict.fromkeys(row.attempt for row in rows), *(
             attempt for trial in trials.values() for attempt in (trial.ask, trial.hear))])
-    if trials:
-        _forget(kernel, observed, span[0])
     grown = [after - then for after, then in zip(read_counters(), before)]
     for row in rows:
         result = results[row.attempt]
@@ -81,15 +80,22 @@ def prove(place, kernel, tables, attached, refuses, servers, uids):
         began = _clock()
         if way_in.check(place, uid):
             spans.append([began, _clock()])
+    _forget(kernel, observed, span[0], len(spans) - 1)
     came_in = read_counters()[_abi.COUNTER_ENTERED] - before[_abi.COUNTER_ENTERED]
     return Proved({family: results[trial.ask] == results[trial.hear] == 0 for family, trial in trials.items()},
                   spans if came_in >= len(spans) else [])  # what is inside already, as a task is, does not come in
 
 
-def _forget(kernel, observed, began):
-    """Take out what a trial alone reached: that is no deed of a task. `began`: CLOCK_MONOTONIC, ns."""
+def _forget(kernel, observed, began, launches):
+    """Take out what the proof alone reached and executed since `began` (CLOCK_MONOTONIC, ns): that is no deed of a task.
+
+    `launches`: how often the launcher was tried.
+    """
     for key, value in list(kernel.items(observed, _abi.Observation, _abi.Record)):
-        if (key.endpoint.kind, key.endpoint.port, value.count) == (_abi.KIND_CONNECT, dns.PORT, 1) and value.first_seen >= began:
+        endpoint = key.endpoint
+        asked = (endpoint.kind, endpoint.port, value.count) == (_abi.KIND_CONNECT, dns.PORT, 1)
+        launched = (endpoint.kind, value.count) == (_abi.KIND_EXEC, launches) and bytes(value.args).startswith(LAUNCHED)
+        if value.first_seen >= began and (asked or launched):
             kernel.delete(observed, key)
 
 
