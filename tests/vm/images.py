@@ -34,7 +34,7 @@ DISK = "3G"     # sparse: it takes what is in it
 # The support promise: what is tested is what is supported. {name: (suite that has the kernel, userland)}
 KERNELS = {"5.10": ("bullseye", "bookworm"), "6.1": ("bookworm", "bookworm"), "6.12": ("trixie", "trixie"),
            "sid": ("sid", "trixie")}
-ARM64 = {"6.1 arm64": ("bookworm", "bookworm"), "6.12 arm64": ("trixie", "trixie")}    # the same
+ARM64 = {"arm64-6.1": ("bookworm", "bookworm"), "arm64-6.12": ("trixie", "trixie")}    # the same
 HEADERS = {suite for suite, userland in KERNELS.values() if suite == userland}    # BCC can compile there
 TOOLS = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "mke2fs", "busybox", "cpio", "depmod", "setpriv", "ssh-keygen")
 
