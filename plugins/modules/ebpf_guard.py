@@ -482,6 +482,11 @@ denied:
     mode:
       description: The mode at that time.
       type: str
+    outage:
+      description:
+        - How it was down, V(denied), V(refused), V(timeout) or V(unresolvable), as its rule says, else the policy.
+        - Null where RV(denied[].mode) is not V(drill). Not in RV(observed).
+      type: str
     processes:
       description: How many processes of the same task, that ran the same command, are counted here. Not in RV(observed).
       type: int

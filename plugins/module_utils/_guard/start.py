@@ -293,7 +293,7 @@ def number(policy, rules):
     for rule in policy.all_rules:
         if rule.id in numbers:  # another part of the same rule
             continue
-        described = records.describe(rule)
+        described = records.describe(rule, policy.outage_of(rule) if rule.action == 'deny' else None)
         key = json.dumps(described)
         if key not in known:
             known[key] = len(rules)
