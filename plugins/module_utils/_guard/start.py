@@ -92,7 +92,7 @@ def load(start, undo):
     start.began = time.monotonic()
     compiled = start.compiled
     sizes = {'ebg_nets': len(compiled.keys), 'ebg_ports': len(compiled.ports), 'ebg_names': len(compiled.names),
-             'ebg_text': len(compiled.text)}
+             'ebg_text': len(compiled.text), 'ebg_outages': len(compiled.outages)}
     kept = pinned.kept(start.kernel, start.place.pins) if start.old else {}
     start.loaded, start.loader, start.loader_reason = loader.load(
         start.request.loader, start.kernel.library, start.request.objects, sizes, kept, start.place.compiled)
@@ -109,6 +109,8 @@ def fill_rules(start, _undo):
     kernel.update_many(map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(*range(len(compiled.ports))),
                        compiled.ports)
     kernel.write_array(map_fd('ebg_text'), compiled.text)
+    kernel.update_many(map_fd('ebg_outages'), (ctypes.c_uint32 * len(compiled.outages))(*range(len(compiled.outages))),
+                       compiled.outages)
     kernel.update_many(map_fd('ebg_nets'), compiled.keys, compiled.nets)
     kernel.update_many(map_fd('ebg_names'), compiled.hashes, compiled.names)
     for name in programs.RULES:

@@ -64,6 +64,12 @@ class Policy:
         return rule and rule.outage or self.outage
 
     @property
+    def outages(self):
+        """How what is denied is down in this drill, in all ways that there are but the default. Else none."""
+        used = {self.outage_of(rule) for rule in (None, *self.rules)}
+        return tuple(outage for outage in OUTAGES[1:] if outage in used)
+
+    @property
     def has_sockets(self):
         return any(rule.sockets for rule in self.rules)
 
