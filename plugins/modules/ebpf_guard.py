@@ -336,6 +336,7 @@ guard:
           unix sockets of rules with C(sockets), and of name service daemons, which are refused where names are denied.
         - C(lock) stands for C(lock=true) in the policy, so that no process leaves the guard.
         - C(file) stands for the files of rules with C(paths) or C(filesystems), C(exec) for their execution.
+        - In a drill C(refused), C(timeout) and C(unresolvable) stand for what the policy says of C(outage).
       type: dict
       sample:
         connect: true
