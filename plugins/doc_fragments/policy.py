@@ -150,11 +150,13 @@ options:
         choices: [finish, stop]
         default: finish
       outage:
-        description: How what is denied fails in the mode V(drill).
+        description: How what is denied is down in the mode V(drill), where its rule does not say.
         type: str
         choices: [denied, refused, timeout, unresolvable]
+        default: denied
       unresolvable:
-        description: What a DNS question gets with O(policy.outage=unresolvable).
+        description: What a DNS question gets for a name that is unresolvable.
         type: str
         choices: [nxdomain, servfail]
+        default: nxdomain
 """

@@ -36,11 +36,12 @@ def test_every_field_has_a_sample_of_its_type(module):
 
 def test_the_keys_of_a_policy_are_documented():
     keys = yaml.safe_load(policy.ModuleDocFragment.DOCUMENTATION)['options']['policy']['suboptions']
-    assert set(check.KEYS) <= set(keys)
-    assert set(rule.KEYS) <= set(keys['deny']['suboptions'])
+    assert set(check.KEYS) == set(keys)
+    assert set(rule.KEYS) == set(keys['deny']['suboptions'])
     assert set(check.LIMITS) == set(keys['limits']['suboptions'])
     for key, choices in (('mode', check.MODES), ('default', check.DEFAULTS), ('own', check.OWN), ('on_new', check.ON_NEW),
-                         ('on_denied', check.ON_DENIED), ('encrypted_dns', check.ENCRYPTED_DNS)):
+                         ('on_denied', check.ON_DENIED), ('encrypted_dns', check.ENCRYPTED_DNS),
+                         ('outage', check.OUTAGES), ('unresolvable', check.UNRESOLVABLE)):
         assert set(keys[key]['choices']) == set(choices), key
 
 
