@@ -178,9 +178,6 @@ notes:
 seealso:
   - module: loopbreak.deploy.ebpf_guard_info
   - plugin: loopbreak.deploy.ebpf_guard
-    plugin_type: role
-    description: Does all of this for a part of a play.
-  - plugin: loopbreak.deploy.ebpf_guard
     plugin_type: callback
     description: Prints the report, and fails the run.
   - name: The policy
@@ -822,7 +819,7 @@ def request_of(params):
                          uids=set() if existing else joining_uids(params['join_users'], connecting),
                          shell=params['_shell'], loader=params['loader'],
                          objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing,
-                         secret=params['_is_secret'], run=params['_run'], share=params['share'],
+                         secret=bool(params['_is_secret']), run=params['_run'], share=params['share'],
                          fresh=params['fresh'], baseline=params['_baseline'], stats=params['stats'])
 
 
@@ -907,7 +904,7 @@ def main():
                 # what the action plugin sends along
                 '_objects': {'type': 'dict', 'no_log': True},
                 '_policy': {'type': 'str', 'no_log': True},
-                '_is_secret': {'type': 'bool', 'default': False},
+                '_is_secret': {'type': 'bool'},
                 '_shell': {'type': 'str'},
                 '_remote_user': {'type': 'str'},
                 '_run': {'type': 'dict'},

@@ -293,7 +293,7 @@ def main():
                 'follow': {'type': 'bool', 'default': False},
                 # what the action plugin sends along
                 '_objects': {'type': 'dict', 'no_log': True},
-                '_since': {'type': 'dict', 'default': {}},
+                '_since': {'type': 'dict'},
             },
             supports_check_mode=True,
         )
@@ -302,7 +302,7 @@ def main():
         if os.geteuid() != 0:
             raise GuardError('Only root can look at a guard: run this with become: true.')
         if module.params['follow']:
-            module.exit_json(changed=False, **follow.follow(module.params['name'] or 'deploy', module.params['_since']))
+            module.exit_json(changed=False, **follow.follow(module.params['name'] or 'deploy', module.params['_since'] or {}))
         result = able.look(objects.unpacked(packed)) if module.params['capabilities'] else {}
         # a host that was asked what it has may have no cgroup2, and so no guards
         found = look.names() if not result or result['host']['cgroup2'] else []
