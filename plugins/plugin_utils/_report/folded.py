@@ -71,8 +71,8 @@ class Way:
         self.endpoints, self.accesses, self.hosts = {}, 0, set()
         self.first = self.last = record.get('first_seen') or ''
         task = self.task or {}
-        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry, *(self.remedy or {}).values()) + ENDPOINTS * _size(
-            endpoint(record))
+        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry,
+                          *(self.remedy or {}).values()) + ENDPOINTS * _size(endpoint(record))
 
     def add(self, record, where):
         self.accesses += record['count']
