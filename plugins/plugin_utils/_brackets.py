@@ -13,6 +13,7 @@ A start that its own `when` skips is left out on purpose.
 from __future__ import annotations
 
 import contextlib
+import itertools
 
 from ansible import context
 from ansible.template import Templar
@@ -107,6 +108,14 @@ def is_last(task, play):
     """Does nothing of the play come after this task, whose hosts all stood there? A task of our role stands for the role."""
     written_down = [one for one, _late in _tasks(play.compile()) if action_of(one) != 'meta']
     return bool(written_down) and key_of(written_down[-1]) in (lineage(task) if is_ours(task) else [key_of(task)])
+
+
+def is_rescued(task):
+    """Does a rescue come after this task where it fails? A role or a file of tasks may stand in the block that has it."""
+    for inner, outer in itertools.pairwise(around(task)):
+        if getattr(outer, 'rescue', None) and key_of(inner) in map(key_of, outer.block):
+            return True
+    return False
 
 
 def is_ours(task):
