@@ -336,6 +336,7 @@ guard:
           unix sockets of rules with C(sockets), and of name service daemons, which are refused where names are denied.
         - C(lock) stands for C(lock=true) in the policy, so that no process leaves the guard.
         - C(file) stands for the files of rules with C(paths) or C(filesystems), C(exec) for their execution.
+        - In a drill C(refused), C(timeout) and C(unresolvable) stand for what the policy says of C(outage).
       type: dict
       sample:
         connect: true
@@ -481,6 +482,11 @@ denied:
       type: str
     mode:
       description: The mode at that time.
+      type: str
+    outage:
+      description:
+        - How it was down, V(denied), V(refused), V(timeout) or V(unresolvable), as its rule says, else the policy.
+        - Null where RV(denied[].mode) is not V(drill). Not in RV(observed).
       type: str
     processes:
       description: How many processes of the same task, that ran the same command, are counted here. Not in RV(observed).

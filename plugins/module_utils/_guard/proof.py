@@ -18,7 +18,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import way_in
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, canaries, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, canaries, outages, programs
 
 REFUSED = (errno.EACCES, errno.EPERM)
 ABSENT = (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS)
@@ -28,12 +28,16 @@ NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE,
 PATIENCE = 45  # seconds for all attempts; each has a limit of its own, and some seconds are enough for all
 NEEDS = {'memory': 32 << 20, 'pids': 4}  # room in the guard's cgroup
 
+# What a drill has to prove: Policy.outages, which are none in other modes; what the policy says of `unresolvable`; and whether
+# the agent is there that has a part in it
+Drill = namedtuple('Drill', 'outages unresolvable attended')
+
 # answered: {family: did the answers arrive}; a guard needs none. entered: [begin, end] in CLOCK_MONOTONIC, ns, of each
 # time that the proof itself entered the guard, which is no deed of a task
 Proved = namedtuple('Proved', 'answered entered')
 
 
-def prove(place, read_counters, attached, refuses, servers, uids):
+def prove(place, read_counters, attached, refuses, servers, uids, drill):
     """Raises GuardError where a program does not answer, or the launcher does not lead root and each of `uids` inside, and
     NotTried where that could not be found out.
 
@@ -68,7 +72,7 @@ def prove(place, read_counters, attached, refuses, servers, uids):
         raise GuardError("The guard did not prove itself: its program ebg_egress did not see a question to the host's DNS "
                          'servers (%s). Something on this host leads it elsewhere before.'
                          % ', '.join(server for trial in trials.values() for server in trial.servers))
-    spans = [span]
+    spans = [span, *(_prove_outage(place, read_counters, outage, servers, drill) for outage in drill.outages)]
     for uid in (0, *sorted(uids)) if place.cgroup == place.own and not place.is_stopped else ():
         began = _clock()
         if way_in.check(place, uid):
@@ -76,6 +80,28 @@ def prove(place, read_counters, attached, refuses, servers, uids):
     came_in = read_counters()[_abi.COUNTER_ENTERED] - before[_abi.COUNTER_ENTERED]
     return Proved({family: results[trial.ask] == results[trial.hear] == 0 for family, trial in trials.items()},
                   spans if came_in >= len(spans) else [])  # what is inside already, as a task is, does not come in
+
+
+def _prove_outage(place, read_counters, outage, servers, drill):
+    """Returns when the proof was in the guard."""
+    attempts = outages.attempts(outage, drill.unresolvable, servers)
+    before = read_counters()
+    with place.trial() as cgroup:
+        results, _returned, span = _inside(cgroup, place.run, [attempt.act for attempt in attempts])
+    grown = [after - then for after, then in zip(read_counters(), before)]
+    for attempt in attempts:
+        result = results[attempt.act]
+        if result is None:  # this host has no such sockets
+            continue
+        if result in NO_ROOM:
+            raise NotTried('There is no room to try out how outage: %s is (%s).' % (outage, os.strerror(result)))
+        if attempt.counter is not None and not grown[_abi.COUNTER_CANARY + attempt.counter]:
+            raise GuardError('The guard did not prove itself: nothing saw the canary of outage: %s (the attempt ended with %s).'
+                             % (outage, _word(result)))
+        if result not in attempt.ends + (() if drill.attended else attempt.unattended):
+            raise GuardError('The guard did not prove itself: what is denied is not down as outage: %s says. The attempt should '
+                             'have ended with %s, and ended with %s.' % (outage, _word(attempt.ends[0]), _word(result)))
+    return span
 
 
 def _part(row):

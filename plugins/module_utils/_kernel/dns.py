@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _names
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi, _names
 
 FOR_EVER = 2 ** 31 - 1  # the longest time to live that DNS has, 68 years
 PORT = 53
@@ -19,8 +19,8 @@ CNAME, IN = 5, 1
 RECORD_TYPES = {4: 1, 6: 28}  # A, AAAA
 QUESTION = b'\xc0\x0c'  # "the name of the question", in a record
 # The flags of a header: an answer, recursion is there; what is taken over from the question: recursion desired, checking
-# disabled; there is no such name
-ANSWERED, TAKEN_OVER, NXDOMAIN = 0x8080, 0x0110, 3
+# disabled; the server failed; there is no such name
+ANSWERED, TAKEN_OVER, SERVFAIL, NXDOMAIN = 0x8080, 0x0110, 2, 3
 OPT, TAKES, DNSSEC_OK = 41, 1232, 0x8000  # the record of EDNS, the bytes that a datagram brings anywhere, one of its flags
 EXTENDED_ERROR, BLOCKED = 15, 15  # RFC 8914
 LEAST = 512  # bytes that every client takes
@@ -40,10 +40,10 @@ def question(name, identity):
 def no_such_name(asked, text):
     """The answer to a denied question, an ebg_question. A client that sent an OPT record gets the text as well.
 
-    NXDOMAIN is an end for every resolver library. Some ignore REFUSED, and wait for more. The answer has no record that
-    says how long it holds, so nobody keeps it.
+    NXDOMAIN is an end for every resolver library. Some ignore REFUSED, and wait for more. A drill may ask for SERVFAIL. The
+    answer has no record that says how long it holds, so nobody keeps it.
     """
-    flags = ANSWERED | asked.flags & TAKEN_OVER | NXDOMAIN
+    flags = ANSWERED | asked.flags & TAKEN_OVER | (SERVFAIL if asked.outage == _abi.OUTAGE_SERVFAIL else NXDOMAIN)
     message = (struct.pack('!HHHHHH', asked.id, flags, 1, 0, 0, asked.opt) + _whole_name(bytes(asked.name))
                + struct.pack('!HH', asked.type, asked.of_class))
     return message + _opt(asked, text, max(LEAST, min(asked.size, TAKES)) - len(message)) if asked.opt else message

@@ -42,7 +42,8 @@ TONES = {outcome.DENIED: 'bad', 'faulty': 'bad', NOBODY: 'bad', 'left up': 'bad'
          outcome.EARLIER: 'plain', folded.SEEN: 'plain', folded.WAY_OUT: 'plain'}
 RANKS = ('bad', 'warn', 'plain', 'good')
 CAPABILITIES = {'connect': 'connections', 'send': 'datagrams', 'dns': 'DNS questions', 'payload': 'names in TLS and HTTP',
-                'unix': 'local sockets', 'lock': 'the lock', 'file': 'files', 'exec': 'execution of programs'}
+                'unix': 'local sockets', 'lock': 'the lock', 'file': 'files', 'exec': 'execution of programs', 'refused': 'outage: refused',
+                'timeout': 'outage: timeout', 'unresolvable': 'outage: unresolvable'}
 
 
 def write(document, output):
