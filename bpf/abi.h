@@ -43,6 +43,7 @@ enum ebg_limit {
 	EBG_MAX_LEAVINGS = 256,   /* details of processes that left */
 	EBG_CGROUPS = 64,         /* cgroups above one that are followed */
 	EBG_CGROUP_PATH = 256,    /* bytes of a cgroup's path that are kept */
+	EBG_SIGN = 0xeb9f,        /* of the agent's TCP segments: where the urgent pointer stands, which means nothing there */
 };
 
 enum ebg_mode {
@@ -342,6 +343,7 @@ enum ebg_reply {
 	EBG_REPLY_DNS,         /* the answer to a question over UDP */
 	EBG_REPLY_RESET,       /* the TCP connection is over */
 	EBG_REPLY_UNREACHABLE, /* nobody listens on this UDP port */
+	EBG_REPLY_ANSWER,      /* the answer to questions over TCP */
 };
 
 /* A denied DNS question, or another packet, that was dropped. The agent answers it, as far as the endpoints go in its place. */
@@ -350,17 +352,17 @@ struct ebg_question {
 	__u32 rule;
 	__u32 sequence;     /* of TCP: of the packet */
 	__u32 acknowledged; /* of TCP: what the packet says of the other direction */
-	__u8 reply;         /* enum ebg_reply; what follows is of a DNS question alone */
-	__u8 outage;
+	__u8 reply;         /* enum ebg_reply */
+	__u8 outage;        /* of a DNS question, as all that follows */
 	__u16 id; /* host order, as all that follows */
 	__u16 flags;
 	__u16 type;
 	__u16 of_class;
-	__u16 size;      /* bytes that the client takes, as its OPT record says */
+	__u16 size;      /* bytes that the client takes, as its OPT record says; over TCP, the bytes in `name` */
 	__u16 opt_flags; /* of that record */
 	__u8 opt;        /* 1: it sent one */
 	__u8 padding[5];
-	__u8 name[EBG_NAME]; /* in the form of DNS messages, upper case kept; what is behind its end means nothing */
+	__u8 name[EBG_NAME]; /* in the form of DNS messages, upper case kept; what is behind its end means nothing. Over TCP, all */
 };
 
 /* Slots of ebg_answering: whether denied questions can be answered. 0: they can't. */

@@ -30,12 +30,20 @@ static __always_inline int falls_silent(const struct ebg_config *config, struct 
 	return 1;
 }
 
-/* Of a connection that was reset, only the end arrives: the agent's, which fits where nothing else has come meanwhile. */
-static __always_inline int is_reset(struct __sk_buff *skb)
+/*
+ * Of a connection that was refused, only its end arrives, and what the agent sends in the other's place. That fits where
+ * nothing else has come meanwhile.
+ */
+static __always_inline int is_last(struct __sk_buff *skb)
 {
 	struct packet packet = {};
+	__be16 sign;
 
-	return unpack(skb, &packet) == 0 && segment_of(skb, &packet).flags & EBG_RST;
+	if (unpack(skb, &packet) < 0)
+		return 0;
+	if (segment_of(skb, &packet).flags & EBG_RST)
+		return 1;
+	return bpf_skb_load_bytes(skb, packet.transport + 18, &sign, sizeof(sign)) == 0 && sign == bpf_htons(EBG_SIGN);
 }
 
 /* Is this a datagram from somebody who is silent, for the socket that is connected to them? */
@@ -67,7 +75,7 @@ PACKET_FUNCTION(int, may_arrive, struct __sk_buff *skb)
 		return !falls_silent(config, opened);
 	if (!(opened->flags & OPENED_DENIED))
 		return 1;
-	return !(opened->flags & OPENED_SILENT) && is_reset(skb);
+	return !(opened->flags & OPENED_SILENT) && is_last(skb);
 }
 
 #endif

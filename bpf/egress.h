@@ -111,6 +111,40 @@ PACKET_FUNCTION(int, reset_sender, struct __sk_buff *skb)
 	return put_reply(skb, &asked, EBG_REPLY_RESET, segment.sequence, segment.flags & EBG_ACK ? segment.acknowledged : 0);
 }
 
+/*
+ * Has the agent answer the questions that a refused packet brings over TCP: it gives each a name that is not there. It
+ * needs all of them as they are, with what has left of them before. Returns -1 where that can't be.
+ */
+PACKET_FUNCTION(int, answer_sender, struct __sk_buff *skb, __u32 slot)
+{
+	const struct opened *opened = connection_of(skb);
+	struct packet packet = {}, asked = {};
+	struct scratch *s = scratch(slot);
+	struct ebg_question *question;
+	struct segment segment;
+	__u32 size;
+
+	if (!s || !opened || unpack(skb, &packet) < 0 || unpack_asked(skb, &asked) < 0)
+		return -1;
+	segment = segment_of(skb, &packet);
+	size = skb->len - segment.start + opened->kept;
+	if (size > EBG_NAME || segment.flags & EBG_SYN || !hears_agent(skb, &asked))
+		return -1;
+	question = bpf_ringbuf_reserve(MAP(ebg_questions), sizeof(*question), 0);
+	if (!question)
+		return -1;
+	note_sender(&question->asker, &asked, bpf_get_socket_cookie(skb));
+	question->rule = s->refused;
+	question->sequence = segment.sequence;
+	question->acknowledged = segment.acknowledged;
+	question->reply = EBG_REPLY_ANSWER;
+	question->outage = s->outage;
+	question->size = size;
+	bpf_probe_read_kernel(question->name, sizeof(question->name), s->message);
+	bpf_ringbuf_submit(question, 0);
+	return 0;
+}
+
 /* Has the agent say that nobody listens on the port of a datagram. Else its send ends with an error. */
 PACKET_FUNCTION(int, refuse_datagram, struct __sk_buff *skb)
 {
@@ -288,14 +322,32 @@ static __always_inline void take_over(struct opened *opened, struct scratch *s, 
 	release(s);
 }
 
+/* The sequence number behind a segment. */
+static __always_inline __u32 end_of(struct __sk_buff *skb, const struct segment *segment)
+{
+	return segment->sequence + skb->len - segment->start + !!(segment->flags & EBG_FIN);
+}
+
+/* Do these questions over TCP get an answer that says that there is no such name? */
+static __always_inline int is_answered(struct __sk_buff *skb, struct scratch *s, const struct ebg_endpoint *there)
+{
+	__u32 outage = FORGET(s->outage);
+
+	return (outage == EBG_OUTAGE_NXDOMAIN || outage == EBG_OUTAGE_SERVFAIL) && s->refused != EBG_RULE_UNREADABLE &&
+	       is_dns(&s->connection.to, there) && answer_sender(skb, FORGET(s->slot)) == 0;
+}
+
 /*
  * A packet of a connection that is denied. The other side must hear that it is over. To TCP an error is a network that
- * loses packets: it waits longer each time. What is swallowed it tries again twice a second, and soon gives up.
+ * loses packets: it waits longer each time. What is swallowed it tries again twice a second, and soon gives up. Where a
+ * question was answered, the connection is good for nothing else that the process sends.
  */
-static __always_inline int on_denied(const struct opened *opened, const struct segment *segment)
+static __always_inline int on_denied(struct __sk_buff *skb, const struct opened *opened, const struct segment *segment)
 {
 	if (segment->flags & EBG_RST)
 		return EBG_PASS;
+	if (opened->flags & OPENED_ANSWERED && (int)(end_of(skb, segment) - opened->next) > 0)
+		reset_sender(skb);
 	return segment->flags & EBG_SYN && !(opened->flags & OPENED_SILENT) ? EBG_SWALLOW : EBG_REFUSE;
 }
 
@@ -308,7 +360,7 @@ PACKET_FUNCTION(int, on_connection, struct __sk_buff *skb)
 	struct segment segment;
 	struct judgement it;
 	struct scratch *s;
-	__u32 outage;
+	__u32 outage, answered;
 	int result;
 
 	if (!config || !opened)
@@ -319,7 +371,7 @@ PACKET_FUNCTION(int, on_connection, struct __sk_buff *skb)
 	if (opened->flags & OPENED_SILENT && opened->generation != config->generation)
 		opened->flags &= ~(OPENED_SILENT | OPENED_DENIED); /* the process was told nothing: it may go on under other rules */
 	if (opened->flags & OPENED_DENIED && enforces(config))
-		return on_denied(opened, &segment);
+		return on_denied(skb, opened, &segment);
 	if (is_plain(skb, config, opened, &segment, &packet.to))
 		return EBG_PASS;
 	s = claim();
@@ -327,6 +379,7 @@ PACKET_FUNCTION(int, on_connection, struct __sk_buff *skb)
 		return strict(config) ? EBG_REFUSE : EBG_PASS; /* TCP sends a dropped segment again */
 	s->to = opened->to;
 	s->outage = EBG_OUTAGE_DENIED;
+	s->refused = EBG_RULE_UNREADABLE;
 	it = judge_both(address_again(config, opened), &s->to, &packet.to);
 	s->connection = *opened;
 	if (it.deny) {
@@ -336,13 +389,16 @@ PACKET_FUNCTION(int, on_connection, struct __sk_buff *skb)
 		result = on_segment(skb, s, &segment, &packet.to);
 	}
 	outage = FORGET(s->outage);
+	answered = result == STREAM_REFUSED && !it.deny && is_answered(skb, s, &packet.to) ? OPENED_ANSWERED : 0;
+	if (answered)
+		s->connection.next = end_of(skb, &segment);
 	take_over(opened, s, result);
 	if (result != STREAM_REFUSED)
 		return result == STREAM_HELD ? EBG_REFUSE : EBG_PASS;
 	/* TCP sends a SYN again without its data (Fast Open), and the data behind it */
 	if (!(segment.flags & EBG_SYN) || it.deny)
-		opened->flags |= OPENED_DENIED | (outage == EBG_OUTAGE_TIMEOUT ? OPENED_SILENT : 0);
-	if (outage != EBG_OUTAGE_TIMEOUT && (outage == EBG_OUTAGE_DENIED || reset_sender(skb) < 0))
+		opened->flags |= OPENED_DENIED | answered | (outage == EBG_OUTAGE_TIMEOUT ? OPENED_SILENT : 0);
+	if (!answered && outage != EBG_OUTAGE_TIMEOUT && (outage == EBG_OUTAGE_DENIED || reset_sender(skb) < 0))
 		end_sender(skb);
 	return EBG_REFUSE;
 }

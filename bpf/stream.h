@@ -31,13 +31,15 @@ static __always_inline struct access access_of(const struct scratch *s, __u32 ki
 	return access;
 }
 
-/* As settle(); and keeps how is down what was refused. */
+/* As settle(); and keeps what was refused, and how it is down. */
 static __always_inline int settle_of(struct scratch *s, const struct ebg_config *config, const struct access *access)
 {
 	int result = settle(config, access);
 
-	if (result == EBG_REFUSE)
+	if (result == EBG_REFUSE) {
 		s->outage = outage_of(config, &access->it);
+		s->refused = access->it.rule;
+	}
 	return result;
 }
 

@@ -38,6 +38,7 @@ ENTRY_GAP = 2000000
 MAX_LEAVINGS = 256
 CGROUPS = 64
 CGROUP_PATH = 256
+SIGN = 60319
 
 # enum ebg_mode
 MODE_MONITOR = 0
@@ -111,6 +112,7 @@ OUTAGES = 5
 REPLY_DNS = 0
 REPLY_RESET = 1
 REPLY_UNREACHABLE = 2
+REPLY_ANSWER = 3
 
 # enum ebg_rule
 RULE_DEFAULT = 0
@@ -432,12 +434,13 @@ MAPS = {
     'ebg_heard': (1, 24, 528, 16384, 1, None),
     'ebg_head': (24, 4, 5120, 0, 1, None),
     'ebg_refused': (27, 0, 0, 65536, 0, None),
+    'ebg_questions': (27, 0, 0, 262144, 0, None),
     'ebg_places': (2, 4, 8, 2, 0, None),
     'ebg_leavings': (1, 16, 552, 256, 0, None),
     'ebg_opened': (24, 4, 96, 0, 1, None),
     'ebg_config': (2, 4, 80, 1, 0, None),
     'ebg_current': (2, 4, 4, 1, 0, None),
-    'ebg_scratch': (6, 4, 7488, 16, 0, None),
+    'ebg_scratch': (6, 4, 7496, 16, 0, None),
     'ebg_claims': (6, 4, 8, 16, 0, None),
     'ebg_nets': (11, 20, 8, 1, 1, None),
     'ebg_addresses': (1, 4, 400, 16384, 1, 0),
@@ -451,7 +454,6 @@ MAPS = {
     'ebg_blank': (2, 4, 600, 1, 0, None),
     'ebg_denied': (1, 56, 600, 16384, 1, None),
     'ebg_observed': (1, 32, 600, 16384, 1, None),
-    'ebg_questions': (27, 0, 0, 262144, 0, None),
     'ebg_answering': (2, 4, 8, 4, 0, None),
     'ebg_members': (9, 4, 16, 16384, 0, None),
     'ebg_entries': (2, 4, 8, 65536, 0, None),

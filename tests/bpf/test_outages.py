@@ -9,12 +9,14 @@ import contextlib
 import errno
 import select
 import socket
+import struct
+import subprocess
 import threading
 import time
 
 import pytest
 from agent import answered
-from wire import client_hello, question
+from wire import AAAA, client_hello, over_tcp, question
 from workbench import child, family, listener, on_lo
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
@@ -68,9 +70,10 @@ def asks(address, name=DENIED):
     return act
 
 
-def presents(address, first):
+def presents(address, first, patience=None):
     def act():
         with socket.create_connection((address, PORT)) as client:
+            client.settimeout(patience or client.gettimeout())
             client.sendall(first)
             client.recv(10)
     return act
@@ -102,10 +105,10 @@ def servers(*addresses):
     """They answer everything that they hear, until the test is over; what they heard, in a list."""
     heard, opened = [], []
     for address in addresses:
-        opened += [listener(address, PORT), listener(address, PORT, socket.SOCK_DGRAM), listener(address, 53, socket.SOCK_DGRAM)]
+        opened += [listener(address, port, kind) for port in (PORT, 53) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
 
     def serve():
-        waiting = {one: None for one in opened}
+        waiting = dict.fromkeys(opened, b'')
         while waiting:
             try:
                 ready = select.select(list(waiting), [], [])[0]
@@ -118,13 +121,17 @@ def servers(*addresses):
                         heard.append(message)
                         one.sendto(message[:2] + b'\x81\x80' + message[4:], peer)
                     elif one in opened:
-                        waiting[one.accept()[0]] = None
+                        waiting[one.accept()[0]] = b''
                     else:
                         message = one.recv(4096)
                         heard.append(message)
                         if not message:
                             del waiting[one]
                             one.close()
+                        elif one.getsockname()[1] == 53:
+                            waiting[one] += message
+                            if len(waiting[one]) >= 2 + int.from_bytes(waiting[one][:2], 'big'):  # all of them, with it
+                                one.sendall(waiting[one].replace(b'\1\0\0\1', b'\x81\x80\0\1'))
                         else:
                             one.sendall(b'x')
     threading.Thread(target=serve, daemon=True).start()
@@ -181,6 +188,66 @@ def test_other_modes_take_no_notice(guards, mode, ends_with):
     guard = guards(**dict(RULES, mode=mode, outage='timeout'))
     assert drilled(guard, lambda _heard: [ends(ATTEMPTS[name]) for name in ('connect', 'UDP', 'connected UDP6')]) == [ends_with] * 3
     assert {row['outage'] for row in guard.reader().denials(guard.denials())} == {None}
+
+
+# --- DNS over TCP ---
+
+def asks_by_tcp(address, *messages, apart=False):
+    """What the answers say, and whether each has the number of its question."""
+    def act():
+        with socket.create_connection((address, 53)) as client:
+            sent = b''.join(map(over_tcp, messages))
+            for part in (sent[:20], sent[20:]) if apart else (sent,):
+                client.sendall(part)
+                time.sleep(0.05)
+            told = b''
+            while len(told) < 12 * len(messages):
+                more = client.recv(4096)
+                if not more:
+                    return 'an end'
+                told += more
+            first = told[2:2 + int.from_bytes(told[:2], 'big')]
+            assert [first[:2]] + [told[len(first) + 4:len(first) + 6]] * (len(messages) > 1) == [one[:2] for one in messages]
+            return {0: 'ok', 2: 'SERVFAIL', 3: 'NXDOMAIN'}[first[3] & 15]
+    return act
+
+
+def edns(message):
+    return message[:11] + b'\1' + message[12:] + struct.pack('!xHHBBHH', 41, 1232, 0, 0, 0, 0)
+
+
+PAIR = [question(DENIED, identity=7), question(DENIED, kind=AAAA, identity=8)]
+
+
+@pytest.mark.parametrize('outage, ends_with', [('refused', 'ok'), ('timeout', WAITS), ('unresolvable', 'NXDOMAIN')])
+def test_a_question_over_tcp(guards, outage, ends_with):
+    guard = guards(**dict(RULES, outage=outage))
+    attempts = [asks_by_tcp(FINE4, PAIR[0]), asks_by_tcp(FINE6, *PAIR), asks_by_tcp(FINE4, *map(edns, PAIR)),
+                asks_by_tcp(FINE4, PAIR[0], apart=True), asks_by_tcp(FINE4, question(FINE))]
+    told = drilled(guard, lambda heard: [ends(act) for act in attempts] + [len([one for one in heard if b'github' in one])])
+    assert told[:5] == [ends_with] * 4 + ['ok']
+    assert bool(told[5]) == (outage == 'refused')
+
+
+@pytest.mark.parametrize('messages', [
+    [question(FINE), question(DENIED)], [question('a' * 63 + '.' + 'b' * 63 + '.' + 'c' * 63 + '.' + 'd' * 40 + '.github.com')],
+    [question(DENIED, flags=0x2800)]], ids=['another name before', 'too long', 'an update'])
+def test_what_can_not_be_answered_over_tcp_is_reset(guards, messages):
+    guard = guards(outage='unresolvable', **RULES)
+    assert drilled(guard, lambda _heard: ends(asks_by_tcp(FINE4, *messages))) == 'ECONNRESET'
+
+
+def test_a_connection_with_an_answer_is_good_for_nothing_else(guards):
+    guard = guards(outage='unresolvable', **RULES)
+
+    def act(_heard):
+        with socket.create_connection((FINE4, 53)) as client:
+            client.sendall(over_tcp(question(DENIED)))
+            client.recv(4096)
+            client.sendall(over_tcp(question(FINE)))
+            return ends(lambda: client.recv(4096))
+
+    assert drilled(guard, act) == 'ECONNRESET'
 
 
 # --- what was open before ---
@@ -264,3 +331,49 @@ def test_without_an_agent_nothing_gets_through(guards, outage, told):
     attempts = [ATTEMPTS[name] for name in ('connect', 'UDP6', 'DNS', 'HTTP')]
     assert drilled(guard, lambda heard: [ends(act) for act in attempts] + [len(heard)], lambda _guard: None) == [
         *told, outage == 'refused']
+
+
+# --- how long it takes ---
+
+LIMITS = {'tcp_syn_retries': 1, 'tcp_syn_linear_timeouts': 0, 'tcp_retries2': 3}  # instead of minutes
+
+
+def seconds(act):
+    began = time.monotonic()
+    assert ends(act) == 'ETIMEDOUT'
+    return round(time.monotonic() - began, 1)
+
+
+def test_it_takes_as_long_as_at_an_address_that_swallows(guards):
+    """TCP gives up by its own clock: a connection that opens, and one that is open."""
+    guard = guards(outage='timeout', mode='drill', deny=[('net', [NET4]), ('github', ['.github.com'])])
+
+    def act(_heard):
+        for name, value in LIMITS.items():
+            with contextlib.suppress(FileNotFoundError), open('/proc/sys/net/ipv4/' + name, 'w') as limit:
+                limit.write(str(value))
+        told = {}
+        with socket.create_connection((NET6, PORT)) as client:  # whose packets are lost from now on
+            subprocess.run(['nft', 'add table ip6 lost; add chain ip6 lost in { type filter hook input priority 0; }; '
+                            'add rule ip6 lost in ip6 daddr %s drop' % NET6], check=True)
+
+            def lost():
+                client.settimeout(30)
+                client.send(b'x')
+                return client.recv(10)
+
+            acts = {'opens': lambda: socket.create_connection((NET4, PORT), 30), 'opens really': lambda: socket.create_connection(
+                (NET6, PORT), 30), 'open': presents(FINE4, get(DENIED), 30), 'open really': lost}
+            threads = [threading.Thread(target=lambda name=name, one=one: told.update({name: seconds(one)}))
+                       for name, one in acts.items()]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        return told
+
+    told = drilled(guard, act)
+    print(told)
+    # data that is dropped before it leaves is tried as often, but TCP has no answer to the time before, and gives up a bit earlier
+    for what, least in (('opens', 0.8), ('open', 0.3)):
+        assert told[what + ' really'] * least < told[what] < told[what + ' really'] * 1.3 and told[what] > 1.5, told

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
 from controller import Controller
-from matrix import DENIALS, OTHERS, cell, measure, play
+from matrix import DENIALS, OTHERS, OUTAGES, cell, down, measure, play
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "kernels.md"
 MARKERS = "<!-- what `make kernels` measured -->\n", "<!-- end -->\n"
@@ -17,24 +18,26 @@ MARKERS = "<!-- what `make kernels` measured -->\n", "<!-- end -->\n"
 
 @pytest.fixture(scope="module")
 def measured(machines, servers, tmp_path_factory):
-    return measure(Controller(machines, tmp_path_factory.mktemp("matrix")), play())
+    return measure(Controller(machines, tmp_path_factory.mktemp("matrix")), play(outages=OUTAGES))
 
 
 def table(measured, kernels):
     """The table and its reasons; raises AssertionError with all that does not hold and is not reported."""
     wrong, lines, reasons = [], [], []
-    for row in DENIALS:
+    rows = [(row.title, functools.partial(cell, row)) for row in DENIALS]
+    rows += [(f"drill, outage: {outage}", functools.partial(down, outage)) for outage in OUTAGES]
+    for title, its_cell in rows:
         cells = []
         for kernel in kernels:
             try:
-                word, reason = cell(row, measured, kernel)
+                word, reason = its_cell(measured, kernel)
             except AssertionError as error:
                 wrong.append(str(error))
                 continue
             if reason and reason not in reasons:
                 reasons.append(reason)
             cells.append(f"{word} ({reasons.index(reason) + 1})" if reason else word)
-        lines.append((row.title, *cells))
+        lines.append((title, *cells))
     for title, check in OTHERS.items():
         wrong += [f"{title}, Linux {kernel}: {said}" for kernel in kernels
                   if (said := check(measured, kernel)) is not True]

@@ -87,7 +87,14 @@ class Answerer:
             return packets.reset(server, client, asked.acknowledged, asked.sequence)
         if asked.reply == _abi.REPLY_UNREACHABLE:
             return packets.unreachable(server, client)
-        return packets.datagram(server, client, dns.no_such_name(asked, records.why(self.rules, asked.rule)))
+        why = records.why(self.rules, asked.rule)
+        if asked.reply == _abi.REPLY_DNS:
+            return packets.datagram(server, client, dns.no_such_name(asked, why))
+        questions = dns.asked_over_tcp(bytes(asked.name)[:asked.size], asked.outage)
+        if not questions:
+            return packets.reset(server, client, asked.acknowledged, asked.sequence)
+        return packets.data(server, client, asked.acknowledged, asked.sequence,
+                            b''.join(dns.over_tcp(dns.no_such_name(one, why)) for one in questions))
 
     def turn_off(self):
         turn_on(self.kernel, self.board, dict.fromkeys(FAMILIES, False))

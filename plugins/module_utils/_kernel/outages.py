@@ -144,11 +144,31 @@ def _silent():
 # A name that nobody knows
 
 
+def _ask_over_tcp(rcode):
+    """Somebody who listens for questions at the canaries' peer. Where a DNS server of the host has the port, it is not tried."""
+    def attempt(_run):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server, socket.socket(
+                socket.AF_INET, socket.SOCK_STREAM) as client:
+            try:
+                server.bind((CANARY_PEER, dns.PORT))
+                server.listen(1)
+            except OSError:
+                return
+            client.settimeout(canaries.PATIENCE)
+            client.connect(server.getsockname())
+            client.sendall(dns.over_tcp(dns.question(OUTAGES['unresolvable'][2], 1)))
+            answer = client.recv(4096)
+            if answer[2:4] != b'\0\1' or answer[5] & 15 != rcode:
+                raise OSError(errno.EBADMSG, 'it is not the answer')
+    return attempt
+
+
 def _asking(servers, rcode):
     trials = [canaries.Trial(addresses, OUTAGES['unresolvable'][2], rcode) for addresses in servers.values()]
     no_way = (0, errno.EDESTADDRREQ)  # no route leads to a server, or the rules deny each
-    return [attempt for trial in trials for attempt in (
-        Attempt(trial.ask, None, no_way, (errno.EPERM,)), Attempt(trial.hear, None, (0,), (errno.ETIMEDOUT,)))]
+    return [*(attempt for trial in trials for attempt in (
+        Attempt(trial.ask, None, no_way, (errno.EPERM,)), Attempt(trial.hear, None, (0,), (errno.ETIMEDOUT,)))),
+            Attempt(_ask_over_tcp(rcode), None, (0,), (errno.ETIMEDOUT, errno.ECONNABORTED))]
 
 
 def attempts(outage, unresolvable, servers):

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import struct
 
-UDP, HOPS = 17, 64
-TCP, RST_ACK = 6, 0x14
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+
+UDP, HOPS, WINDOW = 17, 64, 65535
+TCP, RST_ACK, PSH_ACK = 6, 0x14, 0x18
 ICMP, PORT_UNREACHABLE = 1, (3, 3)  # type and code
 ICMPV6, PORT_UNREACHABLE6 = 58, (1, 4)
 
@@ -23,7 +25,17 @@ def datagram(source, destination, payload):
 
 def reset(source, destination, sequence, acknowledged):
     """The IP packet that ends a TCP connection in the name of `source`."""
-    segment = struct.pack('!HHIIBBHHH', source[1], destination[1], sequence, acknowledged, 5 << 4, RST_ACK, 0, 0, 0)
+    return _segment(source, destination, sequence, acknowledged, RST_ACK, b'')
+
+
+def data(source, destination, sequence, acknowledged, payload):
+    """The IP packet that brings data on a TCP connection in the name of `source`."""
+    return _segment(source, destination, sequence, acknowledged, PSH_ACK, payload)
+
+
+def _segment(source, destination, sequence, acknowledged, flags, payload):
+    segment = struct.pack('!HHIIBBHHH', source[1], destination[1], sequence, acknowledged, 5 << 4, flags, WINDOW, 0,
+                          _abi.SIGN) + payload
     return _packet(source, destination, TCP, _summed(segment, 16, _addresses(source, destination, TCP, len(segment))))
 
 
