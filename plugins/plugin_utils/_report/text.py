@@ -453,15 +453,12 @@ def drill_lines(fleet, max_rows):
 def survival(drills):
     """Whether the deployment survived, in sentences. `drills`: pairs as model.Fleet has them of each guard."""
     drills = list(drills)
-    known = [survived for _waited, survived in drills if survived is not None]
-    survived, longest = sum(known), max((waited or 0.0 for waited, _survived in drills), default=0.0)
-    where = 'The deployment' if len(drills) == 1 else f'On {len(drills)} hosts the deployment'
-    if not known:
+    survived, failed = (sum(end is state for _waited, end in drills) for state in (True, False))
+    if not survived and not failed:
         return 'Whether the deployment survived is not known.'
-    if survived == len(drills):
-        said = f'{where} survived.'
-    elif len(drills) == 1:
-        said = f'{where} did not survive: a task failed.'
-    else:
-        said = f'On {survived} of {len(drills)} hosts the deployment survived. On the others a task failed.'
-    return f'{said} Its tasks waited {seconds(longest)}{"" if len(drills) == 1 else " at most on one host"}.'
+    longest = seconds(max(waited or 0.0 for waited, _end in drills))
+    if len(drills) == 1:
+        return f'The deployment {"survived." if survived else "did not survive: a task failed."} Its tasks waited {longest}.'
+    where = f'all {len(drills)}' if survived == len(drills) else f'{survived or "none"} of {len(drills)}'
+    return (f'The deployment survived on {where} hosts.{f" A task failed on {failed}." if failed else ""} '
+            f'Its tasks waited up to {longest}.')

@@ -103,8 +103,18 @@ def test_the_table_of_a_drill():
         '  Deploy (site.yml:3)  api.internal  timeout  2 hosts  48.0 s  yes',
         '                       github.com    timeout',
         '  Deploy (site.yml:3)  github.com    timeout  web3     8.0 s   no',
-        '  On 2 of 3 hosts the deployment survived. On the others a task failed. Its',
-        '  tasks waited 48.0 s at most on one host.']
+        '  The deployment survived on 2 of 3 hosts. A task failed on 1. Its tasks waited',
+        '  up to 48.0 s.']
+
+
+@pytest.mark.parametrize('drills, said', [
+    ([(6.0, True)], 'The deployment survived. Its tasks waited 6.0 s.'),
+    ([(6.0, False)], 'The deployment did not survive: a task failed. Its tasks waited 6.0 s.'),
+    ([(6.0, True), (7.04, True)], 'The deployment survived on all 2 hosts. Its tasks waited up to 7.0 s.'),
+    ([(6.0, False), (None, None)], 'The deployment survived on none of 2 hosts. A task failed on 1. Its tasks waited up to 6.0 s.'),
+    ([(None, None)], 'Whether the deployment survived is not known.'), ([], 'Whether the deployment survived is not known.')])
+def test_whether_the_deployment_survived(drills, said):
+    assert text.survival(drills) == said
 
 
 def test_a_table_that_is_too_wide_gives_the_task_a_line_of_its_own():
