@@ -185,6 +185,7 @@ def load_optional(start, undo):
         os.close(directory)
     start.programs = {**{name: loaded.program_fd(name) for name in programs.of_object(programs.GUARD)},
                       **outward.programs, **on_files.programs}
+    start.attached = {**outward.links, **on_files.links}
     start.enforced = {**dict.fromkeys(programs.capabilities(programs.GUARD), True), **outward.enforced,
                       **on_files.enforced}
     start.warnings += outward.warnings + on_files.warnings
@@ -220,7 +221,8 @@ def _ids(policy, *matchers):
 
 def attach_programs(start, undo):
     place = start.place
-    start.links = attach.attach(start.kernel, place.pins, place.cgroup, place.desk, start.loaded, start.programs, undo)
+    start.links = attach.attach(start.kernel, place.pins, place.cgroup, place.desk, start.loaded, start.programs,
+                                start.attached, undo)
 
 
 def switch_over(start, undo):
@@ -234,10 +236,10 @@ def note_time(start, _undo):
 
 
 def prove(start, _undo):
-    counters = start.loaded.map_fd('ebg_counters')
+    tables = [start.loaded.map_fd(name) for name in proof.TABLES]
     start.agent.wait_until_answering()
-    start.proved = proof.prove(start.place, lambda: start.kernel.totals(counters, _abi.COUNTERS), start.programs,
-                               start.policy.mode != 'monitor', start.servers, start.request.uids,
+    start.proved = proof.prove(start.place, start.kernel, tables, start.programs, start.policy.mode != 'monitor',
+                               start.servers, start.request.uids,
                                proof.Drill(start.policy.outages, start.policy.unresolvable, True))
 
 
