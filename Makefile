@@ -18,13 +18,14 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test unit page kernel kills integration shapes matrix drills kernels vm quality lint bench soak bpf dist clean
+.PHONY: help demo pictures test unit page kernel kills integration shapes matrix drills kernels vm quality lint bench soak bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
 	@echo "make test         every test; installs what it needs"
 	@echo "make unit         the tests of what touches no kernel, and of the layout"
 	@echo "make page         the HTML report in a real browser"
+	@echo "make pictures     the pictures of docs/, of the demo's output and page and of others"
 	@echo "make kernel       the BPF programs in this kernel"
 	@echo "make kills        a call killed before every line that it runs, and what becomes of the guard; writes build/kills.txt"
 	@echo "make integration  plays over SSH on test hosts"
@@ -70,6 +71,10 @@ drills: $(INSTALLED)/MANIFEST.json
 
 quality: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality
+
+pictures: $(INSTALLED)/MANIFEST.json
+	script --quiet --return --command "$(MAKE) demo" $(BUILD)/demo.txt
+	@PYTHONPATH=$(CURDIR)/tests/support:$(CURDIR)/$(COLLECTIONS) $(BIN)/python tests/page/pictures.py
 
 kernel: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/bpf

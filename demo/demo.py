@@ -253,7 +253,7 @@ def show(lines: list[str]) -> None:
     for line in lines:
         colour = (RED if re.search(r"\bDENIED|denied|exit status 2|schema-tool: no answer|failed=[1-9]", line)
                   else YELLOW if re.search(r"WOULD DENY|would", line) else GREEN if "clean" in line else DIM)
-        print("    " + paint(line, colour) if line else "")
+        print("\n".join("    " + paint(part, colour) for part in textwrap.wrap(line, 76)))
 
 
 def main() -> None:

@@ -81,13 +81,15 @@ def report(mark):
 
 
 def play(hosts="all", paths=(TREE,), then=(), exchanged="enforce", taken_down=True, outages=(), **options):
-    """`paths`: what the guard denies of files; `then`: tasks while it is up; `exchanged`: its mode under other rules;
-    `taken_down`: before it watches; `outages`: of drills at the end; `options`: of the role.
+    """`paths`: what the guard denies of files, or {kernel: that}; `then`: tasks while it is up; `exchanged`: its mode under
+    other rules; `taken_down`: before it watches; `outages`: of drills at the end; `options`: of the role.
     """
     tried = [row.attempt for row in DENIALS]
+    first = policy("enforce", paths=paths) if isinstance(paths, tuple) else "{{ %s[inventory_hostname] }}" % {
+        kernel: policy("enforce", paths=its) for kernel, its in paths.items()}
     # Deployments log in as a user who is not root, and become root where they have to.
     return {"hosts": hosts, "gather_facts": False, "remote_user": "deploy", "tasks": [
-        role("start", ebpf_guard_policy=policy("enforce", paths=paths), **options),
+        role("start", ebpf_guard_policy=first, **options),
         *attempts("ENFORCE", *tried, *ALLOWED, "lineage", "alone", become=True), *then,
         *attempts("DEPLOY", "tcp4", "dns_udp", "http", "allowed4"), *report("ENFORCE_REPORT"),
         role("start", ebpf_guard_policy=policy(exchanged, ["198.51.100.0/24"], [], []), **options),
@@ -112,7 +114,9 @@ class Measured:
         return self.of[mark][kernel]["attempts"]
 
     def enforced(self, kernel):
-        return self.of["ENFORCE_REPORT"][kernel]["guard"]["enforced"]
+        """In enforce mode; why not, as monitor mode tells it, which has rules for everything."""
+        first, last = (self.of[mark][kernel]["guard"]["enforced"] for mark in ("ENFORCE_REPORT", "MONITOR_REPORT"))
+        return {capability: found is True or last[capability] for capability, found in first.items()}
 
 
 def measure(controller, one_play):
@@ -144,7 +148,10 @@ def counted(measured, kernel):
     return measured.of["ENFORCE_REPORT"][kernel]["counters"]["name_services"] > 0 or "it was not counted"
 
 
-def programs(measured, kernel, objects=(GUARD, UNIX, FILE_PROGRAMS)):
+def programs(measured, kernel):
+    """Of every object that holds something that is enforced."""
+    enforced = measured.enforced(kernel)
+    objects = [GUARD] + [its for its, capability in ((UNIX, "unix"), (FILE_PROGRAMS, "file")) if enforced[capability] is True]
     wanted = {name for its in objects for name in of_object(its)}
     missing = wanted - set(measured.of["ENFORCE"][kernel]["programs"])
     return not missing or f"not in the kernel: {missing}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections import namedtuple
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
     agent, answers, health, holders, proof, standby, stop, stopping, ttl)
@@ -265,14 +264,14 @@ def _has_policy(state, request):
 def _prove_again(place, state, uids):
     """The guard's memory with what the proof adds to it."""
     kernel = bpf.kernel()
-    counters, board = (kernel.open(pinned.path(place.pins, name)) for name in ('ebg_counters', answers.BOARD))
+    *tables, board = (kernel.open(pinned.path(place.pins, name)) for name in (*proof.TABLES, answers.BOARD))
     try:
-        proved = proof.prove(place, lambda: kernel.totals(counters, _abi.COUNTERS), state['programs'],
-                             state['mode'] != 'monitor', state['servers'], uids, _drill(place, state))
+        proved = proof.prove(place, kernel, tables, state['programs'], state['mode'] != 'monitor', state['servers'], uids,
+                             _drill(place, state))
         answers.turn_on(kernel, board, proved.answered)
         return dict(state, entered=state['entered'] + proved.entered)
     finally:
-        bpf.close([counters, board])
+        bpf.close([*tables, board])
 
 
 def _drill(place, state):

@@ -161,7 +161,9 @@ def open_doors(start, undo):
 
 
 def begin_answering(start, _undo):
-    """Of the proof, the agent answers the questions, and speaks for those who are down in a drill. All others it answers after the last step, when the guard is up."""
+    """Of the proof, the agent answers the questions, and speaks for those who are down in a drill. All others it answers after
+    the last step, when the guard is up.
+    """
     start.servers = {}
     if start.policy.mode != 'monitor' and (start.compiled.config.judges_names or start.policy.outages):
         start.servers = answers.servers(resolver.resolvers())
@@ -185,6 +187,7 @@ def load_optional(start, undo):
         os.close(directory)
     start.programs = {**{name: loaded.program_fd(name) for name in programs.of_object(programs.GUARD)},
                       **outward.programs, **on_files.programs}
+    start.attached = {**outward.links, **on_files.links}
     start.enforced = {**dict.fromkeys(programs.capabilities(programs.GUARD), True), **outward.enforced,
                       **on_files.enforced}
     start.warnings += outward.warnings + on_files.warnings
@@ -198,8 +201,8 @@ def refuse_what_can_not_be(start, _undo):
     refusing = [outage for outage in policy.outages if outage in outages.REFUSES]
     lacking = refusing and outages.lacking(start.loader)
     if lacking:
-        raise GuardError('The policy says outage: %s, and that can not be on this host: %s. For this host, write outage: denied or '
-                         'outage: timeout.' % (' and outage: '.join(refusing), lacking))
+        raise GuardError('The policy says outage: %s, and that can not be on this host: %s. For this host, write '
+                         'outage: denied or outage: timeout.' % (' and outage: '.join(refusing), lacking))
     enforced.update(dict.fromkeys(policy.outages, True))  # or the proof fails
     if policy.has_sockets and enforced['unix'] is not True:
         raise GuardError('The rules on unix sockets (%s) can not be enforced on this host: %s. For this host, take '
@@ -220,7 +223,8 @@ def _ids(policy, *matchers):
 
 def attach_programs(start, undo):
     place = start.place
-    start.links = attach.attach(start.kernel, place.pins, place.cgroup, place.desk, start.loaded, start.programs, undo)
+    start.links = attach.attach(start.kernel, place.pins, place.cgroup, place.desk, start.loaded, start.programs,
+                                start.attached, undo)
 
 
 def switch_over(start, undo):
@@ -234,10 +238,10 @@ def note_time(start, _undo):
 
 
 def prove(start, _undo):
-    counters = start.loaded.map_fd('ebg_counters')
+    tables = [start.loaded.map_fd(name) for name in proof.TABLES]
     start.agent.wait_until_answering()
-    start.proved = proof.prove(start.place, lambda: start.kernel.totals(counters, _abi.COUNTERS), start.programs,
-                               start.policy.mode != 'monitor', start.servers, start.request.uids,
+    start.proved = proof.prove(start.place, start.kernel, tables, start.programs, start.policy.mode != 'monitor',
+                               start.servers, start.request.uids,
                                proof.Drill(start.policy.outages, start.policy.unresolvable, True))
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import re
 import urllib.parse
 from datetime import datetime, timezone
 
@@ -26,8 +25,8 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report import ou
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import circle, folded, headline, text, waits
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, NOBODY
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import effect
 
-DIGITS = re.compile(r'([0-9]+)')
 PAGE = os.path.join(os.path.dirname(__file__), 'page')
 HOSTS, HOST = 12, 64  # names of hosts beside a finding, and the letters of one
 ROWS = 1500  # guards in the table
@@ -66,7 +65,7 @@ def _template():
         undefined=jinja2.StrictUndefined)
     environment.filters.update(
         hosts=_hosts, tone=lambda word: TONES.get(word, 'warn'), figure=_figure,
-        amount=_amount, link=_link, day=_day, clock=_clock, seconds=_seconds, place=folded.place)
+        amount=_amount, link=_link, day=_day, clock=_clock, seconds=_seconds, place=folded.place, effect=effect)
     environment.globals.update(OPEN=OPEN, ROWS=ROWS, DRAWN=DRAWN, CAPABILITIES=CAPABILITIES, SHOWN=text.TAKEN,
                                SURVIVED=waits.SURVIVED)
     return environment.get_template('page.html.j2')
@@ -88,13 +87,8 @@ def _shown(value):
     return '' if value is None else text.clip(value, folded.LONGEST)
 
 
-def _natural(host):
-    """web2 stands before web10."""
-    return [(len(part.lstrip('0')) if number % 2 else -1, part.lstrip('0')) for number, part in enumerate(DIGITS.split(host))]
-
-
 def _hosts(hosts):
-    shown = Markup(', ').join(text.clip(host, HOST) for host in sorted(hosts, key=_natural)[:HOSTS])
+    shown = Markup(', ').join(text.clip(host, HOST) for host in sorted(hosts, key=folded.natural)[:HOSTS])
     return shown + f' and {_figure(len(hosts) - HOSTS)} more' if len(hosts) > HOSTS else shown
 
 
@@ -143,7 +137,7 @@ def _seconds(number):
 
 def _guards(found):
     """The worst first."""
-    return sorted(found.guards, key=lambda one: (RANKS.index(TONES.get(one.outcome, 'warn')), _natural(one.host), one.name))
+    return sorted(found.guards, key=lambda one: (RANKS.index(TONES.get(one.outcome, 'warn')), folded.natural(one.host), one.name))
 
 
 def _sums(found):

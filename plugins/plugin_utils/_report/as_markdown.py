@@ -17,7 +17,7 @@ import itertools
 import re
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import spoken
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import findings
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import findings, remedies
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import TAKEN, survival
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.waits import SURVIVED, seconds
 
@@ -141,12 +141,21 @@ def _head(document, sums):
 def _finding(run, one):
     record = one.record
     reason = '' if one.verdict == 'new' else ': '.join(filter(None, (code(record['rule']), text(record['reason']))))
-    link = (findings.link(record['runbook']) or '').replace('&', '&amp;')
-    runbook = f'[runbook]({link})' if link else text(record['runbook'], findings.TEXT_ROOM)
+    runbook = _linked('runbook', record['runbook']) or text(record['runbook'], findings.TEXT_ROOM)
     owner = ' '.join(filter(None, (text(record['owner']), runbook)))
     result = f'**{findings.WORDS[one.verdict]}**' if one.fails else findings.WORDS[one.verdict]
     return (code(one.what), result, one.count, text(findings.some(one.hosts)), _task(run, record['task']), reason,
-            code(spoken(record['command'])), owner)
+            ' '.join(filter(None, (code(spoken(record['command'])), _remedy(one.remedy)))), owner)
+
+
+def _remedy(remedy):
+    return f'{_linked("remedy", remedy["url"])}: {code(remedy["switch"])} {text(remedies.effect(remedy))}' if remedy else ''
+
+
+def _linked(word, address):
+    """Nothing where a browser does not open it."""
+    link = findings.link(address)
+    return f'[{word}]({link.replace("&", "&amp;")})' if link else ''
 
 
 def _task(run, task):

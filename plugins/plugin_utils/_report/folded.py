@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from array import array
 from collections import Counter
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, lineage, moment_of, word
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import evidence, short
 
+DIGITS = re.compile(r'([0-9]+)')
 SEEN, WAY_OUT = 'seen', 'way out'  # beside the outcomes of denials, and what is new
 FINDINGS = 100  # of each sort
 WAYS, ALL_WAYS = 6, 200  # of a finding, and of all of a sort
@@ -66,12 +68,13 @@ class Way:
         self.task, self.sort, self.service = record.get('task'), record.get('class'), service
         self.command, self.ancestry, self.older = own, ancestry[:ANCESTORS], len(ancestry[ANCESTORS:])
         self.evidence = evidence(record) if self.sort else None
+        self.remedy = record.get('remedy')
         self.path = _path(record, service)
         self.endpoints, self.accesses, self.hosts = {}, 0, set()
         self.first = self.last = record.get('first_seen') or ''
         task = self.task or {}
-        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry) + ENDPOINTS * _size(
-            endpoint(record))
+        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry,
+                          *(self.remedy or {}).values()) + ENDPOINTS * _size(endpoint(record))
 
     def add(self, record, where):
         self.accesses += record['count']
@@ -133,6 +136,11 @@ class Marks:
             self.moments.append(moment)
 
 
+def natural(name):
+    """web2 stands before web10."""
+    return [(len(part.lstrip('0')) if number % 2 else -1, part.lstrip('0')) for number, part in enumerate(DIGITS.split(name))]
+
+
 def place(task):
     """file:line of a task, as far as it is known."""
     return ':'.join(str(part) for part in (task.get('file'), task.get('line')) if part is not None)
@@ -186,7 +194,7 @@ class Folded:
         """The findings of these sorts, those of most hosts first."""
         found = [(sort, one) for sort in sorts for one in self.findings.get(sort, {}).values()]
         return [one for sort, one in sorted(found, key=lambda item: (
-            sorts.index(item[0]), -len(item[1].hosts), -item[1].accesses, item[1].what))]
+            sorts.index(item[0]), -len(item[1].hosts), -item[1].accesses, natural(item[1].what)))]
 
     def drills(self):
         """(seconds that its tasks waited, whether all of them survived) of each guard that a drill denied something."""

@@ -14,10 +14,10 @@ import textwrap
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import (
     FILES, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, spoken, telling)
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import remedies
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.entries import DID_NOT_ENTER
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
     NEW, NOBODY, lineage, merge, news, short_path, task_of, totals, word)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import remedy_of
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.waits import (
     FAILED, IGNORED, PASSED, RESCUED, RUNNING, SURVIVED, seconds)
 
@@ -96,11 +96,10 @@ def ancestors(row):
 
 def remedy_lines(row):
     """What ends it, where a tool that is known for it reached out by itself. The link stays whole."""
-    remedy = remedy_of(row)
+    remedy = remedies.remedy_of(row)
     if not remedy:
         return []
-    told = '{switch} keeps {tool} from {ends} ({url})'.format_map(remedy)
-    lines = textwrap.wrap(told, ROOM, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(remedies.told(remedy), ROOM, break_long_words=False, break_on_hyphens=False)
     return [detail('' if number else 'remedy', line) for number, line in enumerate(lines)]
 
 

@@ -200,6 +200,13 @@ def test_a_circle_that_nobody_knows_is_not_closed():
     assert not chains[0].closes and 'back' not in [line.kind for line in circle.across(chains).lines]
 
 
+def test_many_of_a_kind_are_in_the_order_of_their_numbers():
+    text = page(models.fleet(1200, 12)).text
+    places = [text['denied'].index(f's{number}.github.com rule') for number in range(12)]
+    assert places == sorted(places) and text['circle'].count('on 1,200 hosts') == 2 * circle.CHAINS  # wide, and narrow
+    assert 's2.github.com' in text['circle'] and 's10.github.com' not in text['circle']
+
+
 def test_alike_accesses_are_told_once_and_what_has_no_room_is_counted():
     found = page(models.fleet(30, 40))
     assert found.text['denied'].count('rule github · 30 hosts · 120 accesses') == 20
