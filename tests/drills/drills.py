@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tempfile

@@ -26,7 +26,8 @@ QUICK = 2.5  # seconds, on a busy machine: what waits does so for longer
 ENDS = {
     "refused": ("ECONNREFUSED", "ok", "ECONNRESET", "ECONNRESET", "ECONNREFUSED", ("status 0", "status 0", "status 0")),
     "timeout": ("waits", "waits", "waits", "waits", "waits", ("waits", "waits", DIG_WAITED)),
-    "unresolvable": ("ECONNREFUSED", "NXDOMAIN", "ECONNRESET", "ECONNRESET", "ECONNREFUSED", ("status 2", "status 2", "status 0")),
+    "unresolvable": ("ECONNREFUSED", "NXDOMAIN", "ECONNRESET", "ECONNRESET", "ECONNREFUSED",
+                     ("status 2", "status 2", "status 0")),
 }
 
 
@@ -36,7 +37,7 @@ def rules(**changes):
 
 
 def met(controller, fleet, policy, prepare=lambda: None):
-    """What one process meets that was inside before the drill began: {access: (how it ends, seconds)}. And the guard's report."""
+    """What one process meets that was inside before the drill: {access: (how it ends, seconds)}. And the guard's report."""
     before = rules()
     before["deny"][0] = {"id": "none", "reason": REASON, "hosts": ["none.example"]}
     controller.call("ebpf_guard", policy=before)

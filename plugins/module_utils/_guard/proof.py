@@ -128,8 +128,8 @@ def _prove_outage(place, read_counters, outage, servers, drill):
             raise GuardError('The guard did not prove itself: nothing saw the canary of outage: %s (the attempt ended with %s).'
                              % (outage, _word(result)))
         if result not in attempt.ends + (() if drill.attended else attempt.unattended):
-            raise GuardError('The guard did not prove itself: what is denied is not down as outage: %s says. The attempt should '
-                             'have ended with %s, and ended with %s.' % (outage, _word(attempt.ends[0]), _word(result)))
+            raise GuardError('The guard did not prove itself: what is denied is not down as outage: %s says. The attempt '
+                             'should have ended with %s, and ended with %s.' % (outage, _word(attempt.ends[0]), _word(result)))
     return spans
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The answer to a denied question, and packets in somebody else's name, as bytes. What clients make of them: tests/integration."""
+"""Answers to denied questions, and packets in another's name, as bytes. What clients make of them: tests/integration."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def test_questions_over_tcp_as_they_were_asked():
 
 
 @pytest.mark.parametrize('messages', [
-    [], [question(), question(b'\4else\3com\0')], [question(flags=0x8100)], [question(flags=0x2800)], [question(counts=(2, 0, 0))],
-    [question(counts=(1, 1, 0))], [question(more=b'\1x' + OPT[1:])], [question(more=b'\0\0\xfa' + bytes(8))], [question()[:-1]],
+    [], [question(), question(b'\4else\3com\0')], [question(flags=0x8100)], [question(flags=0x2800)],
+    [question(counts=(2, 0, 0))], [question(counts=(1, 1, 0))], [question(more=b'\1x' + OPT[1:])], [question(more=b'\0\0\xfa' + bytes(8))], [question()[:-1]],
     [b''], [question()[:5]], [b'\xff' * 40]], ids=str)
 def test_other_questions_over_tcp_have_no_plain_answer(messages):
     assert dns.asked_over_tcp(b''.join(map(dns.over_tcp, messages)), 3) is None
