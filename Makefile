@@ -18,7 +18,7 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo pictures test unit page kernel kills integration shapes matrix drills kernels vm quality lint bench soak bpf dist clean
+.PHONY: help demo pictures test unit page kernel kills integration shapes matrix drills kernels vm quality lint bench soak bpf dist release clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
@@ -40,6 +40,7 @@ help:
 	@echo "make soak         guards come, change, are killed and go, for minutes: make soak MINUTES=60 SEED=7 KERNEL=6.12"
 	@echo "make bpf          compile the BPF object, and write what Python knows of it"
 	@echo "make dist         build the collection's artifact, and install it below build/"
+	@echo "make release      write the changelog, build, check and tag the version of galaxy.yml; says what to push"
 
 demo: $(INSTALLED)/MANIFEST.json
 	@PYTHONPATH=$(CURDIR)/tests/fleet $(BIN)/python demo/demo.py
@@ -113,6 +114,9 @@ bpf: $(addprefix $(BUILD)/bpf/,$(OBJECTS) _abi.py)
 	cp $(BUILD)/bpf/_abi.py $(ABI)
 
 dist: $(INSTALLED)/MANIFEST.json
+
+release: $(INSTALLED)/MANIFEST.json
+	.ci/release $(VERSION) $(ARTIFACT)
 
 $(BUILD)/bpf/ebpf_guard.bpf.o: SOURCE := guard.bpf.c
 $(BUILD)/bpf/ebpf_guard_files.bpf.o: SOURCE := files.bpf.c

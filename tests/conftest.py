@@ -29,6 +29,12 @@ def pytest_addoption(parser):
     parser.addoption('--core', metavar='VERSION', help='the ansible-core that runs the plays of the integration tests, as 2.17')
 
 
+def pytest_configure(config):
+    """Here, and not in pytest.ini, so that ansible-test knows them, too."""
+    config.addinivalue_line('markers', 'libbpf: not with the BCC loader, where a module names LOADERS')
+    config.addinivalue_line('markers', 'shape(what, holds): a shape of plays, and what holds for it, in a sentence each; a row of docs/shapes.md')
+
+
 def _installed():
     try:
         return importlib.util.find_spec('ansible_collections.loopbreak.deploy.plugins') is not None

@@ -20,7 +20,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import pa
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
-    _brackets, _clock, _controller_file, _news, _no_log, _policy_file, _seen, _services, _shell, _this_run, _told, _vault,
+    _brackets, _clock, _controller_file, _given, _news, _no_log, _policy_file, _seen, _services, _shell, _this_run, _told, _vault,
     _way_in)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 
@@ -54,6 +54,7 @@ class ActionModule(ActionBase):
         try:
             self._check_host(task_vars)
             if starts:
+                self._check_given(task_vars)
                 self._check_callback(arguments)
                 self._check_connection(arguments)
                 arguments.update(self._policy(arguments, task_vars), _shell=self._shell(arguments.get('name', 'deploy')))
@@ -85,8 +86,7 @@ class ActionModule(ActionBase):
         """(when the module was called, its result). Where it asks whether other runs are over, it is called again."""
         for _attempt in range(2):
             began = _clock.now()
-            result = self._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments,
-                                          task_vars=task_vars)
+            result = _way_in.call(self, arguments, task_vars)
             if not result.get('ask_controller'):
                 break
             arguments['_run'] = _this_run.answered(arguments['_run'], result['ask_controller'])
@@ -97,6 +97,11 @@ class ActionModule(ActionBase):
         if to and to != task_vars.get('inventory_hostname') and role and role.get_name() == OURS:
             raise GuardError("The role can't be delegated (delegate_to: %s): the tasks that it runs would be guarded on one "
                              'host and run on another. Write a play for that host, and use the role there.' % to)
+
+    def _check_given(self, task_vars):
+        warning = _given.check(self._task, task_vars, self._loader, self._templar.template)
+        if warning:
+            self._display.warning(warning)
 
     def _check_callback(self, arguments):
         if _seen.is_missed():
@@ -113,11 +118,17 @@ class ActionModule(ActionBase):
 
     def _check_start(self, result, task_vars):
         """A stop of the role that has nothing to take down fails where its start was left out. The callback knows more."""
-        if (_seen.is_missed() and 'ebpf_guard_started' not in task_vars and result.get('guard', True) is None
-                and not result.get('failed') and _brackets.start_is_left_out(self._task, task_vars)):
+        if (not _seen.is_missed() or 'ebpf_guard_started' in task_vars or result.get('guard', True) is not None
+                or result.get('failed')):
+            return
+        name = self._task.args.get('name', 'deploy')
+        if _brackets.start_is_left_out(self._task, task_vars):
             result.update(failed=True, msg="Guard '%s' was never up in this run, so the tasks before this ran unguarded: %s. "
-                          'Give the inclusions of start and stop tags: [always].' % (
-                              self._task.args.get('name', 'deploy'), _brackets.not_run()))
+                          'Give the inclusions of start and stop tags: [always].' % (name, _brackets.not_run()))
+        elif _brackets.has_no_start(self._task) and 'ended' not in result:
+            self._display.warning("Guard '%s' is not up on %s, and nothing in this run has started it, so no task before this stop "
+                                  'was guarded. Include the role with tasks_from: start before the tasks.' % (
+                                      name, task_vars.get('inventory_hostname')))
 
     @staticmethod
     def _tell_who_is_not_root(result, task_vars):
@@ -144,6 +155,11 @@ class ActionModule(ActionBase):
         maps = []
         entries = _services.of_policy(mapping, Where(path, lines), lambda named: self._read_map(path, named, maps))
         policy = check(mapping, path, lines, entries)
+        looks_on = boolean(arguments.get('observe', False), strict=False) or (arguments.get('mode') or policy.mode) == 'monitor'
+        if policy.is_idle and not looks_on and 'services' not in mapping:
+            raise Where(path, lines).error(
+                'this policy denies nothing and limits nothing, so there is nothing to guard. Write rules under deny, or '
+                'default: deny with rules under allow; mode: monitor shows what there is to deny.')
         return {'policy': None, 'policy_file': None, '_policy': packed.pack(policy),
                 '_is_secret': is_secret or any(map(_vault.is_encrypted, maps)),
                 '_baseline': _news.find(policy.baseline, os.path.dirname(path) or self._loader.get_basedir())}

@@ -26,6 +26,7 @@ author:
   - The Loopbreak authors (@loopbreak)
 extends_documentation_fragment:
   - loopbreak.deploy.attributes
+  - loopbreak.deploy.policy
 options:
   state:
     description:
@@ -45,11 +46,6 @@ options:
       - Lower case letters, digits, C(_) and C(-), 31 characters at most.
     type: str
     default: deploy
-  policy:
-    description:
-      - The policy as a mapping. Needed for O(state=present), unless O(policy_file) is given.
-      - Files of a service map, which it names in C(services), are looked up as O(policy_file) is.
-    type: dict
   policy_file:
     description:
       - A policy file on the controller, also one that is encrypted with Ansible Vault.
@@ -155,35 +151,6 @@ options:
         is left up.
     type: bool
     default: false
-  _objects:
-    description:
-      - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
-    type: dict
-  _policy:
-    description:
-      - The policy, checked and compressed, in place of O(policy) and O(policy_file). Sent by the action plugin, as O(_objects).
-    type: str
-  _is_secret:
-    description:
-      - Whether the policy came from a vault. Sent by the action plugin, as O(_objects).
-    type: bool
-    default: false
-  _shell:
-    description:
-      - The shell that the launcher leads to. Sent by the action plugin, as O(_objects).
-    type: str
-  _remote_user:
-    description:
-      - The connecting user. Sent by the action plugin, as O(_objects).
-    type: str
-  _run:
-    description:
-      - The run that asks. Sent by the action plugin, as O(_objects).
-    type: dict
-  _baseline:
-    description:
-      - Where the policy's baseline is on the controller. Sent by the action plugin, as O(_objects).
-    type: str
 attributes:
   check_mode:
     support: full
@@ -192,36 +159,59 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - Linux 5.10 or later with BTF (C(CONFIG_DEBUG_INFO_BTF)) and cgroup2 on the
-    target.
-  - Linux 6.7 or later, or what rules for files need, to refuse name service daemons, and for rules with C(sockets). Without
-    it C(guard.enforced.unix) tells what remains, and a policy with such rules is refused in the modes V(enforce) and
-    V(drill).
-  - For C(lock=true) in the policy, what rules for files need.
-  - For rules with C(paths) or C(filesystems), BPF trampolines (x86_64; arm64 from Linux 6.4 on, where nothing has been
-    tested), C(CONFIG_BPF_JIT), C(CONFIG_FUNCTION_TRACER) and C(CONFIG_SECURITY_PATH) on the target. From Linux 5.12 on also
-    C(bpf) among the security modules (Linux 6.2), or a kernel that does not preempt itself. Where they are missing, a
-    policy with such rules is refused in the modes V(enforce) and V(drill). In V(monitor), C(guard.enforced.file) and
-    C(guard.enforced.exec) tell what is not seen.
-  - C(CONFIG_INET_DIAG_DESTROY) on the target, to end at once what ignores that it was refused. Without it such a program
-    waits for its own timeout.
-  - libbpf 0.5 or later on the target.
-  - root on the target.
+  - ansible-core 2.17 or later on the controller, with the callback P(loopbreak.deploy.ebpf_guard#callback) enabled
+  - Python 3.8 or later on the target
+  - root on the target
+  - Linux 5.10 or later with BTF (C(CONFIG_DEBUG_INFO_BTF)) on the target
+  - cgroup2 on the target, mounted and writable
+  - libbpf 0.5 or later on the target, or BCC with the headers of its kernel
+notes:
+  - Rules with C(paths) or C(filesystems) need BPF trampolines (x86_64; arm64 from Linux 6.4 on, where nothing has been
+    tested), C(CONFIG_BPF_JIT), C(CONFIG_FUNCTION_TRACER) and C(CONFIG_SECURITY_PATH). From Linux 5.12 on they also need C(bpf)
+    among the security modules (Linux 6.2), or a kernel that does not preempt itself. So does C(lock=true) in the policy.
+  - Rules with C(sockets), and the refusal of name service daemons, need Linux 6.7 or later, or what rules for files need.
+  - Where a host can't enforce a rule of the policy, the modes V(enforce) and V(drill) refuse to start. In V(monitor),
+    RV(guard.enforced) tells what is not seen.
+  - Without C(CONFIG_INET_DIAG_DESTROY), a program that ignores that it was refused waits for its own timeout.
+  - From nothing to enforce in a week, U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/guide.md).
+  - What a guard stops, and what it can't, U(https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/threat-model.md).
 seealso:
   - module: loopbreak.deploy.ebpf_guard_info
+  - plugin: loopbreak.deploy.ebpf_guard
+    plugin_type: role
+    description: Does all of this for a part of a play.
+  - plugin: loopbreak.deploy.ebpf_guard
+    plugin_type: callback
+    description: Prints the report, and fails the run.
+  - name: The policy
+    description: What rules mean, and which one wins.
+    link: https://github.com/loopbreak/loopbreak.deploy/blob/main/docs/policy.md
 """
 
 EXAMPLES = r"""
-- name: See what the deployment needs, and deny nothing
+# In a play, or in a role of your own, the role does all of it: the guard comes up, the tasks run inside, the guard goes down.
+# The file is tasks/deploy.yml of your role, or beside the playbook.
+- name: Deploy inside a guard
+  ansible.builtin.include_role:
+    name: loopbreak.deploy.ebpf_guard
+  vars:
+    ebpf_guard_policy: policies/mysql.yml
+    ebpf_guard_tasks: deploy.yml
+  tags: [always]
+
+# The module by itself brings a guard up, and sends no task into it.
+- name: See what a command needs, and deny nothing
   loopbreak.deploy.ebpf_guard:
     policy_file: policies/mysql.yml
     mode: monitor
   become: true
   register: guard
 
-- name: Send the tasks of this host through the guard
-  ansible.builtin.set_fact:
-    ansible_shell_executable: "{{ guard.guard.launcher }}"
+- name: Run one command inside
+  ansible.builtin.command:
+    argv: ["{{ guard.guard.launcher }}", -c, ./deploy.sh]
+  become: true
+  changed_when: true
 
 - name: Deny a host and all names below it, but for one, and accept that encrypted DNS is denied
   loopbreak.deploy.ebpf_guard:
@@ -311,9 +301,11 @@ guard:
     observes:
       description: Whether allowed accesses are recorded, by O(observe) or in the mode V(monitor). Null where nobody knows.
       type: bool
+      sample: false
     policy_sha256:
       description: The digest of the policy in its canonical form.
       type: str
+      sample: 0263c6a4f6a6e1c0a0e5b7f0d9b8a7c6e5d4c3b2a1908f7e6d5c4b3a29180716
     started_at:
       description: When the guard came up, in UTC by the target's clock.
       type: str
@@ -326,9 +318,11 @@ guard:
     overdue:
       description: Whether the O(ttl) is over. The guard stays as long as processes run inside.
       type: bool
+      sample: false
     load_ms:
       description: The milliseconds it took to load the programs, fill in the rules and attach.
       type: float
+      sample: 412.7
     enforced:
       description:
         - What is in force on this host. Each is V(true), or the reason why it is not.
@@ -359,6 +353,7 @@ guard:
     clock_offset:
       description: How many seconds the target's clock is ahead of the controller's, roughly.
       type: float
+      sample: 0.0
     clock_between:
       description: The least and the greatest number of seconds by which it can be ahead, as this call shows.
       type: list
@@ -381,18 +376,23 @@ denied:
         - The rule's id. Null when the policy's default spoke, and for what could not be read.
         - V(encrypted_dns) is the built-in rule.
       type: str
+      sample: github
     reason:
       description: Why, in the rule's words.
       type: str
+      sample: github.com runs on the database that this play deploys
     owner:
       description: Whose rule it is.
       type: str
+      sample: db-team
     runbook:
       description: Where to read on.
       type: str
+      sample: https://wiki.example/no-github-in-deploys
     expected:
       description: Whether the policy lists the rule as expected.
       type: bool
+      sample: false
     kind:
       description:
         - V(connect) for a connection, V(send) for a datagram or another packet, V(dns) for a question, V(tls) and V(http)
@@ -401,6 +401,7 @@ denied:
         - V(exec) for the execution of a file, V(file) for any other use of one. It was opened, created, cut, removed,
           renamed or linked.
       type: str
+      sample: dns
     class:
       description:
         - V(direct) when a person of the deployment wrote down what was reached, in a command line or in the arguments of the
@@ -413,20 +414,25 @@ denied:
         - A host is named by its whole name, or by its address where no name was asked for or presented. A path by itself,
           or by a directory on the way to it from where the rule begins.
       type: str
+      sample: direct
     name:
       description:
         - The name that was asked for or presented. Where none was, the names that are known to lead to the address,
           separated by commas. Null when none is known, and for V(file) and V(exec).
       type: str
+      sample: github.com
     address:
       description: The address. For V(dns) that of the DNS server. Null for V(file) and V(exec).
       type: str
+      sample: 203.0.113.53
     port:
       description: The port. V(0) for protocols without ports.
       type: int
+      sample: 53
     protocol:
       description: V(tcp), V(udp), V(icmp), or a number. Null for V(file) and V(exec).
       type: str
+      sample: udp
     path:
       description:
         - The path of the file, for V(file) and V(exec). Null for all others, and for a file that has no path any more.
@@ -437,25 +443,31 @@ denied:
     count:
       description: How often.
       type: int
+      sample: 2
     first_seen:
       description: When first, in UTC by the target's clock.
       type: str
+      sample: "2026-11-22T15:51:20.123456Z"
     last_seen:
       description: When last.
       type: str
+      sample: "2026-11-22T15:51:21.123456Z"
     pid:
       description:
         - The process, the first of RV(denied[].processes). V(0) when the kernel sent it on nobody's behalf.
         - Null with RV(denied[].stands_for).
       type: int
+      sample: 4713
     uid:
       description: The user of the process.
       type: int
+      sample: 0
     command:
       description:
         - The command line, its first 256 bytes. Secrets in it are masked with asterisks.
         - V(hidden (no_log\)) when the task had C(no_log), and the callback of this collection is enabled.
       type: str
+      sample: curl -fsS https://github.com/install.sh
     ancestry:
       description:
         - The programs that led to it, nearest first, each with C(pid) and C(command), up to the one that entered the guard.
@@ -465,6 +477,7 @@ denied:
         - One that was not seen to begin has its short name in place of a command.
       type: list
       elements: dict
+      sample: [{pid: 4712, command: sh deploy.sh}, {pid: 4711, command: python3}]
     evidence:
       description:
         - The process whose command line names what was reached, the nearest one that a person wrote, with C(pid) and
@@ -474,20 +487,23 @@ denied:
           C(command) are null then.
         - Null when RV(denied[].class=hidden).
       type: dict
-      sample: [{pid: 4713, command: make all}, {pid: 4711, command: /bin/sh ./deploy.sh}]
+      sample: {pid: 4713, command: curl -fsS https://github.com/install.sh}
     entered:
       description:
         - When the outermost of these processes was started, in UTC by the target's clock. That is when its task began.
         - Null where no process is known.
       type: str
+      sample: "2026-11-22T15:51:19.123456Z"
     mode:
       description: The mode at that time.
       type: str
+      sample: enforce
     outage:
       description:
         - How it was down, V(denied), V(refused), V(timeout) or V(unresolvable), as its rule says, else the policy.
         - Null where RV(denied[].mode) is not V(drill). Not in RV(observed).
       type: str
+      sample: refused
     processes:
       description: How many processes of the same task, that ran the same command, are counted here. Not in RV(observed).
       type: int
@@ -496,12 +512,14 @@ denied:
       description: The ids of these processes, of 50 at most. Not in RV(observed).
       type: list
       elements: int
+      sample: [4713, 4719]
     stands_for:
       description:
         - So many records are left out, and this one has their sum as C(count). Of what else a record tells it has what they
           all have in common. The rest is null.
         - Not in other records.
       type: int
+      sample: 211
     task:
       description:
         - The task that started the process, its role, and where it is written.
@@ -511,9 +529,11 @@ denied:
     earlier:
       description: Is V(true) where it was last seen before this run took the guard over, or joined.
       type: bool
+      sample: false
     new:
       description: Is V(true) where the policy has a baseline, and that does not have it. With O(state=absent).
       type: bool
+      sample: false
 observed:
   description:
     - What was allowed and recorded. One record for each endpoint and name, or path, with the first process that was
@@ -528,10 +548,12 @@ new:
   description: How many records of C(observed) are of what the policy's baseline does not have.
   returned: when O(state=absent) and the policy has a baseline
   type: int
+  sample: 0
 baseline:
   description: The C(file) of the policy's baseline on the controller, and what is C(on_new), V(report) or V(fail). Else null.
   returned: always
   type: dict
+  sample: {file: /srv/deploy/policies/mysql.deps.yml, on_new: report}
 rows_left_out:
   description:
     - How many records of C(denied) and of C(observed) are left out, because there are very many. The event log has all of them
@@ -552,11 +574,19 @@ survived:
     - Null where nothing was denied, or tasks are not known.
   returned: when there is a guard
   type: bool
+  sample: true
 denied_tasks:
   description: Each task to which something was denied, in their order.
   returned: when there is a guard
   type: list
   elements: dict
+  sample:
+    - task: "mysql : Install the tool (roles/mysql/tasks/main.yml:12)"
+      runs: 1
+      first_denied: "2026-11-22T21:51:18.123456Z"
+      until: "2026-11-22T21:51:30.441456Z"
+      waited: 12.318
+      outcome: passed
   contains:
     task:
       description: The task, as in RV(denied).
@@ -601,6 +631,20 @@ counters:
     - Of a guard that this run took over, or joined, they count from then on.
   returned: always
   type: dict
+  sample:
+    connect: {allowed: 12, denied: 2, would_deny: 0}
+    send: {allowed: 0, denied: 0, would_deny: 0}
+    dns: {allowed: 9, denied: 2, would_deny: 0}
+    tls: {allowed: 3, denied: 0, would_deny: 0}
+    http: {allowed: 4, denied: 0, would_deny: 0}
+    unix: {allowed: 0, denied: 0, would_deny: 0}
+    file: {allowed: 0, denied: 0, would_deny: 0}
+    exec: {allowed: 31, denied: 0, would_deny: 0}
+    lost: 0
+    forgotten: 0
+    name_services: 0
+    search_list: 0
+    left: 0
 entries:
   description:
     - Who entered the guard by a move into its cgroup, as the launcher does it. What such a process starts is inside
@@ -611,12 +655,15 @@ entries:
     count:
       description: How many entered, exactly.
       type: int
+      sample: 2
     first:
       description: When the first one entered whose moment was kept, as C(times) has it. Null when nobody did.
       type: float
+      sample: 1764460901.102
     last:
       description: The same of the last one.
       type: float
+      sample: 1764460903.45
     times:
       description:
         - When they entered, in seconds since the epoch by the target's clock, rounded to milliseconds, in their order.
@@ -624,6 +671,7 @@ entries:
           the latest ones are.
       type: list
       elements: float
+      sample: [1764460901.102, 1764460903.45]
   sample: {count: 2, first: 1764460901.102, last: 1764460903.45, times: [1764460901.102, 1764460903.45]}
 left:
   description:
@@ -636,6 +684,8 @@ left:
   returned: always
   type: list
   elements: dict
+  sample:
+    - {time: "2026-11-22T15:51:22.123Z", pid: 4720, command: systemd-run true, cgroup: /system.slice/cron.service}
 limits:
   description:
     - The limits of the policy, V(memory) in bytes, V(cpus) and V(pids), each with C(limit) and how far the tasks came.
@@ -682,6 +732,7 @@ left_running:
   returned: when O(state=absent)
   type: list
   elements: dict
+  sample: [{pid: 4731, command: /usr/sbin/mysqld}]
 refused:
   description:
     - Who tried to bring a process of somebody else into the guard, and could not. Each with C(time), C(uid), and C(pid),
@@ -689,6 +740,8 @@ refused:
   returned: when O(state=absent)
   type: list
   elements: dict
+  sample:
+    - {time: "2026-11-22T15:51:23.123456Z", uid: 1001, pid: 4740, owner: 0, command: /usr/sbin/cron -f}
 verdict:
   description:
     - Why the host has to fail, in four lines at most. It names what was reached, the task, the command, and the rule. This is
@@ -718,6 +771,7 @@ repaired:
   returned: when O(state=present)
   type: list
   elements: str
+  sample: ["the program ebg_connect4 was not attached any more"]
 faults:
   description:
     - What was broken while the guard was up, so that accesses may have passed unseen. A sentence each.
@@ -726,11 +780,13 @@ faults:
   returned: when O(state=absent)
   type: list
   elements: str
+  sample: ["the program ebg_connect4 was not attached any more"]
 damages:
   description: What was broken while the guard was up, and let nothing pass unseen. A sentence each.
   returned: when O(state=absent)
   type: list
   elements: str
+  sample: ["the agent had ended"]
 ended:
   description: By whom or what the guard was ended before this call, C(by), and when, C(at). Then nothing was guarded any more.
   returned: when O(state=absent) and the guard had ended before
@@ -742,15 +798,19 @@ earlier:
       C(until).
   returned: when the guard stood before this run
   type: dict
+  sample: {since: "2026-11-22T09:12:01.123456Z", by: root@controller, until: "2026-11-22T15:51:18.123456Z"}
 shared_with:
   description: The others that hold the guard, each with C(host), C(user), C(controller), C(playbook) and C(since).
   returned: when O(share=true) and others hold the guard
   type: list
   elements: dict
+  sample:
+    - {host: web1, user: root, controller: ci1, playbook: site.yml, since: "2026-11-22T15:50:02.123456Z"}
 collected:
   description: The last report of the guard that stood before.
   returned: when O(fresh=true) and there was one
   type: dict
+  sample: {guard: {name: deploy, mode: enforce}, denied: [], observed: []}
 """
 
 import json

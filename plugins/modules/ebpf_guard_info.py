@@ -52,15 +52,6 @@ options:
       - The entries of every table are counted, which takes a second where there are a million.
     type: bool
     default: false
-  _objects:
-    description:
-      - The programs. Sent by this module's action plugin, which ignores what a playbook writes here.
-    type: dict
-  _since:
-    description:
-      - What is told already. Sent by this module's action plugin, which ignores what a playbook writes here.
-    type: dict
-    default: {}
 attributes:
   check_mode:
     support: full
@@ -69,8 +60,9 @@ attributes:
   idempotent:
     support: full
 requirements:
-  - libbpf 0.5 or later on the target, when a guard is there. O(capabilities) tells where it is missing.
-  - root on the target.
+  - Python 3.8 or later on the target
+  - root on the target
+  - libbpf 0.5 or later on the target, where a guard is up
 seealso:
   - module: loopbreak.deploy.ebpf_guard
 """
@@ -100,6 +92,7 @@ followed:
   description: How many lines O(follow=true) has printed.
   returned: when O(follow=true)
   type: int
+  sample: 17
 guards:
   description: Each guard of the host, sorted by name. Empty when there is none.
   returned: always
@@ -109,59 +102,82 @@ guards:
     name:
       description: The guard's name.
       type: str
+      sample: deploy
     whole:
       description: Whether the guard is as it was made. V(false) when anything below C(faults) is broken.
       type: bool
+      sample: true
     faults:
       description: What is broken, a sentence each.
       type: list
       elements: str
+      sample: []
     guard:
       description: As in M(loopbreak.deploy.ebpf_guard). Null when the guard was never completely up.
       type: dict
+      sample: {name: deploy, mode: enforce}
     denied:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: list
       elements: dict
+      sample: [{rule: github, kind: dns, name: github.com, count: 2}]
     observed:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: list
       elements: dict
+      sample: [{kind: tls, name: mirror.example, count: 1}]
     baseline:
       description: The C(file) of the policy's baseline on the controller, and what is C(on_new). Else null.
       type: dict
+      sample: {file: /srv/deploy/policies/mysql.deps.yml, on_new: report}
     rows_left_out:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+      sample: {denied: 0, observed: 0}
     waited:
       description: As in M(loopbreak.deploy.ebpf_guard), until now.
       type: float
+      sample: 12.318
     survived:
       description: As in M(loopbreak.deploy.ebpf_guard), until now.
       type: bool
+      sample: true
     denied_tasks:
       description: As in M(loopbreak.deploy.ebpf_guard), until now.
       type: list
       elements: dict
+      sample:
+        - task: "mysql : Install the tool (roles/mysql/tasks/main.yml:12)"
+          runs: 1
+          first_denied: "2026-11-22T21:51:18.123456Z"
+          until: "2026-11-22T21:51:30.441456Z"
+          waited: 12.318
+          outcome: passed
     counters:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+      sample: {dns: {allowed: 9, denied: 2, would_deny: 0}, lost: 0}
     entries:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+      sample: {count: 1, first: 1764460901.102, last: 1764460901.102, times: [1764460901.102]}
     left:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: list
       elements: dict
+      sample: []
     limits:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+      sample: {pids: {limit: 512, peak: 41, refused: 0}}
     agent:
       description: As in M(loopbreak.deploy.ebpf_guard). Of one that was started again just now, with that.
       type: dict
+      sample: {restarts: 0, gone_seconds: 0.0}
     stats:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+      sample: {measured: true, agent: {cpu_seconds: 0.21, memory: 23719936}}
 ended:
   description: The guards that ended before their run took them down, and whose report the next C(state=absent) returns.
   returned: always
@@ -171,12 +187,15 @@ ended:
     name:
       description: The guard's name.
       type: str
+      sample: deploy
     by:
       description: By whom or what it was ended.
       type: str
+      sample: its ttl
     at:
       description: When, in UTC by the target's clock.
       type: str
+      sample: "2026-11-22T21:51:18.123456Z"
 capabilities:
   description:
     - What a guard could enforce here. V(connect), V(send), V(dns), V(payload), V(unix), V(lock), V(file) and V(exec), as
@@ -206,6 +225,7 @@ summary:
   returned: when O(capabilities=true)
   type: list
   elements: str
+  sample: ["partly able, without lock: ...", "kernel    6.1.0-18-amd64 on x86_64", "BTF       yes"]
 host:
   description: What the host has. Null stands for what is not there, or can't be told.
   returned: when O(capabilities=true)
@@ -226,6 +246,7 @@ host:
     btf:
       description: Whether the kernel describes its types.
       type: bool
+      sample: true
     lsm:
       description: The active security modules in their order. Null where securityfs is not mounted.
       type: list
@@ -234,6 +255,7 @@ host:
     lockdown:
       description: V(none), V(integrity) or V(confidentiality). Null where securityfs is not mounted.
       type: str
+      sample: none
     cgroup2:
       description: Where cgroup2 is mounted. Null where it is not.
       type: str
@@ -241,9 +263,11 @@ host:
     cgroup_layout:
       description: V(unified), or V(hybrid) where cgroup v1 is mounted, too.
       type: str
+      sample: unified
     bpffs:
       description: Whether the BPF file system is mounted. A guard mounts it where it is not.
       type: bool
+      sample: true
     libbpf:
       description: The version of libbpf, or V(unknown) where its file has no usual name. Null where it is missing.
       type: str
@@ -251,6 +275,7 @@ host:
     bcc:
       description: Whether this Python could import C(bcc), which loads a guard where libbpf can't.
       type: bool
+      sample: false
     loader:
       description: What would load a guard here, V(libbpf) or V(bcc). Null where neither can.
       type: str
@@ -258,6 +283,7 @@ host:
     kernel_headers:
       description: Whether the headers of the running kernel are there, which C(bcc) compiles with.
       type: bool
+      sample: false
 """
 
 import os

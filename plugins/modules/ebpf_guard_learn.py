@@ -97,8 +97,10 @@ left_out:
   returned: success
   type: list
   elements: str
+  sample: ["reports/cut.json: it was cut off"]
 runs:
   description: How many runs have recorded what was allowed.
   returned: success
   type: int
+  sample: 3
 """

@@ -66,6 +66,7 @@ service:
   description: What O(service) says.
   returned: always
   type: str
+  sample: mysql
 circles:
   description:
     - With O(service) the shortest path to it of each service that depends on it, the nearest first.
@@ -80,6 +81,7 @@ without_endpoints:
   returned: always
   type: list
   elements: str
+  sample: [migrations]
 services:
   description:
     - Each service with C(name), C(endpoints), C(depends_on), C(owner) and C(runbook). With O(service) that one and those that
@@ -87,6 +89,12 @@ services:
   returned: always
   type: list
   elements: dict
+  sample:
+    - name: github.com
+      endpoints: {hosts: [.github.com]}
+      depends_on: [mysql]
+      owner: web-team
+      runbook: https://wiki.example/github
 """
 
 from ansible.module_utils.basic import AnsibleModule

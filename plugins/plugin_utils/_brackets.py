@@ -151,6 +151,13 @@ def start_is_left_out(stop, variables):
                for task in bracket.starts.values())
 
 
+def has_no_start(stop):
+    """Is this a task of the role's stop, in a play that has no start for it?"""
+    found, outermost = set(lineage(stop)), list(around(stop))[-1]
+    is_entry = any(included_role(one)[0] and _role_in(one)[0] == 'absent' for one in around(stop) if hasattr(one, 'action'))
+    return is_entry and not any(bracket.stop in found for bracket in brackets_of(compiled_play_of(outermost)))
+
+
 def written(name, variables):
     """A name as it is meant, where it is a template."""
     if '{{' in str(name):

@@ -13,6 +13,8 @@ import re
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 ROOT = 'root'
+PASSWORD = re.compile(r'(Missing|Incorrect) \S+ password')  # Ansible's words
+NOT_RUN = (126, 127)  # the shell's, for a program that is not there or may not be run
 OF_SSH = re.compile('Shared connection to|Connection to .* closed|Warning: Permanently added')  # says nothing of the host
 
 
@@ -36,11 +38,37 @@ def complaint(action, name, launcher):
     login = login or '(the login user)'
     return ("Tasks that become '%s' could not enter guard '%s', because %s does not let user '%s' run its launcher %s, which "
             "takes the place of their shell (%s). %s" % (
-                other, name, become.name.rpartition('.')[2], login, launcher, refused, _remedy(become, login, other, launcher)))
+                other, name, _word(become), login, launcher, refused, _remedy(become, login, other, launcher)))
+
+
+def call(action, arguments, task_vars):
+    """The result of our module. Where it could not begin as root, that is said in one sentence."""
+    become = action._connection.become
+    try:
+        result = action._execute_module(module_name='loopbreak.deploy.ebpf_guard', module_args=arguments, task_vars=task_vars)
+    except AnsibleError as error:
+        said = become and PASSWORD.search(str(error))
+        if not said:
+            raise
+        return _without_root(action, said[0], 'Give the password with --ask-become-pass (-K), or let this user do that without one.')
+    said = (result.get('module_stderr') or '').strip().rpartition('\n')[2]
+    if become and result.get('rc') in NOT_RUN and (become.get_option('become_exe') or _word(become)) in said:
+        return _without_root(action, said, 'Set ansible_become_method to what this host has, or log in as root.')
+    return result
+
+
+def _without_root(action, said, remedy):
+    login = action._get_remote_user()
+    return {'failed': True, 'msg': "A guard needs root, and %s can't become root on this host by %s: %s. %s" % (
+        "user '%s'" % login if login else 'the login user', _word(action._connection.become), said, remedy)}
+
+
+def _word(become):
+    return become.name.rpartition('.')[2]
 
 
 def _remedy(become, login, other, launcher):
-    if become.name.rpartition('.')[2] != 'sudo':
+    if _word(become) != 'sudo':
         return 'Allow that there as you allow a shell.'
     free = '' if become.get_option('become_pass') else 'NOPASSWD: '
     return 'Add to sudoers: %s ALL=(%s) %s%s' % (login, other, free, launcher)

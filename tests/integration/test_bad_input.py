@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
-from controller import BIN, policy
+import yaml
+from controller import BIN, policy, where
 from hosts import remains
 
 RULE = "  - id: github\n    reason: r\n"
@@ -107,3 +109,53 @@ def test_without_root_the_error_says_become(controller):
     run.ended(2).said("become: true")
     _results, run = controller.adhoc("ebpf_guard_info", {}, "web1", "-e", "ansible_user=deploy")
     run.ended(2).said("become: true")
+
+
+def role(name, entry="main", **variables):
+    """The role in a block whose failure is told."""
+    return {"name": name, "block": [{"name": name, "ansible.builtin.include_role": {"name": "loopbreak.deploy.ebpf_guard", "tasks_from": entry},
+                                     "vars": {f"ebpf_guard_{key}": value for key, value in variables.items()}}],
+            "rescue": [{"name": "Tell", "ansible.builtin.debug": {"msg": "SAID {{ ansible_failed_result.msg | to_json }}"}}]}
+
+
+MISTAKES = {
+    "nothing inside": ({"policy": policy()}, "there is nothing to run inside the guard. Give ebpf_guard_tasks, a file of tasks, or "
+                       "ebpf_guard_roles to the role loopbreak.deploy.ebpf_guard."),
+    "mistyped": ({"policy": policy(), "taks": "tasks.yml"},
+                 "ebpf_guard_taks is no variable of the role loopbreak.deploy.ebpf_guard. Did you mean ebpf_guard_tasks?"),
+    "no such file": ({"policy": policy(), "tasks": "no-such.yml"}, "ebpf_guard_tasks: there is no file 'no-such.yml' on the controller."),
+    # the role has a file of this name
+    "a file of ours": ({"policy": policy(), "tasks": "install.yml"}, "ebpf_guard_tasks: there is no file 'install.yml' on the controller."),
+    "idle policy": ({"policy": {"version": 1}, "tasks": "tasks.yml"}, "policy: this policy denies nothing and limits nothing"),
+}
+
+
+def test_first_mistakes_with_the_role(controller, fleet):
+    """Each is one sentence, and the host has nothing of it. What is no mistake works: a file of tasks beside the tasks of the role
+    that uses ours, and a variable of the play's own.
+    """
+    tasks = controller.directory / "roles" / "mysql" / "tasks"
+    tasks.mkdir(parents=True)
+    (controller.directory / "tasks.yml").write_text("[]")
+    (tasks / "start.yml").write_text(yaml.safe_dump(where()))  # the role has a file of this name as well
+    (tasks / "main.yml").write_text(yaml.safe_dump([role("Wrapped", policy=policy(), tasks="start.yml", enabled=True)]))
+    run = controller.playbook([
+        {"hosts": "web2", "gather_facts": False, "tasks": [role("Stop alone", "stop")]},
+        {"hosts": "web1", "gather_facts": False, "tasks": [role(name, **given) for name, (given, _said) in MISTAKES.items()]},
+        {"hosts": "web1", "gather_facts": False, "roles": ["mysql"]},
+        *({"hosts": "web3", "gather_facts": False, "vars": login, "tasks": [role("No root", "start", policy=policy())]} for login in (
+            {"ansible_user": "plain"}, {"ansible_user": "deploy", "ansible_become_exe": "/usr/bin/no-sudo"})),
+    ], ANSIBLE_CALLBACKS_ENABLED="profile_nothing")
+    *told, without_sudo, no_sudo = run.values("SAID")
+    assert len(told) == len(MISTAKES), run
+    for text, (name, (_given, said)) in zip(told, MISTAKES.items()):
+        assert said in text and "\n" not in text, (name, text)
+        assert name == "idle policy" or re.match(r"\d+\.yml:\d+: ", text), text
+    assert "Guard 'deploy' is not up on web2" in run.output, run
+    assert run.values("WHERE") == ["web1 0::/ebpf_guard/deploy"], run
+    assert "ebpf_guard_enabled says nothing to the role" in run.output, run
+    assert without_sudo == ("A guard needs root, and user 'plain' can't become root on this host by sudo: Missing sudo password. Give the "
+                            "password with --ask-become-pass (-K), or let this user do that without one."), run
+    assert no_sudo.startswith("A guard needs root, and user 'deploy' can't become root on this host by sudo: "), run
+    assert no_sudo.endswith("not found. Set ansible_become_method to what this host has, or log in as root."), run
+    assert remains(fleet) == []

@@ -44,7 +44,7 @@ def test_rules_for_files_hold_or_fail_the_start(controller, fleet, store, rule, 
 
 
 def test_a_policy_without_files_needs_nothing_for_them(controller):
-    told = controller.call("ebpf_guard", policy={"version": 1, "mode": "enforce"})
+    told = controller.call("ebpf_guard", policy={"version": 1, "encrypted_dns": "deny"})
     assert told["guard"]["enforced"]["file"] == told["guard"]["enforced"]["exec"]
     assert "nothing needs it" in told["guard"]["enforced"]["file"]
     controller.call("ebpf_guard", state="absent")
@@ -70,7 +70,7 @@ def test_monitor_mode_tells_what_was_executed(controller, fleet, store):
 def test_rules_for_files_are_exchanged(controller, fleet, store):
     """Their programs can't take each other's place; those of both rules are attached for a moment, and one counts."""
     for number, rules in enumerate(([store], ["/srv/other"], [store], [])):
-        wanted = policy("monitor", paths=rules) if rules else {"version": 1, "mode": "enforce"}
+        wanted = policy("monitor", paths=rules) if rules else {"version": 1, "encrypted_dns": "deny"}
         assert controller.call("ebpf_guard", policy=wanted)["changed"]
         again = controller.call("ebpf_guard", policy=wanted)
         assert not again["changed"] and not again["repaired"], number

@@ -94,7 +94,7 @@ def test_rules_for_sockets_are_exchanged(controller, fleet):
 
 def test_the_callback_lists_what_was_asked_outside(controller):
     task = {"name": "Ask docker", "ansible.builtin.command": {"argv": ask()}, "changed_when": False}
-    run = controller.guarded([task], policy={"version": 1}).ended(0)
+    run = controller.guarded([task], policy={"version": 1, "encrypted_dns": "deny"}).ended(0)
     run.said("ways out, asked to act outside the guard (not watched there):", f"    {DOCKER}  1x  python3 -c")
 
 

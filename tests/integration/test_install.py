@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 
+import yaml
 from controller import BIN, ROOT, Controller, policy, reach
+from pages import blocks, shell_lines
 
 
 def test_the_artifact_works_from_an_empty_path(fleet, controller, tmp_path):
@@ -24,6 +27,38 @@ def test_the_artifact_works_from_an_empty_path(fleet, controller, tmp_path):
     assert user.call("ebpf_guard", state="absent")["guard"]["name"] == "deploy"
 
 
+def test_the_quickstart_works_as_it_is_pasted(controller):
+    """The files and the command lines of the README, by a shell; and its one command of a pipeline, with its argument."""
+    readme = [block for block in blocks() if block.where.startswith("README.md:")]
+    for name, begins in (("ansible.cfg", "[defaults]"), ("policies/mysql.yml", "version: 1"), ("site.yml", "- hosts:")):
+        path = controller.directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(next(block.text for block in readme if block.text.startswith(begins)))
+    (controller.directory / "tasks").mkdir()
+    (controller.directory / "tasks" / "deploy.yml").write_text(yaml.safe_dump([
+        {"name": "Install the schema tool", "ansible.builtin.shell": "curl -fsS http://github.com/install.sh || true"}]))
+    (controller.directory / "inventory").symlink_to(controller.fleet.inventory)
+    controller.fleet.exec("web1", "sh", "-c", "cd; echo 'test \"$1\" = arg && exit 7' > deploy.sh; chmod +x deploy.sh")
+
+    def pasted(line, **environment):
+        given = {key: value for key, value in controller.environment.items() if key != "ANSIBLE_CALLBACKS_ENABLED"}
+        done = subprocess.run(line, shell=True, cwd=controller.directory, text=True, check=False, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, env={**given, "PATH": f"{BIN}:{os.environ['PATH']}", **environment})
+        return done.returncode, done.stdout
+
+    look, enforce, pipeline = [line for where, line in shell_lines() if where.startswith("README.md:")
+                               and line.startswith(("ansible-playbook site.yml", "ansible-playbook loopbreak.deploy.run"))]
+    status, said = pasted(look)
+    assert status == 0 and "GUARD deploy on web1 [monitor]" in said, said
+    status, said = pasted(enforce)
+    assert status == 2 and "DENIED  github.com (DNS question)" in said, said
+    callback = {"ANSIBLE_CALLBACKS_ENABLED": "loopbreak.deploy.ebpf_guard"}
+    status, said = pasted(f"{pipeline} --limit web1", **callback)
+    assert status == 7, said
+    status, said = pasted(re.sub("'{.*}'", "ebpf_guard_command='./deploy.sh arg'", pipeline), **callback)
+    assert status == 2 and "'arg' stands in -e and belongs to no variable" in said, said
+
+
 def test_a_host_without_libbpf_is_told_the_package(controller, fleet):
     """The library is taken from one host; its package manager can't bring it back without a network."""
     find = "ls /usr/lib/*/libbpf.so.[01]*"
@@ -34,6 +69,12 @@ def test_a_host_without_libbpf_is_told_the_package(controller, fleet):
         run.ended(2).said("This host has no libbpf", "Install the package libbpf1")
         run = controller.guarded([], hosts="web3", variables={"ebpf_guard_install": False})
         run.ended(2).said("This host has no libbpf")
+        # as in a container: nothing is installed where no guard can be
+        fleet.exec("web3", "sh", "-c", "cat > /opt/less; chmod +x /opt/less", input=(
+            '#!/bin/sh\nexec setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin /usr/bin/python3 "$@"\n'))
+        run = controller.guarded([], "-e", "ansible_python_interpreter=/opt/less", hosts="web3").ended(2)
+        run.said("Root lacks CAP_SYS_ADMIN here, as in a container. Bring the guard up on the machine itself")
+        assert "Install what the guard needs" not in run.output and "Install the packages" not in run.output, run
     finally:
         fleet.exec("web3", "sh", "-c", f"mv /tmp/away/* {libraries[0].rsplit('/', 1)[0]}")
 

@@ -15,6 +15,7 @@ import pytest
 from controller import policy, reach, where
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from hosts import CGROUP, KILL_AGENT, LAUNCHER, PINS, agents, command_of, denied, listing, remains, remembering
+from pages import returned, untrue
 
 # Knocks at a denied address as fast as it can until its standard input ends; prints attempts and successes.
 HAMMER = r"""
@@ -111,7 +112,7 @@ def test_rules_are_exchanged_with_no_gap_and_counts_go_on(controller, fleet):
 
 def test_an_exchange_reaches_what_was_connected_before(controller, fleet):
     """Under the first policy a UDP socket was connected to an address that the second one denies."""
-    controller.call("ebpf_guard", policy={"version": 1, "mode": "drill"})
+    controller.call("ebpf_guard", policy={"version": 1, "mode": "drill", "encrypted_dns": "deny"})
     talk = fleet.popen("web1", LAUNCHER, "-c", 'exec "$@"', "sh", "/usr/bin/python3", "-uc",
                        "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
                        "s.connect(('192.0.2.10', 9000))\ns.send(b'one'); print('sent'); input()\n"
@@ -282,11 +283,25 @@ def test_nobody_can_change_the_rules_of_a_guard(controller, fleet):
     controller.call("ebpf_guard", state="absent")
 
 
+def test_what_is_returned_is_as_documented(controller, fleet):
+    """Every key, its type, and the keys of its sample."""
+    of_ansible = {"changed", "failed", "msg", "warnings", "invocation"}
+    up = controller.call("ebpf_guard", policy=policy(), stats=True, observe=True)
+    assert denied(fleet)
+    looked = controller.call("ebpf_guard_info", capabilities=True, stats=True)
+    down = controller.call("ebpf_guard", state="absent", fail_on_denied=False)
+    assert down["denied"] and down["observed"] and down["stats"], down
+    described = returned()
+    for result in (up, down):
+        assert not untrue({key: value for key, value in result.items() if key not in of_ansible}, described["ebpf_guard"])
+    assert not untrue({key: value for key, value in looked.items() if key not in of_ansible}, described["ebpf_guard_info"], is_whole=False)
+
+
 def test_an_exchange_that_fails_leaves_the_old_rules(controller, fleet):
     controller.call("ebpf_guard", policy=policy("drill"))
     fleet.exec("web1", "ip", "link", "set", "lo", "down")
     try:
-        _results, run = controller.adhoc("ebpf_guard", {"policy": {"version": 1, "mode": "drill"}})
+        _results, run = controller.adhoc("ebpf_guard", {"policy": {"version": 1, "mode": "drill", "encrypted_dns": "deny"}})
     finally:
         fleet.exec("web1", "ip", "link", "set", "lo", "up")
     run.ended(2).said("did not prove itself")

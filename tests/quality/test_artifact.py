@@ -20,7 +20,8 @@ COLLECTIONS = ROOT / 'build' / 'collections'
 NAME = 'loopbreak.deploy.ebpf_guard'
 OBJECTS = sorted('plugins/' + path.name for path in (ROOT / 'plugins').glob('*.bpf.o'))
 # Users get what they run and its source. The tests, the benchmarks and the demo need the repository anyway.
-UNWANTED = {'bench', 'build', 'demo', 'molecule', 'pytest.ini', 'tests', '.git', '.ci', '.ansible', '.cache', '__pycache__'}
+UNWANTED = {'bench', 'build', 'demo', 'fragments', 'molecule', 'pytest.ini', 'tests', 'Makefile', '.git', '.github', '.gitignore', '.ci',
+            '.ansible', '.ansible-lint', '.cache', '__pycache__'}
 
 
 @pytest.fixture(scope='module')

@@ -38,8 +38,8 @@ def present(request, check_mode=False):
     `collected`.
     """
     place = Place(request.name)
+    places.check()  # first: where no guard can be, there is nothing to install for it
     loader.check(request.loader)
-    places.check()
     with place.lock('present'):
         state = place.read()
         if state and 'end' in state:  # the call that took it down was killed

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from ansible.module_utils.common.text.formatters import human_to_bytes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import (
     encrypted_dns, file_matchers, rule, services, shapes)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, did_you_mean, show
@@ -28,7 +29,6 @@ KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 's
 MOST = 1_000_000  # networks and names of all rules
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
           'pids': r'[1-9][0-9]*'}
-UNITS = {'K': 2 ** 10, 'M': 2 ** 20, 'G': 2 ** 30, 'T': 2 ** 40}
 # What the kernel takes, and for memory what a task needs to start at all
 BOUNDS = {'memory': (2 ** 20, 2 ** 62, '1M', '4194304T'), 'cpus': (0.01, 10000, '0.01', '10000'),
           'pids': (1, 2 ** 22, '1', '4194304')}
@@ -153,7 +153,7 @@ def _limit(key, value, where):
     text = show(value).strip("'")
     if isinstance(value, (dict, list)) or not re.fullmatch(LIMITS[key], text):
         raise where.error('%s is not a limit. Write it as in memory: 2G, cpus: 1.5, pids: 512.' % show(value))
-    number = float(text) if key == 'cpus' else int(text.rstrip('KMGT')) * UNITS.get(text[-1], 1)
+    number = float(text) if key == 'cpus' else human_to_bytes(text)
     least, most, shown_least, shown_most = BOUNDS[key]
     if not least <= number <= most:
         raise where.error('%s is no limit that a task could run under, or the kernel take. Write one from %s to %s.'

@@ -48,6 +48,12 @@ class Policy:
         return self.rules + (encrypted_dns.built_in(self.rules, self.expected) if self.encrypted_dns == 'deny' else ())
 
     @property
+    def is_idle(self):
+        """Whether a guard would have nothing to do but to look on."""
+        asks = self.lock, self.limits, self.ways_out, self.baseline, self.encrypted_dns != encrypted_dns.usual(self.rules)
+        return self.default == 'allow' and not any(asks) and not any(rule.action == 'deny' for rule in self.rules)
+
+    @property
     def has_files(self):
         """Whether any rule speaks of files, so that the guard has to judge them."""
         return any(rule.paths or rule.filesystems for rule in self.rules)

@@ -34,7 +34,7 @@ FOUND = ['{{ secret }}', '{{ deep.deny }}', {'a': [{'b': '{% if by %}{% endif %}
 NOT_FOUND = ['secret', '{{ policy }}', '{{ circle }}{{ other }}', {'secret': 'a'}, 7, None]
 
 
-@pytest.mark.parametrize('value', FOUND, ids=str)
+@pytest.mark.parametrize('value', FOUND, ids=lambda value: str(value) if isinstance(value, str) else type(value).__name__)
 def test_found(value):
     assert _vault.Search(VARIABLES).finds(value)
 

@@ -174,6 +174,14 @@ def test_smallest_policy_enforces_and_allows():
     assert policy.as_mapping() == {'version': 1, 'mode': 'enforce', 'default': 'allow'}
 
 
+@pytest.mark.parametrize('more, idle', [
+    ({}, True), ({'service': 'mysql', 'mode': 'drill'}, True), ({'allow': [{'id': 'a', 'hosts': ['a.example']}]}, True),
+    ({'default': 'deny'}, False), ({'lock': True}, False), ({'limits': {'pids': 9}}, False), ({'encrypted_dns': 'deny'}, False),
+    ({'deny': [{'id': 'a', 'reason': 'r', 'hosts': ['a.example']}]}, False), ({'baseline': 'a.yml'}, False)])
+def test_a_policy_that_asks_for_nothing(more, idle):
+    assert check({'version': 1, **more}).is_idle == idle
+
+
 def test_another_mode():
     policy = read(FULL)
     assert policy.with_mode('monitor').mode == 'monitor' and policy.mode == 'drill'
