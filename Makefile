@@ -18,7 +18,7 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo pictures test unit page kernel kills integration shapes matrix kernels vm quality lint bench soak bpf dist release clean
+.PHONY: help demo pictures test unit page kernel kills integration shapes matrix drills kernels vm quality lint bench soak bpf dist release clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
@@ -31,6 +31,7 @@ help:
 	@echo "make integration  plays over SSH on test hosts"
 	@echo "make shapes       plays of every shape, with one ansible-core: make shapes CORE=2.17; writes docs/shapes.md"
 	@echo "make matrix       the same with the oldest and with the newest ansible-core that can run here"
+	@echo "make drills       what tools say in a drill, and in a real outage; writes docs/drills.md"
 	@echo "make kernels      the role on virtual machines with every supported kernel; writes docs/kernels.md"
 	@echo "make vm           a root shell on such a machine: make vm KERNEL=5.10, 6.1, 6.12 or sid"
 	@echo "make quality      ansible-test sanity, ansible-lint, galaxy-importer, molecule"
@@ -64,6 +65,10 @@ shapes: $(INSTALLED)/MANIFEST.json
 matrix: $(INSTALLED)/MANIFEST.json
 	$(MAKE) shapes
 	$(MAKE) shapes CORE=2.17
+
+drills: $(INSTALLED)/MANIFEST.json
+	@tests/install-packages.sh tests/drills/packages.txt
+	@PYTHONPATH=$(CURDIR)/tests/integration:$(CURDIR)/tests/fleet:$(CURDIR)/tests/support $(BIN)/python tests/drills/drills.py
 
 quality: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality

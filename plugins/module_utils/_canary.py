@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. What a guard proves itself with: its rules deny these, and a process inside tries to reach them.
 
-In a drill there is one for each outage that the policy uses. Nobody is there: the end of the loopback network, the discard-only prefix, and a top-level domain that never exists.
-With the peer the proof may speak, whatever the rules say.
+Nobody is there: the end of the loopback network, the discard-only prefix, and a top-level domain that never exists.
+With the peer the proof may speak, whatever the rules say. In a drill there are more, for each outage that the policy uses.
 """
 
 from __future__ import annotations

@@ -558,6 +558,62 @@ rows_left_out:
   returned: always
   type: dict
   sample: {denied: 0, observed: 0}
+waited:
+  description:
+    - What the denials cost, the sum of C(waited) of all RV(denied_tasks), in seconds. Not of mode V(monitor).
+    - Null where tasks are not known. They are where the callback of this collection is enabled.
+  returned: when there is a guard
+  type: float
+  sample: 12.318
+survived:
+  description:
+    - Whether no task has failed since the guard is up, but for those whose error is ignored, or rescued.
+    - Null where nothing was denied, or tasks are not known.
+  returned: when there is a guard
+  type: bool
+  sample: true
+denied_tasks:
+  description: Each task to which something was denied, in their order.
+  returned: when there is a guard
+  type: list
+  elements: dict
+  sample:
+    - task: "mysql : Install the tool (roles/mysql/tasks/main.yml:12)"
+      runs: 1
+      first_denied: "2026-11-22T21:51:18.123456Z"
+      until: "2026-11-22T21:51:30.441456Z"
+      waited: 12.318
+      outcome: passed
+  contains:
+    task:
+      description: The task, as in RV(denied).
+      type: str
+      sample: "mysql : Install the tool (roles/mysql/tasks/main.yml:12)"
+    runs:
+      description: How often it ran with a denial.
+      type: int
+      sample: 1
+    first_denied:
+      description: When something was first denied to it, in UTC by the controller's clock.
+      type: str
+      sample: "2026-11-22T21:51:18.123456Z"
+    until:
+      description:
+        - When it was over, by the same clock. A task is over after its last retry, and after the last item of its loop.
+        - What it left to run in the background (C(async) with C(poll=0)) is over when a task sees that. If none does, this is
+          the last denial, or the end of the guard if the process still runs then.
+      type: str
+      sample: "2026-11-22T21:51:30.441456Z"
+    waited:
+      description: The seconds in between. Of a task that ran several times, their sum.
+      type: float
+      sample: 12.318
+    outcome:
+      description:
+        - V(passed) or V(failed); V(ignored) or V(rescued) where it failed and the play went on; V(running) where it runs in the
+          background, and nobody has seen its end.
+      type: str
+      sample: passed
 counters:
   description:
     - Exact totals. For each kind C(allowed), C(denied) and C(would_deny).

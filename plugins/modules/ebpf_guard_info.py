@@ -134,6 +134,25 @@ guards:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
       sample: {denied: 0, observed: 0}
+    waited:
+      description: As in M(loopbreak.deploy.ebpf_guard), until now.
+      type: float
+      sample: 12.318
+    survived:
+      description: As in M(loopbreak.deploy.ebpf_guard), until now.
+      type: bool
+      sample: true
+    denied_tasks:
+      description: As in M(loopbreak.deploy.ebpf_guard), until now.
+      type: list
+      elements: dict
+      sample:
+        - task: "mysql : Install the tool (roles/mysql/tasks/main.yml:12)"
+          runs: 1
+          first_denied: "2026-11-22T21:51:18.123456Z"
+          until: "2026-11-22T21:51:30.441456Z"
+          waited: 12.318
+          outcome: passed
     counters:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict

@@ -13,6 +13,7 @@ A start that its own `when` skips is left out on purpose.
 from __future__ import annotations
 
 import contextlib
+import itertools
 
 from ansible import context
 from ansible.template import Templar
@@ -123,6 +124,14 @@ def _is_last_inside(task):
             return False
         below = key_of(one)
     return True
+
+
+def is_rescued(task):
+    """Does a rescue come after this task where it fails? A role or a file of tasks may stand in the block that has it."""
+    for inner, outer in itertools.pairwise(around(task)):
+        if getattr(outer, 'rescue', None) and key_of(inner) in map(key_of, outer.block):
+            return True
+    return False
 
 
 def is_ours(task):

@@ -85,13 +85,14 @@ def get(name):
 
 ATTEMPTS = {
     'connect': connects(NET4), 'connect6': connects(NET6),
-    'UDP': sends(NET4, False), 'UDP6': sends(NET6, False), 'connected UDP': sends(NET4, True), 'connected UDP6': sends(NET6, True),
+    'UDP': sends(NET4, False), 'UDP6': sends(NET6, False),
+    'connected UDP': sends(NET4, True), 'connected UDP6': sends(NET6, True),
     'DNS': asks(FINE4), 'DNS6': asks(FINE6),
     'TLS': presents(FINE4, client_hello(DENIED)), 'HTTP': presents(FINE4, get(DENIED)), 'HTTP6': presents(FINE6, get(DENIED)),
 }
-ENDS = {  # of those to an address, of a question, of those that present a name
+ENDS = {  # of those to an address, of a question, of those that present a name; where it is denied, no agent ends it here
     'refused': ('ECONNREFUSED', 'ok', 'ECONNRESET'), 'timeout': (WAITS, WAITS, WAITS),
-    'unresolvable': ('ECONNREFUSED', 'NXDOMAIN', 'ECONNRESET'), 'denied': ('EACCES', 'NXDOMAIN', 'ETIMEDOUT'),  # here no agent ends what is denied
+    'unresolvable': ('ECONNREFUSED', 'NXDOMAIN', 'ECONNRESET'), 'denied': ('EACCES', 'NXDOMAIN', 'ETIMEDOUT'),
 }
 KINDS = {'connect': 4, 'send': 2, 'dns': 2, 'tls': 1, 'http': 2}  # denied: each once, however often it is sent
 
@@ -174,8 +175,8 @@ def test_a_rule_has_an_outage_of_its_own_and_nothing_else_is_touched(guards):
         {'id': 'github', 'reason': 'a test', 'hosts': ['.github.com'], 'outage': 'denied'},
         {'id': 'wiki', 'reason': 'a test', 'hosts': ['wiki.test'], 'outage': 'unresolvable'}]})
     guard = guards(policy, observe=True)
-    attempts = [ATTEMPTS['connect'], ATTEMPTS['connect6'], asks(FINE4), asks(FINE4, 'wiki.test'), presents(FINE4, get('wiki.test')),
-                connects(FINE4), sends(FINE6, True), sends(FINE6, False), asks(FINE6, FINE), presents(FINE6, get(FINE)),
+    attempts = [ATTEMPTS['connect'], ATTEMPTS['connect6'], asks(FINE4), asks(FINE4, 'wiki.test'),
+                presents(FINE4, get('wiki.test')), connects(FINE4), sends(FINE6, True), sends(FINE6, False), asks(FINE6, FINE), presents(FINE6, get(FINE)),
                 presents(FINE4, client_hello(FINE))]
     assert drilled(guard, lambda _heard: [ends(act) for act in attempts]) == [
         WAITS, 'ECONNREFUSED', 'NXDOMAIN', 'NXDOMAIN', 'ECONNRESET', *['ok'] * 6]
@@ -186,7 +187,8 @@ def test_a_rule_has_an_outage_of_its_own_and_nothing_else_is_touched(guards):
 @pytest.mark.parametrize('mode, ends_with', [('enforce', 'EACCES'), ('monitor', 'ok')])
 def test_other_modes_take_no_notice(guards, mode, ends_with):
     guard = guards(**dict(RULES, mode=mode, outage='timeout'))
-    assert drilled(guard, lambda _heard: [ends(ATTEMPTS[name]) for name in ('connect', 'UDP', 'connected UDP6')]) == [ends_with] * 3
+    told = drilled(guard, lambda _heard: [ends(ATTEMPTS[name]) for name in ('connect', 'UDP', 'connected UDP6')])
+    assert told == [ends_with] * 3
     assert {row['outage'] for row in guard.reader().denials(guard.denials())} == {None}
 
 
@@ -362,8 +364,8 @@ def test_it_takes_as_long_as_at_an_address_that_swallows(guards):
                 client.send(b'x')
                 return client.recv(10)
 
-            acts = {'opens': lambda: socket.create_connection((NET4, PORT), 30), 'opens really': lambda: socket.create_connection(
-                (NET6, PORT), 30), 'open': presents(FINE4, get(DENIED), 30), 'open really': lost}
+            acts = {'opens': lambda: socket.create_connection((NET4, PORT), 30),
+                    'opens really': lambda: socket.create_connection((NET6, PORT), 30), 'open': presents(FINE4, get(DENIED), 30), 'open really': lost}
             threads = [threading.Thread(target=lambda name=name, one=one: told.update({name: seconds(one)}))
                        for name, one in acts.items()]
             for thread in threads:
@@ -374,6 +376,6 @@ def test_it_takes_as_long_as_at_an_address_that_swallows(guards):
 
     told = drilled(guard, act)
     print(told)
-    # data that is dropped before it leaves is tried as often, but TCP has no answer to the time before, and gives up a bit earlier
+    # data that is dropped before it leaves is tried as often, but TCP begins to wait a bit later, and so gives up earlier
     for what, least in (('opens', 0.8), ('open', 0.3)):
         assert told[what + ' really'] * least < told[what] < told[what + ' really'] * 1.3 and told[what] > 1.5, told

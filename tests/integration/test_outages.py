@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from controller import FILES, GUARD_NETS, REASON
-from hosts import inside
+from hosts import KILL_AGENT, inside
 from names import PYTHON, until
 
 LOADERS = ("libbpf", "bcc")
@@ -26,7 +26,8 @@ QUICK = 2.5  # seconds, on a busy machine: what waits does so for longer
 ENDS = {
     "refused": ("ECONNREFUSED", "ok", "ECONNRESET", "ECONNRESET", "ECONNREFUSED", ("status 0", "status 0", "status 0")),
     "timeout": ("waits", "waits", "waits", "waits", "waits", ("waits", "waits", DIG_WAITED)),
-    "unresolvable": ("ECONNREFUSED", "NXDOMAIN", "ECONNRESET", "ECONNRESET", "ECONNREFUSED", ("status 2", "status 2", "status 0")),
+    "unresolvable": ("ECONNREFUSED", "NXDOMAIN", "ECONNRESET", "ECONNRESET", "ECONNREFUSED",
+                     ("status 2", "status 2", "status 0")),
 }
 
 
@@ -36,7 +37,7 @@ def rules(**changes):
 
 
 def met(controller, fleet, policy, prepare=lambda: None):
-    """What one process meets that was inside before the drill began: {access: (how it ends, seconds)}. And the guard's report."""
+    """What one process meets that was inside before the drill: {access: (how it ends, seconds)}. And the guard's report."""
     before = rules()
     before["deny"][0] = {"id": "none", "reason": REASON, "hosts": ["none.example"]}
     controller.call("ebpf_guard", policy=before)
@@ -62,15 +63,35 @@ def wanted(outage):
             "allowed TCP": "ok", "allowed UDP6": "ok", "allowed name": "status 0", "allowed name by TCP": "status 0"}
 
 
-@pytest.mark.parametrize("outage", list(ENDS))
-def test_each_access_is_down_as_the_policy_says(controller, fleet, outage):
+def goes_down(controller, fleet, outage):
     told, report = met(controller, fleet, rules(outage=outage))
-    ends = wanted(outage)
-    assert {name: said for name, (said, _seconds) in told.items()} == ends, told
-    slow = {name: seconds for name, (said, seconds) in told.items() if said not in ("waits", DIG_WAITED) and seconds > QUICK}
-    assert not slow, told
+    assert {name: said for name, (said, _seconds) in told.items()} == wanted(outage), told
+    assert not {name for name, (said, seconds) in told.items() if said not in ("waits", DIG_WAITED) and seconds > QUICK}, told
     assert report["faults"] == [] and {row["outage"] for row in report["denied"]} == {outage}
     # once each, however often the kernel tried to send it
     own = [row for row in report["denied"] if "outages.py" in row["command"]]
     counts = {kind: sum(row["count"] for row in own if row["kind"] == kind) for kind in ("connect", "tls", "http")}
     assert counts == {"connect": 4, "tls": 1, "http": 2}, own
+
+
+@pytest.mark.libbpf
+@pytest.mark.parametrize("outage", ["refused", "timeout"])
+def test_each_access_is_down_as_the_policy_says(controller, fleet, outage):
+    goes_down(controller, fleet, outage)
+
+
+def test_a_name_that_nobody_knows(controller, fleet):
+    """The one of all outages in which the agent has the largest part: so with what BCC compiles, too."""
+    goes_down(controller, fleet, "unresolvable")
+
+
+@pytest.mark.libbpf
+def test_without_its_agent_errors_come_and_nothing_gets_through(controller, fleet):
+    told, report = met(controller, fleet, rules(outage="unresolvable"), lambda: fleet.exec("web1", "sh", "-c", KILL_AGENT))
+    ended = {name: said for name, (said, _seconds) in told.items() if name not in TOOLS}
+    without = {**dict.fromkeys((*PRESENTED, *STREAMS, "DNS by TCP", "DNS6 by TCP"), "ETIMEDOUT"),
+               **dict.fromkeys(("DNS", "DNS6", *DATAGRAMS), "EPERM")}
+    assert ended == {name: said for name, said in {**wanted("unresolvable"), **without}.items() if name not in TOOLS}
+    assert max(seconds for _said, seconds in told.values()) < 2 * QUICK, told
+    assert not [line for line in fleet.log("github.com") if line["event"] == "request"]
+    assert "has ended" in str(report["faults"] + report["damages"])

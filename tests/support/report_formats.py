@@ -191,13 +191,15 @@ READERS = {'json': as_json, 'json.gz': as_json_gz, 'markdown': as_markdown, 'jun
 
 def texts(found):
     """{format: its text} of {format: path}."""
-    return {form: (gzip.decompress(path.read_bytes()) if form == 'json.gz' else path.read_bytes()).decode() for form, path in found.items()}
+    data = {form: path.read_bytes() for form, path in found.items()}
+    return {form: (gzip.decompress(text) if form == 'json.gz' else text).decode() for form, text in data.items()}
 
 
 # by format: what says that a run was cut off
 CUT_OFF = {'json': '"cut_off":true', 'json.gz': '"cut_off":true', 'html': 'cut off', 'junit': '<error type="cut off"',
            'markdown': '\n- the run was cut off before its last playbook was over\n', 'sarif': '"executionSuccessful":false',
-           'codequality': '"cut off: the run ended before its last playbook was over"', 'openmetrics': '\nebpf_guard_run_cut_off 1\n'}
+           'codequality': '"cut off: the run ended before its last playbook was over"',
+           'openmetrics': '\nebpf_guard_run_cut_off 1\n'}
 
 
 def of_a_cut_off_run(found):

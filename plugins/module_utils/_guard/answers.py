@@ -75,8 +75,9 @@ class Answerer:
         if time.monotonic() - self.said > BEAT:  # under a flood, one reading may take long
             self.beat()
         server, client = (sockdiag.plain(bytes(address)) for address in (asked.asker.destination, asked.asker.source))
+        ends = (server, asked.asker.destination_port), (client, asked.asker.source_port)
         try:
-            self.sender.send(self._reply(asked, (server, asked.asker.destination_port), (client, asked.asker.source_port)), client)
+            self.sender.send(self._reply(asked, *ends), client)
         except OSError:  # a firewall, say. Nobody may wait for an answer that does not come
             self.turn_off()
             self.ender.end(asked.asker)

@@ -161,7 +161,9 @@ def open_doors(start, undo):
 
 
 def begin_answering(start, _undo):
-    """Of the proof, the agent answers the questions, and speaks for those who are down in a drill. All others it answers after the last step, when the guard is up."""
+    """Of the proof, the agent answers the questions, and speaks for those who are down in a drill. All others it answers after
+    the last step, when the guard is up.
+    """
     start.servers = {}
     if start.policy.mode != 'monitor' and (start.compiled.config.judges_names or start.policy.outages):
         start.servers = answers.servers(resolver.resolvers())
@@ -199,8 +201,8 @@ def refuse_what_can_not_be(start, _undo):
     refusing = [outage for outage in policy.outages if outage in outages.REFUSES]
     lacking = refusing and outages.lacking(start.loader)
     if lacking:
-        raise GuardError('The policy says outage: %s, and that can not be on this host: %s. For this host, write outage: denied or '
-                         'outage: timeout.' % (' and outage: '.join(refusing), lacking))
+        raise GuardError('The policy says outage: %s, and that can not be on this host: %s. For this host, write '
+                         'outage: denied or outage: timeout.' % (' and outage: '.join(refusing), lacking))
     enforced.update(dict.fromkeys(policy.outages, True))  # or the proof fails
     if policy.has_sockets and enforced['unix'] is not True:
         raise GuardError('The rules on unix sockets (%s) can not be enforced on this host: %s. For this host, take '

@@ -90,9 +90,9 @@ connect6 = by_socket(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda canary: canar
 send4 = by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda canary: canary.sendto(b'', (CANARY4, DISCARD)))
 send6 = by_socket(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda canary: canary.sendto(b'', (CANARY6, DISCARD)))
 send_raw = by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP,
-                      lambda canary: canary.sendto(ECHO_REQUEST, (CANARY4, 0)))
+                     lambda canary: canary.sendto(ECHO_REQUEST, (CANARY4, 0)))
 ask = by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP,
-                 lambda canary: send_udp(canary, DISCARD, dns.PORT))
+                lambda canary: send_udp(canary, DISCARD, dns.PORT))
 receive_answer = by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, _receive_answer)
 present_name = by_socket(socket.AF_INET, socket.SOCK_STREAM, 0, _present_name)
 

@@ -145,7 +145,7 @@ def _silent():
 
 
 def _ask_over_tcp(rcode):
-    """Somebody who listens for questions at the canaries' peer. Where a DNS server of the host has the port, it is not tried."""
+    """Of somebody who listens at the canaries' peer. Where a DNS server of the host has the port, it is not tried."""
     def attempt(_run):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server, socket.socket(
                 socket.AF_INET, socket.SOCK_STREAM) as client:
@@ -166,9 +166,9 @@ def _ask_over_tcp(rcode):
 def _asking(servers, rcode):
     trials = [canaries.Trial(addresses, OUTAGES['unresolvable'][2], rcode) for addresses in servers.values()]
     no_way = (0, errno.EDESTADDRREQ)  # no route leads to a server, or the rules deny each
-    return [*(attempt for trial in trials for attempt in (
-        Attempt(trial.ask, None, no_way, (errno.EPERM,)), Attempt(trial.hear, None, (0,), (errno.ETIMEDOUT,)))),
-            Attempt(_ask_over_tcp(rcode), None, (0,), (errno.ETIMEDOUT, errno.ECONNABORTED))]
+    over_udp = [attempt for trial in trials for attempt in (
+        Attempt(trial.ask, None, no_way, (errno.EPERM,)), Attempt(trial.hear, None, (0,), (errno.ETIMEDOUT,)))]
+    return [*over_udp, Attempt(_ask_over_tcp(rcode), None, (0,), (errno.ETIMEDOUT, errno.ECONNABORTED))]
 
 
 def attempts(outage, unresolvable, servers):

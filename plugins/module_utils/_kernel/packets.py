@@ -40,7 +40,7 @@ def _segment(source, destination, sequence, acknowledged, flags, payload):
 
 
 def unreachable(source, destination):
-    """The IP packet that says in the name of `source` that nobody listens on its port: `destination` has sent a datagram there."""
+    """The IP packet that says in the name of `source` that nobody listens on its port, to which `destination` has sent."""
     sent = _packet(destination, source, UDP, struct.pack('!HHHH', destination[1], source[1], 8, 0))
     if len(source[0]) == 4:
         return _packet(source, destination, ICMP, _summed(struct.pack('!BBHI', *PORT_UNREACHABLE, 0, 0) + sent, 2))
@@ -50,8 +50,9 @@ def unreachable(source, destination):
 
 def _packet(source, destination, protocol, content):
     if len(source[0]) == 4:
+        head = struct.Struct('!BBHHHBBH4s4s')
         # the kernel fills in the header's checksum
-        return struct.pack('!BBHHHBBH4s4s', 0x45, 0, 20 + len(content), 0, 0, HOPS, protocol, 0, source[0], destination[0]) + content
+        return head.pack(0x45, 0, head.size + len(content), 0, 0, HOPS, protocol, 0, source[0], destination[0]) + content
     return struct.pack('!IHBB16s16s', 6 << 28, len(content), protocol, HOPS, source[0], destination[0]) + content
 
 

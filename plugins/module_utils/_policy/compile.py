@@ -26,8 +26,8 @@ Compiled = namedtuple('Compiled', 'config keys nets ports hashes names text outa
 
 def compile_rules(policy, observe, resolvers, numbers, generation, host=()):
     """Compiled: `config`; the ctypes arrays `keys` and `nets`, `hashes` and `names`, and `ports`, which both share;
-    `text`, the names in words; `outages`, by the rules' numbers; `paths`, `filesystems` and `sockets`, lists of (what a rule names, FileRule) in the order of the
-    rules; `ways_out`, sockets that are recorded.
+    `text`, the names in words; `outages`, by the rules' numbers; `paths`, `filesystems` and `sockets`, lists of (what a rule
+    names, FileRule) in the order of the rules; `ways_out`, sockets that are recorded.
 
     `resolvers`: the host's DNS servers, which a sealed room (`default: deny`) leaves open, and which no name denies.
     `numbers`: {rule id: the rule's number in the kernel}. `generation`: the number of these rules among those that the
@@ -38,10 +38,12 @@ def compile_rules(policy, observe, resolvers, numbers, generation, host=()):
     canaries = [(OUTAGES[outage], canary_of(_outage(policy, outage))) for outage in policy.outages]
     keys, nets = networks.pack(networks.prefixes_of(policy, rules, resolvers, [
         (network, canary) for names, canary in canaries for network in names[:2]]), slices)
-    named = [((CANARY_NAME,), (CANARY,))] + [((names[2],), (canary,)) for names, canary in canaries] + [(rule.hosts, matchers) for rule, matchers in rules]
+    named = [((CANARY_NAME,), (CANARY,)), *(((names[2],), (canary,)) for names, canary in canaries),
+             *((rule.hosts, matchers) for rule, matchers in rules)]
     hashes, names, text = host_names.pack(named, policy.default == 'deny', slices, host)
     return Compiled(_config(policy, observe, resolvers, generation), keys, nets, slices.pack(), hashes, names,
-                    text, _outages(policy, numbers), *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')), policy.ways_out)
+                    text, _outages(policy, numbers),
+                    *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')), policy.ways_out)
 
 
 def _config(policy, observe, resolvers, generation):

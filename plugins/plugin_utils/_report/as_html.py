@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import circle, folded, headline, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import circle, folded, headline, text, waits
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, NOBODY
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import effect
 
@@ -66,7 +66,8 @@ def _template():
     environment.filters.update(
         hosts=_hosts, tone=lambda word: TONES.get(word, 'warn'), figure=_figure,
         amount=_amount, link=_link, day=_day, clock=_clock, seconds=_seconds, place=folded.place, effect=effect)
-    environment.globals.update(OPEN=OPEN, ROWS=ROWS, DRAWN=DRAWN, CAPABILITIES=CAPABILITIES)
+    environment.globals.update(OPEN=OPEN, ROWS=ROWS, DRAWN=DRAWN, CAPABILITIES=CAPABILITIES, SHOWN=text.TAKEN,
+                               SURVIVED=waits.SURVIVED)
     return environment.get_template('page.html.j2')
 
 
@@ -147,14 +148,15 @@ def _sums(found):
 
 
 def _time_line(found):
-    """When the first task began and the last one ended, and a row for each: (task, spans, bars as a path, marks), the marks of
-    each outcome of denials as (outcome, path, accesses).
+    """When the first task began and the last one ended, and a row for each: (task, spans, bars as a path, marks, how long it waited
+    in a drill), the marks of each outcome of denials as (outcome, path, accesses).
     """
-    tasks = [(task, task.merged(), found.marks.get(key, {})) for key, task in found.tasks.items()
+    tasks = [(key, task, task.merged(), found.marks.get(key, {})) for key, task in found.tasks.items()
              if task.spans and (task.where or not task.idle)]  # but for those of the role itself
     if not tasks:
         return None
-    start, end = min(spans[0][0] for _task, spans, _marks in tasks), max(spans[-1][1] for _task, spans, _marks in tasks)
+    start, end = min(spans[0][0] for _key, _task, spans, _marks in tasks), max(
+        spans[-1][1] for _key, _task, spans, _marks in tasks)
     scale = DRAWN / max(end - start, 0.001)
 
     def drawn(spans):
@@ -174,6 +176,6 @@ def _time_line(found):
             places = sorted({round((min(max(moment, first), last) - start) * scale) for moment in marks[sort].moments})
             yield sort, ''.join(f'M{place} 0v16' for place in places), marks[sort].accesses
 
-    rows = [(task, spans, drawn(spans), list(marked(marks, spans)))
-            for task, spans, marks in sorted(tasks, key=lambda row: row[1][0][0])]
+    rows = [(task, spans, drawn(spans), list(marked(marks, spans)), found.waited.get(key))
+            for key, task, spans, marks in sorted(tasks, key=lambda row: row[2][0][0])]
     return {'start': start, 'end': end, 'rows': rows}

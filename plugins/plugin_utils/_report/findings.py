@@ -106,7 +106,8 @@ class Finding:
         if list(self.endpoints) != [self.what]:
             parts.append(f'Endpoints: {some(self.endpoints, " and others")}.')
         for label, text in (('Task', (record['task'] or {}).get('name')), ('Command', spoken(record['command'])),
-                            ('Remedy', self.remedy and remedies.told(self.remedy)), ('Owner', record['owner']), ('Runbook', record['runbook'])):
+                            ('Remedy', self.remedy and remedies.told(self.remedy)),
+                            ('Owner', record['owner']), ('Runbook', record['runbook'])):
             parts += [f'{label}: {clip(text)}.'] if text else []
         return ' '.join(parts)
 

@@ -44,6 +44,8 @@ class Guard(NamedTuple):
     totals: dict | None
     earlier_fails: bool
     observes: bool | None
+    waited: float | None
+    survived: bool | None
 
 
 class Finding:
@@ -71,8 +73,8 @@ class Way:
         self.endpoints, self.accesses, self.hosts = {}, 0, set()
         self.first = self.last = record.get('first_seen') or ''
         task = self.task or {}
-        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry, *(self.remedy or {}).values()) + ENDPOINTS * _size(
-            endpoint(record))
+        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry,
+                          *(self.remedy or {}).values()) + ENDPOINTS * _size(endpoint(record))
 
     def add(self, record, where):
         self.accesses += record['count']
@@ -174,13 +176,14 @@ class Table:
 class Folded:
     def __init__(self, lists):
         self.guards, self.tasks, self.tasks_left = [], {}, 0
+        self.drill, self.drill_left, self.waited = [], 0, {}  # rows of the drill; key of a task -> the longest that it waited
         self.marks = {}  # key of a task -> {outcome: Marks of its denials}
         self.findings, self.unshown = {}, Counter()  # outcome -> {key: Finding}; outcome -> accesses that had no room
         self.outside, self.doubts, self.absent = Table(SAID), Table(SAID), Table(SAID)
         self.in_force, self.news = Counter(), Counter()  # capability -> guards; (host, guard) -> accesses
         self._of, self._alike, self._names, self._ways, self._room = {}, {}, {}, Counter(), ROOM
         readers = {'guards': self._guard, 'denied': self._denied, 'observed': self._observed,
-                   'outside': self._outside, 'tasks': self._task}
+                   'outside': self._outside, 'tasks': self._task, 'drill': self._drilled}
         for name, lines in lists:
             if name in readers:
                 for line in lines:
@@ -193,6 +196,10 @@ class Folded:
         return [one for sort, one in sorted(found, key=lambda item: (
             sorts.index(item[0]), -len(item[1].hosts), -item[1].accesses, natural(item[1].what)))]
 
+    def drills(self):
+        """(seconds that its tasks waited, whether all of them survived) of each guard that a drill denied something."""
+        return [(guard.waited, guard.survived) for guard in self.guards if (guard.totals or {}).get('drill')]
+
     def left(self, *sorts):
         """How many accesses of these sorts had no room."""
         return sum(self.unshown[sort] for sort in sorts)
@@ -200,7 +207,7 @@ class Folded:
     def _guard(self, row):
         host = self._names.setdefault(row['host'], row['host'])
         guard = Guard(host, row['name'], row['mode'], row['outcome'], row['service'], row['totals'],
-                      bool((row.get('earlier') or {}).get('fails')), row['observes'])
+                      bool((row.get('earlier') or {}).get('fails')), row['observes'], row.get('waited'), row.get('survived'))
         self.guards.append(guard)
         self._of[host, row['name']] = guard
         for what, state in (row['enforced'] or {}).items():
@@ -283,6 +290,15 @@ class Folded:
     def _outside(self, row):
         task = row['task']
         self.outside.add((row['how'], task['name'], place(task)), row['host'])
+
+    def _drilled(self, row):
+        if len(self.drill) < TASKS:
+            self.drill.append(row)
+        else:
+            self.drill_left += 1
+        if row['task'] and row['waited'] is not None:
+            key = _key(row['task'])
+            self.waited[key] = max(row['waited'], self.waited.get(key, 0.0))
 
     def _task(self, row):
         key = _key(row)

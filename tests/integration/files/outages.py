@@ -124,7 +124,8 @@ def main(directory):
     while not os.path.exists(directory + "/drill"):
         time.sleep(0.05)
     accesses = {
-        "TCP": lambda: tcp(SITE), "TCP6": lambda: tcp(SITE6), "UDP": lambda: udp(SITE, False), "UDP6": lambda: udp(SITE6, False),
+        "TCP": lambda: tcp(SITE), "TCP6": lambda: tcp(SITE6),
+        "UDP": lambda: udp(SITE, False), "UDP6": lambda: udp(SITE6, False),
         "connected UDP": lambda: udp(SITE, True), "connected UDP6": lambda: udp(SITE6, True),
         "DNS": lambda: ask(RESOLVER), "DNS6": lambda: ask(RESOLVER6), "DNS by TCP": lambda: ask_by_tcp(RESOLVER),
         "DNS6 by TCP": lambda: ask_by_tcp(RESOLVER6), "getent": lambda: run("getent", "ahosts", NAME),

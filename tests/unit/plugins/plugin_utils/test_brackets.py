@@ -91,3 +91,13 @@ def test_what_nothing_comes_after():
 def test_the_options_that_chose_are_named(monkeypatch):
     monkeypatch.setattr(_brackets.context, 'CLIARGS', {'tags': ['deploy'], 'start_at_task': 'x', 'step': False})
     assert _brackets.not_run() == 'the start of its guard was not run (--tags, --start-at-task)'
+
+
+def test_what_a_rescue_comes_after():
+    inside, deep, late = map(task, ('inside', 'deep', 'late'))
+    included = task('included')
+    block(deep)._parent = included
+    block(inside, included, rescue=[late])
+    assert [_brackets.is_rescued(one) for one in (inside, deep, late, task('alone'))] == [True, True, False, False]
+    block(late._parent, rescue=[task('another')])
+    assert _brackets.is_rescued(late)

@@ -106,8 +106,10 @@ HEADLINES = [
                                            'In mode enforce this run would fail.')),
     ('one host', Model(guards=[guard(mode='monitor')], denied=[record(mode='monitor')]),
      ('warn', 'The host might not survive an outage of github.com', 'Nothing was denied')),
-    ('drill', Model(guards=[guard(mode='drill'), guard('web2')], denied=[record(mode='drill')]),
-     ('warn', 'The drill took github.com away from 1 of 2 hosts', 'shows in the results of its tasks')),
+    ('drill', Model(guards=[guard(mode='drill', drill=2, waited=6.0, survived=False), guard('web2')],
+                    denied=[record(mode='drill')]),
+     ('warn', 'The drill took github.com away from 1 of 2 hosts',
+      'The deployment did not survive: a task failed. Its tasks waited 6.0 s.')),
     ('executed', Model(hosts=DENIED, status=2, guards=TWO, denied=[
         record(kind='exec', name=None, address=None, port=0, path='/usr/bin/npm')]),
      ('bad', 'On 1 of 2 hosts the deployment did what the policy denies: /usr/bin/npm (executed)', '')),
