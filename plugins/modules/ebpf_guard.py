@@ -27,6 +27,8 @@ author:
 extends_documentation_fragment:
   - loopbreak.deploy.attributes
   - loopbreak.deploy.policy
+  - loopbreak.deploy.internal
+  - loopbreak.deploy.internal.guard
 options:
   state:
     description:

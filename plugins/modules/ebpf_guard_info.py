@@ -22,6 +22,8 @@ author:
   - The Loopbreak authors (@loopbreak)
 extends_documentation_fragment:
   - loopbreak.deploy.attributes
+  - loopbreak.deploy.internal
+  - loopbreak.deploy.internal.info
 options:
   name:
     description:

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import re
-
 import pages
 import pytest
 import yaml
 
 from ansible_collections.loopbreak.deploy.plugins.doc_fragments import policy
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check, rule
-from tools import ROOT, must
+from tools import must
 
 RETURNED = pages.returned()
 
@@ -45,21 +43,6 @@ def test_the_keys_of_a_policy_are_documented():
         assert set(keys[key]['choices']) == set(choices), key
 
 
-@pytest.mark.parametrize('module', [path for path in pages.MODULES if "'_objects'" in path.read_text()], ids=lambda path: path.stem)
-def test_every_option_is_documented_but_the_private_ones(module):
-    """ansible-test would have all of them in the docs, so it is told to leave that to this."""
-    taken = set(re.findall(r"^ {12,16}'(\w+)': \{'type': ", module.read_text(), re.MULTILINE))
-    documented = yaml.safe_load(pages.part_of(module, 'DOCUMENTATION'))
-    shared = {'policy'} if 'loopbreak.deploy.policy' in documented['extends_documentation_fragment'] else set()
-    assert {name for name in taken if not name.startswith('_')} == {*documented['options']} | shared
-
-
 def test_antsibull_has_nothing_to_say(tree):
     """It reads what ansible-doc says of every plugin and of the role, and the links of docs/docsite."""
     must('antsibull-docs', 'lint-collection-docs', '--plugin-docs', '--validate-collection-refs', 'self', tree)
-
-
-def test_ansible_doc_shows_nothing_that_is_private():
-    for module in RETURNED:
-        shown = must('ansible-doc', 'loopbreak.deploy.' + module, ANSIBLE_COLLECTIONS_PATH=str(ROOT / 'build' / 'collections'))
-        assert not re.findall(r'^ *[-=] (_\w+)', shown, re.MULTILINE), shown
