@@ -29,7 +29,7 @@ help:
 	@echo "make kills        a call killed before every line that it runs, and what becomes of the guard; writes build/kills.txt"
 	@echo "make integration  plays over SSH on test hosts"
 	@echo "make shapes       plays of every shape, with one ansible-core: make shapes CORE=2.17; writes docs/shapes.md"
-	@echo "make matrix       the same with the oldest and with the newest ansible-core that can run here"
+	@echo "make matrix       the same with the oldest and with the newest ansible-core that can run here; and DNS by large clients"
 	@echo "make kernels      the role on virtual machines with every supported kernel; writes docs/kernels.md"
 	@echo "make vm           a root shell on such a machine: make vm KERNEL=5.10, 6.1, 6.12 or sid"
 	@echo "make quality      ansible-test sanity, ansible-lint, galaxy-importer, molecule"
@@ -59,9 +59,10 @@ integration: $(INSTALLED)/MANIFEST.json
 shapes: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/integration -m shape $(if $(CORE),--core $(CORE))
 
-matrix: $(INSTALLED)/MANIFEST.json
+matrix: $(INSTALLED)/MANIFEST.json $(BUILD)/clients.stamp
 	$(MAKE) shapes
 	$(MAKE) shapes CORE=2.17
+	$(BIN)/python -m pytest tests/integration -m large
 
 quality: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality
@@ -82,7 +83,7 @@ vm: $(INSTALLED)/MANIFEST.json
 lint: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality -k lint
 
-bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load servers accesses empty.bpf.o)
+bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load flood servers accesses empty.bpf.o)
 	@$(BIN)/python tests/vm/images.py 6.12
 	@PYTHONPATH=$(CURDIR)/tests/fleet:$(CURDIR)/tests/vm:$(CURDIR)/$(COLLECTIONS) $(BIN)/python bench/bench.py
 
@@ -134,6 +135,10 @@ $(BUILD)/venv.stamp: tests/requirements.txt $(BUILD)/packages.stamp
 $(BUILD)/packages.stamp: tests/packages.txt
 	mkdir -p $(BUILD)
 	tests/install-packages.sh tests/packages.txt
+	touch $@
+
+$(BUILD)/clients.stamp: tests/large-packages.txt
+	tests/install-packages.sh tests/large-packages.txt
 	touch $@
 
 clean:
