@@ -18,18 +18,20 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-.PHONY: help demo test unit page kernel kills integration shapes matrix kernels vm quality lint bench soak bpf dist clean
+.PHONY: help demo pictures test unit page kernel kills integration shapes matrix drills kernels vm quality lint bench soak bpf dist clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
 	@echo "make test         every test; installs what it needs"
 	@echo "make unit         the tests of what touches no kernel, and of the layout"
 	@echo "make page         the HTML report in a real browser"
+	@echo "make pictures     the pictures of docs/, of the demo's output and page and of others"
 	@echo "make kernel       the BPF programs in this kernel"
 	@echo "make kills        a call killed before every line that it runs, and what becomes of the guard; writes build/kills.txt"
 	@echo "make integration  plays over SSH on test hosts"
 	@echo "make shapes       plays of every shape, with one ansible-core: make shapes CORE=2.17; writes docs/shapes.md"
 	@echo "make matrix       the same with the oldest and with the newest ansible-core that can run here; and DNS by large clients"
+	@echo "make drills       what tools say in a drill, and in a real outage; writes docs/drills.md"
 	@echo "make kernels      the role on virtual machines with every supported kernel; writes docs/kernels.md"
 	@echo "make vm           a root shell on such a machine: make vm KERNEL=5.10, 6.1, 6.12 or sid"
 	@echo "make quality      ansible-test sanity, ansible-lint, galaxy-importer, molecule"
@@ -59,13 +61,22 @@ integration: $(INSTALLED)/MANIFEST.json
 shapes: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/integration -m shape $(if $(CORE),--core $(CORE))
 
-matrix: $(INSTALLED)/MANIFEST.json $(BUILD)/clients.stamp
+matrix: $(INSTALLED)/MANIFEST.json
+	@tests/install-packages.sh tests/large-packages.txt
 	$(MAKE) shapes
 	$(MAKE) shapes CORE=2.17
 	$(BIN)/python -m pytest tests/integration -m large
 
+drills: $(INSTALLED)/MANIFEST.json
+	@tests/install-packages.sh tests/drills/packages.txt
+	@PYTHONPATH=$(CURDIR)/tests/integration:$(CURDIR)/tests/fleet:$(CURDIR)/tests/support $(BIN)/python tests/drills/drills.py
+
 quality: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality
+
+pictures: $(INSTALLED)/MANIFEST.json
+	script --quiet --return --command "$(MAKE) demo" $(BUILD)/demo.txt
+	@PYTHONPATH=$(CURDIR)/tests/support:$(CURDIR)/$(COLLECTIONS) $(BIN)/python tests/page/pictures.py
 
 kernel: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/bpf
@@ -135,10 +146,6 @@ $(BUILD)/venv.stamp: tests/requirements.txt $(BUILD)/packages.stamp
 $(BUILD)/packages.stamp: tests/packages.txt
 	mkdir -p $(BUILD)
 	tests/install-packages.sh tests/packages.txt
-	touch $@
-
-$(BUILD)/clients.stamp: tests/large-packages.txt
-	tests/install-packages.sh tests/large-packages.txt
 	touch $@
 
 clean:

@@ -12,6 +12,9 @@ from machines import Machines
 from report import Row
 from room import BUILT, COLLECTIONS, HERE
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+
 KERNEL = "6.12"
 ROUNDS = 2      # they are all but the same: what is counted are instructions
 PATHS = 1_000
@@ -58,7 +61,7 @@ def rows():
 
         def start():
             machine.exec(*PYTHON, f"{THERE}/bench/start.py", timeout=300,
-                         input=json.dumps({"name": GUARD, "policy": policy(), "loader": "libbpf"}))
+                         input=json.dumps({"name": GUARD, "policy": packed.pack(check(policy())), "loader": "libbpf"}))
             machine.exec("sleep", "10")     # until the agent has nothing left to begin with
 
         @contextlib.contextmanager

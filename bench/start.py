@@ -20,7 +20,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import ob
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 
 # What the target speaks of. The agent, the proof and the compiling of the policy come on top: they are in "whole".
-MEASURED = (start.load, start.fill_rules, start.attach_programs, start.pin)
+MEASURED = (start.load, start.fill_rules, start.attach_programs, start.pin_new)
 
 
 def timed(took, step):

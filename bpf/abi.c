@@ -9,6 +9,8 @@ struct {
 	enum ebg_verdict verdict;
 	enum ebg_hook hook;
 	enum ebg_counter counter;
+	enum ebg_outage outage;
+	enum ebg_reply reply;
 	enum ebg_rule rule;
 	enum ebg_hash hash;
 	enum ebg_clone clone;

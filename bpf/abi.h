@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 enum ebg_limit {
-	EBG_ABI_VERSION = 7,      /* of the maps that outlive a loader; a guard of another version is not touched */
+	EBG_ABI_VERSION = 8,      /* of the maps that outlive a loader; a guard of another version is not touched */
 	EBG_SLICE = 64,           /* port matchers that can apply to one network or name, wider ones' included */
 	EBG_MAX_DENIED = 16384,   /* details of denials: endpoint, name and process */
 	EBG_MAX_OBSERVED = 16384, /* details of observations: endpoint and name */
@@ -43,6 +43,7 @@ enum ebg_limit {
 	EBG_MAX_LEAVINGS = 256,   /* details of processes that left */
 	EBG_CGROUPS = 64,         /* cgroups above one that are followed */
 	EBG_CGROUP_PATH = 256,    /* bytes of a cgroup's path that are kept */
+	EBG_SIGN = 0xeb9f,        /* of the agent's TCP segments: where the urgent pointer stands, which means nothing there */
 };
 
 enum ebg_mode {
@@ -111,11 +112,21 @@ enum ebg_counter {
 	EBG_COUNTERS = EBG_COUNTER_CANARY + EBG_HOOKS,
 };
 
+/* How what is denied is down in a drill. */
+enum ebg_outage {
+	EBG_OUTAGE_DENIED,   /* as in enforce mode: an error that says so */
+	EBG_OUTAGE_REFUSED,  /* names are found, and nobody listens there */
+	EBG_OUTAGE_TIMEOUT,  /* nothing is answered */
+	EBG_OUTAGE_NXDOMAIN, /* there is no such name, and who knows the address is refused */
+	EBG_OUTAGE_SERVFAIL, /* the same, but the DNS server fails to tell */
+	EBG_OUTAGES,
+};
+
 /* Rule numbers that no rule of a policy has. */
 enum ebg_rule {
 	EBG_RULE_DEFAULT, /* no rule matched: the policy's default spoke */
-	EBG_RULE_CANARY,  /* the address with which a guard proves itself */
-	EBG_RULE_UNREADABLE, /* a packet, or a DNS or TLS message, that can't be read safely */
+	EBG_RULE_CANARY,  /* the address with which a guard proves itself; behind it one for each other outage */
+	EBG_RULE_UNREADABLE = EBG_RULE_CANARY + EBG_OUTAGES, /* a packet, or a DNS or TLS message, that can't be read safely */
 	EBG_RULE_LOCK,    /* the policy says that nothing leaves the guard */
 	EBG_RULE_OUTWARD, /* no rule matched, but who acts then stands outside: recorded in every mode */
 	EBG_RULE_SERVICE, /* the socket of a name service daemon: refused and counted, never recorded */
@@ -160,6 +171,8 @@ struct ebg_config {
 	__u32 judges_names; /* 1: some names are denied, so what could carry a name must be readable */
 	__u32 generation;   /* of the rules, never 0; a socket that was judged under another one is judged again */
 	__u32 lock;         /* 1: no process leaves the cgroup */
+	__u32 outages;      /* of a drill: a bit for each outage in use, denied left out; 0 in the other modes */
+	__u32 padding;
 	__u64 resolvers[EBG_RESOLVERS][2]; /* addresses of the host's DNS servers, as they stand in packets; 0: none */
 };
 
@@ -325,19 +338,31 @@ struct ebg_refusal {
 	__u8 padding[3];
 };
 
-/* A denied DNS question over UDP that was swallowed. The agent answers it, as far as the endpoints go in its place. */
+/* What the agent says in the place of the one who was to be reached. */
+enum ebg_reply {
+	EBG_REPLY_DNS,         /* the answer to a question over UDP */
+	EBG_REPLY_RESET,       /* the TCP connection is over */
+	EBG_REPLY_UNREACHABLE, /* nobody listens on this UDP port */
+	EBG_REPLY_ANSWER,      /* the answer to questions over TCP */
+};
+
+/* A denied DNS question, or another packet, that was dropped. The agent answers it, as far as the endpoints go in its place. */
 struct ebg_question {
-	struct ebg_refusal asker; /* its destination is the DNS server */
+	struct ebg_refusal asker; /* its destination is the one who was to be reached */
 	__u32 rule;
+	__u32 sequence;     /* of TCP: of the packet */
+	__u32 acknowledged; /* of TCP: what the packet says of the other direction */
+	__u8 reply;         /* enum ebg_reply */
+	__u8 outage;        /* of a DNS question, as all that follows */
 	__u16 id; /* host order, as all that follows */
 	__u16 flags;
 	__u16 type;
 	__u16 of_class;
-	__u16 size;      /* bytes that the client takes, as its OPT record says */
+	__u16 size;      /* bytes that the client takes, as its OPT record says; over TCP, the bytes in `name` */
 	__u16 opt_flags; /* of that record */
 	__u8 opt;        /* 1: it sent one */
-	__u8 padding[7];
-	__u8 name[EBG_NAME]; /* in the form of DNS messages, upper case kept; what is behind its end means nothing */
+	__u8 padding[5];
+	__u8 name[EBG_NAME]; /* in the form of DNS messages, upper case kept; what is behind its end means nothing. Over TCP, all */
 };
 
 /* Slots of ebg_answering: whether denied questions can be answered. 0: they can't. */

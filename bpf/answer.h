@@ -92,8 +92,21 @@ static __always_inline int ends_with_opt(struct scratch *s, __u32 position)
 	       word_at(s, position + 1) == EBG_TYPE_OPT;
 }
 
+/* Notes whose socket it is that sends the packet, as its process knows it. */
+static __always_inline void note_sender(struct ebg_refusal *sender, const struct packet *packet, __u64 cookie)
+{
+	__builtin_memset(sender, 0, sizeof(*sender));
+	sender->cookie = cookie;
+	sender->source_port = packet->source;
+	sender->destination_port = packet->to.port;
+	sender->protocol = packet->to.protocol;
+	__builtin_memcpy(sender->source, packet->from, sizeof(sender->source));
+	__builtin_memcpy(sender->destination, packet->to.address, sizeof(sender->destination));
+}
+
 /* Puts the question in the scratch memory into the ring. Returns -1 where it has no plain answer, or no room there. */
-static __always_inline int put_question(struct scratch *s, const struct packet *packet, __u32 rule, __u64 cookie)
+static __always_inline int put_question(struct scratch *s, const struct packet *packet, __u32 rule, __u32 outage,
+					__u64 cookie)
 {
 	int end = read_question(FORGET(s->slot), 0), opt;
 	struct ebg_question *question;
@@ -106,14 +119,11 @@ static __always_inline int put_question(struct scratch *s, const struct packet *
 	question = bpf_ringbuf_reserve(MAP(ebg_questions), sizeof(*question), 0);
 	if (!question)
 		return -1;
-	__builtin_memset(&question->asker, 0, sizeof(question->asker));
-	question->asker.cookie = cookie;
-	question->asker.source_port = packet->source;
-	question->asker.destination_port = packet->to.port;
-	question->asker.protocol = packet->to.protocol;
-	__builtin_memcpy(question->asker.source, packet->from, sizeof(packet->from));
-	__builtin_memcpy(question->asker.destination, packet->to.address, sizeof(packet->to.address));
+	note_sender(&question->asker, packet, cookie);
 	question->rule = rule;
+	question->sequence = question->acknowledged = 0;
+	question->reply = EBG_REPLY_DNS;
+	question->outage = outage;
 	question->id = word_at(s, 0);
 	question->flags = word_at(s, 2);
 	question->type = word_at(s, end);
@@ -129,14 +139,46 @@ static __always_inline int put_question(struct scratch *s, const struct packet *
 
 /* Has the agent answer a denied question that was read. Returns -1 where it will not: then an error has to tell. */
 static __always_inline int have_answered(struct __sk_buff *skb, struct scratch *s, const struct packet *packet,
-					 __u32 rule)
+					 __u32 rule, __u32 outage)
 {
 	__u32 family = skb->protocol == bpf_htons(EBG_IPV4) ? EBG_ANSWERING_IPV4 : EBG_ANSWERING_IPV6;
 
-	if (!agent_works() || (rule != EBG_RULE_CANARY && !answering(family)) || !is_in_reach(skb, packet) ||
+	if (!agent_works() || (!is_canary(rule) && !answering(family)) || !is_in_reach(skb, packet) ||
 	    !agent_is_here(skb))
 		return -1;
-	return put_question(s, packet, rule, bpf_get_socket_cookie(skb));
+	return put_question(s, packet, rule, outage, bpf_get_socket_cookie(skb));
+}
+
+/* Would what the agent says in the other's place reach the socket that sends this packet? As is_in_reach() is for questions. */
+static __always_inline int hears_agent(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk || sk->bound_dev_if || (sk->protocol == EBG_UDP && sk->state != EBG_CONNECTED))
+		return 0; /* who is not connected is told nothing of a port where nobody listens */
+	if (skb->protocol == bpf_htons(EBG_IPV6) && packet->from[0] >= EBG_LINK_LOCAL)
+		return 0;
+	return agent_works() && agent_is_here(skb);
+}
+
+/* Has the agent say what the other side would. Returns -1 where it will not. `packet`: as the sender knows it. */
+static __always_inline int put_reply(struct __sk_buff *skb, const struct packet *packet, enum ebg_reply reply,
+				     __u32 sequence, __u32 acknowledged)
+{
+	struct ebg_question *question;
+
+	if (!hears_agent(skb, packet))
+		return -1;
+	question = bpf_ringbuf_reserve(MAP(ebg_questions), sizeof(*question), 0);
+	if (!question)
+		return -1;
+	note_sender(&question->asker, packet, bpf_get_socket_cookie(skb));
+	question->sequence = sequence;
+	question->acknowledged = acknowledged;
+	question->reply = reply;
+	bpf_ringbuf_submit(question, 0);
+	return 0;
 }
 
 /* Does the file of this socket not wait? */

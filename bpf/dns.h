@@ -5,6 +5,7 @@
 
 #include "address.h"
 #include "name.h"
+#include "outage.h"
 #include "record.h"
 
 #define EBG_DNS_HEADER 12
@@ -133,6 +134,8 @@ static __always_inline void take_question(const struct ebg_config *config, struc
 		return;
 	}
 	access->it = judge_question(config, &s->found);
+	if (access->it.deny && outage_of(config, &access->it) == EBG_OUTAGE_REFUSED)
+		access->it = judge_found_name();
 	access->name = s->name;
 	access->name_hash = s->hash;
 	note_question(s, access->socket_cgroup);

@@ -21,6 +21,16 @@ static __always_inline struct opened *told_to(struct __sk_buff *skb)
 	return bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, 0);
 }
 
+/* Where a connected socket is connected to. */
+static __always_inline void set_peer(struct ebg_endpoint *to, const struct bpf_sock *sk)
+{
+	to->port = bpf_ntohs(sk->dst_port);
+	if (sk->family == EBG_AF_INET)
+		set_ipv4(to->address, sk->dst_ip4);
+	else
+		set_ipv6(to->address, sk->dst_ip6[0], sk->dst_ip6[1], sk->dst_ip6[2], sk->dst_ip6[3]);
+}
+
 /*
  * Where a datagram was to go, as its process has it: the host's NAT may lead it elsewhere. A connected socket knows that,
  * unless it was told to send elsewhere. Of another its last destination is remembered.
@@ -35,11 +45,7 @@ static __always_inline struct ebg_endpoint asked_for(struct __sk_buff *skb, cons
 	if (!sk || sk->type != EBG_SOCK_DGRAM || sk->protocol != EBG_UDP)
 		return to;
 	if (sk->state == EBG_CONNECTED) {
-		to.port = bpf_ntohs(sk->dst_port);
-		if (sk->family == EBG_AF_INET)
-			set_ipv4(to.address, sk->dst_ip4);
-		else
-			set_ipv6(to.address, sk->dst_ip6[0], sk->dst_ip6[1], sk->dst_ip6[2], sk->dst_ip6[3]);
+		set_peer(&to, sk);
 		if (same_endpoint(&to, &packet->to))
 			return to;
 	}
@@ -59,33 +65,95 @@ static __always_inline struct opened *connection_of(struct __sk_buff *skb)
 	return sk ? bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, 0) : NULL;
 }
 
+/* As unpack(), but with the endpoints as the process knows them that sends the packet, without the host's NAT. */
+static __always_inline int unpack_asked(struct __sk_buff *skb, struct packet *packet)
+{
+	const struct opened *opened = connection_of(skb);
+
+	if (unpack(skb, packet) < 0)
+		return -1;
+	if (opened)
+		packet->to = opened->to;
+	else
+		packet->to = asked_for(skb, packet);
+	set_sender(skb, packet);
+	return 0;
+}
+
 /*
  * Has the agent end the socket whose packet was refused. TCP would try again and again, and some DNS clients ignore
- * EPERM. The agent needs to know the socket as its process does, without the host's NAT.
+ * EPERM. The agent needs to know the socket as its process does.
  */
 PACKET_FUNCTION(int, end_sender, struct __sk_buff *skb)
 {
-	const struct opened *opened = connection_of(skb);
 	struct ebg_refusal *refusal;
-	struct ebg_endpoint to;
 	struct packet packet = {};
 
-	if (unpack(skb, &packet) < 0)
+	if (unpack_asked(skb, &packet) < 0)
 		return -1;
-	to = opened ? opened->to : asked_for(skb, &packet);
-	set_sender(skb, &packet);
 	refusal = bpf_ringbuf_reserve(MAP(ebg_refused), sizeof(*refusal), 0);
 	if (!refusal)
 		return -1;
-	__builtin_memset(refusal, 0, sizeof(*refusal));
-	refusal->cookie = bpf_get_socket_cookie(skb);
-	refusal->source_port = packet.source;
-	refusal->destination_port = to.port;
-	refusal->protocol = packet.to.protocol;
-	__builtin_memcpy(refusal->source, packet.from, sizeof(refusal->source));
-	__builtin_memcpy(refusal->destination, to.address, sizeof(refusal->destination));
+	note_sender(refusal, &packet, bpf_get_socket_cookie(skb));
 	bpf_ringbuf_submit(refusal, 0);
 	return 0;
+}
+
+/* Has the agent reset the connection whose packet was refused, as a server does that wants nothing of it. */
+PACKET_FUNCTION(int, reset_sender, struct __sk_buff *skb)
+{
+	struct packet packet = {}, asked = {};
+	struct segment segment;
+
+	if (unpack(skb, &packet) < 0 || unpack_asked(skb, &asked) < 0)
+		return -1;
+	segment = segment_of(skb, &packet);
+	return put_reply(skb, &asked, EBG_REPLY_RESET, segment.sequence, segment.flags & EBG_ACK ? segment.acknowledged : 0);
+}
+
+/*
+ * Has the agent answer the questions that a refused packet brings over TCP: it gives each a name that is not there. It
+ * needs all of them as they are, with what has left of them before. Returns -1 where that can't be.
+ */
+PACKET_FUNCTION(int, answer_sender, struct __sk_buff *skb, __u32 slot)
+{
+	const struct opened *opened = connection_of(skb);
+	struct packet packet = {}, asked = {};
+	struct scratch *s = scratch(slot);
+	struct ebg_question *question;
+	struct segment segment;
+	__u32 size;
+
+	if (!s || !opened || unpack(skb, &packet) < 0 || unpack_asked(skb, &asked) < 0)
+		return -1;
+	segment = segment_of(skb, &packet);
+	size = skb->len - segment.start + opened->kept;
+	if (size > EBG_NAME || segment.flags & EBG_SYN || !hears_agent(skb, &asked))
+		return -1;
+	question = bpf_ringbuf_reserve(MAP(ebg_questions), sizeof(*question), 0);
+	if (!question)
+		return -1;
+	note_sender(&question->asker, &asked, bpf_get_socket_cookie(skb));
+	question->rule = s->refused;
+	question->sequence = segment.sequence;
+	question->acknowledged = segment.acknowledged;
+	question->reply = EBG_REPLY_ANSWER;
+	question->outage = s->outage;
+	question->size = size;
+	bpf_probe_read_kernel(question->name, sizeof(question->name), s->message);
+	bpf_ringbuf_submit(question, 0);
+	return 0;
+}
+
+/* Has the agent say that nobody listens on the port of a datagram. Else its send ends with an error. */
+PACKET_FUNCTION(int, refuse_datagram, struct __sk_buff *skb)
+{
+	struct packet packet = {};
+
+	if (unpack_asked(skb, &packet) < 0 || packet.to.protocol != EBG_UDP ||
+	    put_reply(skb, &packet, EBG_REPLY_UNREACHABLE, 0, 0) < 0)
+		return EBG_REFUSE;
+	return EBG_SWALLOW;
 }
 
 /*
@@ -103,7 +171,7 @@ static __always_inline void forget_asked(struct __sk_buff *skb)
 		last->flags &= ~OPENED_SENDS;
 }
 
-/* Monitor mode: has a hook of the socket recorded that this access is denied? */
+/* Of what a hook of the socket lets through although it is denied: is that recorded? */
 static __always_inline int is_recorded(struct __sk_buff *skb, const struct ebg_config *config,
 				       const struct access *access)
 {
@@ -134,6 +202,7 @@ static __always_inline struct judgement judge_both(struct judgement it, struct e
 }
 
 #define EBG_ASKS 4 /* of on_packet(): it may go on, and holds a DNS question */
+#define EBG_UNHEARD 5 /* the same: nobody listens on its port */
 
 /* Judges the DNS question in a datagram. */
 PACKET_FUNCTION(int, on_question, struct __sk_buff *skb)
@@ -157,7 +226,7 @@ PACKET_FUNCTION(int, on_question, struct __sk_buff *skb)
 	result = settle(config, &access);
 	if (s)
 		release(s);
-	return result;
+	return result == EBG_REFUSE && is_silent(config, &access.it) ? EBG_SWALLOW : result;
 }
 
 /* Has a question answered that was refused. Where that can't be, the send ends with an error, and the agent ends the rest. */
@@ -166,11 +235,14 @@ PACKET_FUNCTION(int, answer_refused, struct __sk_buff *skb)
 	const struct ebg_config *config = configuration();
 	struct scratch *s = claim();
 	struct packet packet = {};
+	struct judgement it;
 	int answered = 0;
 
 	if (s && config && !skb->gso_size && unpack(skb, &packet) == 0 &&
-	    load_payload(skb, s, packet.transport + 8) == 0 && read_question(FORGET(s->slot), 0) >= 0)
-		answered = have_answered(skb, s, &packet, judge_question(config, &s->found).rule) == 0;
+	    load_payload(skb, s, packet.transport + 8) == 0 && read_question(FORGET(s->slot), 0) >= 0) {
+		it = judge_question(config, &s->found);
+		answered = have_answered(skb, s, &packet, it.rule, outage_of(config, &it)) == 0;
+	}
 	if (s)
 		release(s);
 	if (answered)
@@ -250,6 +322,35 @@ static __always_inline void take_over(struct opened *opened, struct scratch *s, 
 	release(s);
 }
 
+/* The sequence number behind a segment. */
+static __always_inline __u32 end_of(struct __sk_buff *skb, const struct segment *segment)
+{
+	return segment->sequence + skb->len - segment->start + !!(segment->flags & EBG_FIN);
+}
+
+/* Do these questions over TCP get an answer that says that there is no such name? */
+static __always_inline int is_answered(struct __sk_buff *skb, struct scratch *s, const struct ebg_endpoint *there)
+{
+	__u32 outage = FORGET(s->outage);
+
+	return (outage == EBG_OUTAGE_NXDOMAIN || outage == EBG_OUTAGE_SERVFAIL) && s->refused != EBG_RULE_UNREADABLE &&
+	       is_dns(&s->connection.to, there) && answer_sender(skb, FORGET(s->slot)) == 0;
+}
+
+/*
+ * A packet of a connection that is denied. The other side must hear that it is over. To TCP an error is a network that
+ * loses packets: it waits longer each time. What is swallowed it tries again twice a second, and soon gives up. Where a
+ * question was answered, the connection is good for nothing else that the process sends.
+ */
+static __always_inline int on_denied(struct __sk_buff *skb, const struct opened *opened, const struct segment *segment)
+{
+	if (segment->flags & EBG_RST)
+		return EBG_PASS;
+	if (opened->flags & OPENED_ANSWERED && (int)(end_of(skb, segment) - opened->next) > 0)
+		reset_sender(skb);
+	return segment->flags & EBG_SYN && !(opened->flags & OPENED_SILENT) ? EBG_SWALLOW : EBG_REFUSE;
+}
+
 /* Judges a packet of a TCP connection that was opened inside the guard. */
 PACKET_FUNCTION(int, on_connection, struct __sk_buff *skb)
 {
@@ -259,6 +360,7 @@ PACKET_FUNCTION(int, on_connection, struct __sk_buff *skb)
 	struct segment segment;
 	struct judgement it;
 	struct scratch *s;
+	__u32 outage, answered;
 	int result;
 
 	if (!config || !opened)
@@ -266,15 +368,18 @@ PACKET_FUNCTION(int, on_connection, struct __sk_buff *skb)
 	if (unpack(skb, &packet) < 0)
 		packet.to = opened->to;
 	segment = segment_of(skb, &packet);
-	/* the other side must hear that it is over; a SYN is tried again sooner than after an error */
+	if (opened->flags & OPENED_SILENT && opened->generation != config->generation)
+		opened->flags &= ~(OPENED_SILENT | OPENED_DENIED); /* the process was told nothing: it may go on under other rules */
 	if (opened->flags & OPENED_DENIED && enforces(config))
-		return segment.flags & EBG_RST ? EBG_PASS : segment.flags & EBG_SYN ? EBG_SWALLOW : EBG_REFUSE;
+		return on_denied(skb, opened, &segment);
 	if (is_plain(skb, config, opened, &segment, &packet.to))
 		return EBG_PASS;
 	s = claim();
 	if (!s)
 		return strict(config) ? EBG_REFUSE : EBG_PASS; /* TCP sends a dropped segment again */
 	s->to = opened->to;
+	s->outage = EBG_OUTAGE_DENIED;
+	s->refused = EBG_RULE_UNREADABLE;
 	it = judge_both(address_again(config, opened), &s->to, &packet.to);
 	s->connection = *opened;
 	if (it.deny) {
@@ -283,13 +388,18 @@ PACKET_FUNCTION(int, on_connection, struct __sk_buff *skb)
 	} else {
 		result = on_segment(skb, s, &segment, &packet.to);
 	}
+	outage = FORGET(s->outage);
+	answered = result == STREAM_REFUSED && !it.deny && is_answered(skb, s, &packet.to) ? OPENED_ANSWERED : 0;
+	if (answered)
+		s->connection.next = end_of(skb, &segment);
 	take_over(opened, s, result);
 	if (result != STREAM_REFUSED)
 		return result == STREAM_HELD ? EBG_REFUSE : EBG_PASS;
 	/* TCP sends a SYN again without its data (Fast Open), and the data behind it */
 	if (!(segment.flags & EBG_SYN) || it.deny)
-		opened->flags |= OPENED_DENIED;
-	end_sender(skb);
+		opened->flags |= OPENED_DENIED | answered | (outage == EBG_OUTAGE_TIMEOUT ? OPENED_SILENT : 0);
+	if (!answered && outage != EBG_OUTAGE_TIMEOUT && (outage == EBG_OUTAGE_DENIED || reset_sender(skb) < 0))
+		end_sender(skb);
 	return EBG_REFUSE;
 }
 
@@ -300,6 +410,7 @@ PACKET_FUNCTION(int, on_packet, struct __sk_buff *skb)
 	const struct ebg_config *config = configuration();
 	struct packet packet = {};
 	int result = EBG_PASS;
+	__u32 outage;
 
 	if (!config)
 		return EBG_REFUSE;
@@ -312,6 +423,12 @@ PACKET_FUNCTION(int, on_packet, struct __sk_buff *skb)
 	if (!seen_by_socket_hooks(skb, &packet) || (access.it.deny && !is_recorded(skb, config, &access))) {
 		access.socket_cgroup = socket_cgroup(skb);
 		result = settle(config, &access);
+	} else if (access.it.deny && enforces(config)) {
+		result = EBG_REFUSE; /* a drill: the hook of the socket has recorded it, and let it go on to be swallowed here */
+	}
+	if (result == EBG_REFUSE) {
+		outage = outage_of(config, &access.it);
+		result = outage == EBG_OUTAGE_TIMEOUT ? EBG_SWALLOW : outage ? EBG_UNHEARD : EBG_REFUSE;
 	}
 	if (result == EBG_PASS && packet.to.protocol == EBG_UDP && is_dns(&access.to, &packet.to))
 		result = EBG_ASKS;

@@ -8,18 +8,18 @@
  * egress               what a connection presents, and DNS questions over UDP; packets that these hooks do not see: raw
  *                      sockets, ICMP, other protocols; and connections that were opened under earlier rules
  * setsockopt           an option that would tell of swallowed questions
- * ingress              DNS answers: keeps which names lead to an address
+ * ingress              DNS answers: keeps which names lead to an address. In a drill, what a denied connection still gets
  * sockops              ends a denied connection where no agent does; MPTCP's connections below the one that connect saw
  * fork, image          no access: they note which process descends from which, for the records of the others
  * entry                no access: it counts who comes in, and notes who leaves
  */
-#include "egress.h"
+#include "arrival.h"
 #include "entry.h"
 #include "scope.h"
 
 /* Remembers who opens a connection by this socket, and how its address was judged. Returns -1 without memory for it. */
 static __always_inline int remember(struct bpf_sock *sk, const struct ebg_config *config, const struct ebg_endpoint *to,
-				    const struct address_judgement *address)
+				    const struct address_judgement *address, __u32 flags)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct opened *opened = sk ? bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
@@ -28,6 +28,7 @@ static __always_inline int remember(struct bpf_sock *sk, const struct ebg_config
 		return -1;
 	*opened = (struct opened){ .run = run_of(task), .to = *to, .address = *address, .port = to->port };
 	opened->generation = config->generation;
+	opened->flags = flags;
 	opened->uid = BPF_CORE_READ(task, cred, uid.val);
 	if (!bpf_map_lookup_elem(MAP(ebg_images), &opened->run))
 		remember_image((__u64)task);
@@ -53,6 +54,7 @@ static __always_inline int on_socket(struct bpf_sock_addr *ctx, struct access *a
 	int connects = access->hook == EBG_HOOK_CONNECT4 || access->hook == EBG_HOOK_CONNECT6;
 	const struct ebg_config *config = configuration();
 	struct address_judgement judged;
+	__u32 silent = 0;
 
 	if (!config)
 		return refuse_with(EBG_EACCES);
@@ -61,14 +63,17 @@ static __always_inline int on_socket(struct bpf_sock_addr *ctx, struct access *a
 	access->to.kind = connects ? EBG_KIND_CONNECT : EBG_KIND_SEND;
 	judged = verdict_over(&access->to);
 	access->it = judge_on_socket(&judged, connects);
-	if (settle(config, access) == EBG_REFUSE)
-		return refuse_with(EBG_EACCES);
+	if (settle(config, access) == EBG_REFUSE) {
+		if (!is_silent(config, &access->it))
+			return refuse_with(error_of(outage_of(config, &access->it)));
+		silent = OPENED_DENIED | OPENED_SILENT; /* it goes on, and egress swallows its packets */
+	}
 	if (connects && ctx->type != EBG_SOCK_STREAM && !access->it.deny)
 		return EBG_PASS; /* the socket itself knows where it is connected to */
 	if (!connects || ctx->type != EBG_SOCK_STREAM)
 		return remember_asked(ctx->sk, config, access, connects) < 0 ? refuse_with(EBG_EACCES) : EBG_PASS;
 	/* without that, egress would take its packets for answers to a client */
-	return remember(ctx->sk, config, &access->to, &judged) < 0 ? refuse_with(EBG_EACCES) : EBG_PASS;
+	return remember(ctx->sk, config, &access->to, &judged, silent) < 0 ? refuse_with(EBG_EACCES) : EBG_PASS;
 }
 
 static __always_inline int on_socket4(struct bpf_sock_addr *ctx, enum ebg_hook hook)
@@ -130,6 +135,8 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 			result = on_question(skb);
 			if (result == EBG_REFUSE)
 				result = answer_refused(skb);
+		} else if (result == EBG_UNHEARD) {
+			result = refuse_datagram(skb);
 		}
 		forget_asked(skb);
 		return obey(result);
@@ -147,14 +154,15 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 
 /*
  * To a socket that has errors of the network reported, the kernel reports a swallowed datagram as well. glibc's resolver
- * asks for these reports, and takes every error on a send for the end. So where questions are answered, it gets none.
+ * asks for these reports, and takes every error on a send for the end. So where questions are answered, or a drill swallows them, it gets none.
  */
 PROGRAM("cgroup/setsockopt", ebg_setsockopt)(struct bpf_sockopt *ctx)
 {
 	const struct ebg_config *config = configuration();
 
-	if (config && strict(config) && is_report_to_resolver(ctx) && agent_works() &&
-	    (answering(EBG_ANSWERING_IPV4) || answering(EBG_ANSWERING_IPV6)))
+	if (config && strict(config) && is_report_to_resolver(ctx) &&
+	    (uses_outage(config, EBG_OUTAGE_TIMEOUT) ||
+	     (agent_works() && (answering(EBG_ANSWERING_IPV4) || answering(EBG_ANSWERING_IPV6)))))
 		ctx->optlen = -1; /* nothing is set, and the process hears of no error */
 	else if (ctx->optlen > EBG_PAGE)
 		ctx->optlen = 0; /* the process's own value, of which the kernel has shown the beginning alone */
@@ -179,6 +187,8 @@ PROGRAM("cgroup_skb/ingress", ebg_ingress)(struct __sk_buff *skb)
 
 	if (!config || (skb->protocol != bpf_htons(EBG_IPV4) && skb->protocol != bpf_htons(EBG_IPV6)))
 		return EBG_PASS;
+	if (config->outages && !may_arrive(skb))
+		return EBG_REFUSE;
 	if (connected_elsewhere(skb) || unpack(skb, &packet) < 0 || packet.source != EBG_DNS_PORT)
 		return EBG_PASS;
 	s = claim();
@@ -209,7 +219,7 @@ static __always_inline void on_subflow(struct bpf_sock_ops *ctx, struct bpf_sock
 	else
 		set_ipv6(to.address, ctx->remote_ip6[0], ctx->remote_ip6[1], ctx->remote_ip6[2], ctx->remote_ip6[3]);
 	address = verdict_over(&to);
-	remember(sk, config, &to, &address);
+	remember(sk, config, &to, &address, 0);
 	opened = bpf_sk_storage_get(MAP(ebg_opened), sk, NULL, 0);
 	if (opened && judge_on_socket(&address, 1).deny)
 		opened->generation = 0; /* its first packet is judged, and refused */
@@ -222,6 +232,15 @@ static __always_inline void on_subflow(struct bpf_sock_ops *ctx, struct bpf_sock
 static __always_inline int is_last_try(const struct opened *opened, __u32 size)
 {
 	return size && size <= opened->waiting && held_long_enough(opened->held);
+}
+
+/* Is it one of which nobody is told that it is over, or will be in a moment? */
+static __always_inline int ends_in_silence(const struct opened *opened)
+{
+	const struct ebg_config *config = configuration();
+
+	return opened->flags & OPENED_SILENT ||
+	       (!(opened->flags & OPENED_DENIED) && config && is_silent(config, &opened->address.it));
 }
 
 /* Has TCP ask before each segment that it sends. */
@@ -242,7 +261,7 @@ static __always_inline void on_sending(struct bpf_sock_ops *ctx, const struct op
 {
 	int at_once = 1; /* ms */
 
-	if (opened->flags & OPENED_DENIED || is_last_try(opened, ctx->skb_len))
+	if ((opened->flags & OPENED_DENIED || is_last_try(opened, ctx->skb_len)) && !ends_in_silence(opened))
 		bpf_setsockopt(ctx, EBG_TCP, EBG_TCP_USER_TIMEOUT, &at_once, sizeof(at_once));
 	else if (opened->flags & OPENED_JUDGED)
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);

@@ -189,6 +189,7 @@ struct bpf_sock_addr_kern {
 #define EBG_FIN 1 /* in the flags of a TCP header */
 #define EBG_SYN 2
 #define EBG_RST 4
+#define EBG_ACK 16
 #define EBG_SOCK_DGRAM 2
 #define EBG_SOCK_RAW 3
 #define EBG_CONNECTED 1 /* state of a socket: TCP_ESTABLISHED, also of UDP */

@@ -49,7 +49,7 @@ FUNCTION(int, settle_question, __u32 slot, __u32 start, int end)
 	take_question(config, s, start, end, &access);
 	FORGET(s->start) = FORGET(s->size);
 	FORGET(s->size) = FORGET(s->end);
-	return settle(config, &access);
+	return settle_of(s, config, &access);
 }
 
 /* Judges all DNS questions that are whole in the slot; s->start is where the first begins that is not. */

@@ -150,7 +150,7 @@ static __always_inline int settle(const struct ebg_config *config, const struct 
 	int refused = refuses(config, &access->it);
 	enum ebg_verdict verdict = verdict_of(&access->it, refused);
 
-	if (access->it.rule == EBG_RULE_CANARY) {
+	if (is_canary(access->it.rule)) {
 		count(EBG_COUNTER_CANARY + access->hook);
 		return refused ? EBG_REFUSE : EBG_PASS;
 	}

@@ -20,6 +20,8 @@ enum opened_flag {
 	OPENED_JUDGED = 2,  /* what it presents has passed: its packets are looked at no more */
 	OPENED_DENIED = 4,  /* nothing of it leaves any more */
 	OPENED_AGAIN = 8,   /* its data can present another name later: through a proxy, or once it becomes TLS */
+	OPENED_SILENT = 128, /* of one that is denied: nobody is told, in either direction */
+	OPENED_ANSWERED = 256, /* the same: the agent has answered its question */
 	OPENED_TUNNEL = 64, /* its data goes to the server that CONNECT named, from the next byte on */
 	/* of UDP */
 	OPENED_SENDS = 16,    /* the next datagram goes to `to`, wherever the socket is connected to */
@@ -88,6 +90,7 @@ struct scratch {
 	struct ebg_endpoint to;      /* where its packet goes */
 	__u32 start;                 /* where the DNS message that is read begins */
 	__u32 from;                  /* where in the packet the data begins that is read next */
+	__u32 outage, refused;       /* what was refused last: how it is down, and by which rule */
 	__u64 entry, mount;          /* the step of a walk up a tree: addresses in the kernel */
 };
 

@@ -11,6 +11,7 @@
 #define EBG_STREAM_H
 
 #include "message.h"
+#include "outage.h"
 #include "packet.h"
 
 enum stream_result {
@@ -30,6 +31,18 @@ static __always_inline struct access access_of(const struct scratch *s, __u32 ki
 	return access;
 }
 
+/* As settle(); and keeps what was refused, and how it is down. */
+static __always_inline int settle_of(struct scratch *s, const struct ebg_config *config, const struct access *access)
+{
+	int result = settle(config, access);
+
+	if (result == EBG_REFUSE) {
+		s->outage = outage_of(config, &access->it);
+		s->refused = access->it.rule;
+	}
+	return result;
+}
+
 /* Denies the connection because of its address, which is in s->to. */
 FUNCTION(int, settle_address, __u32 slot, __u32 rule)
 {
@@ -44,7 +57,7 @@ FUNCTION(int, settle_address, __u32 slot, __u32 rule)
 	access.to = s->to;
 	access.to.kind = EBG_KIND_SEND;
 	access.it = (struct judgement){ rule, 1 };
-	return settle(config, &access);
+	return settle_of(s, config, &access);
 }
 
 /* Judges what the connection presents, as look() has left it, and records it. */
@@ -62,7 +75,7 @@ FUNCTION(int, settle_presented, __u32 slot)
 		access.name = s->name;
 		access.name_hash = s->hash;
 	}
-	return s->presented == PRESENTED_NAME || access.it.deny ? settle(config, &access) : STREAM_PASSES;
+	return s->presented == PRESENTED_NAME || access.it.deny ? settle_of(s, config, &access) : STREAM_PASSES;
 }
 
 static __always_inline int settle_as(struct scratch *s, __u32 slot, enum presented presented)
@@ -99,7 +112,7 @@ static __always_inline int hold_back(struct scratch *s, __u32 slot, enum present
 /* The data of a TCP packet: where it begins in the packet, and in the stream. */
 struct segment {
 	__u32 start; /* the packet's end where it has no data, or its header can't be read */
-	__u32 sequence;
+	__u32 sequence, acknowledged;
 	__u32 flags; /* of TCP */
 };
 
@@ -115,6 +128,7 @@ static __always_inline struct segment segment_of(struct __sk_buff *skb, const st
 		return segment;
 	segment.start = packet->transport + (header.length >> 4) * 4;
 	segment.flags = header.flags;
+	segment.acknowledged = bpf_ntohl(header.acknowledged);
 	segment.sequence = bpf_ntohl(header.sequence) + !!(header.flags & EBG_SYN); /* it has a number of its own */
 	return segment;
 }

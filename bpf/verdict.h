@@ -72,6 +72,18 @@ static __always_inline enum ebg_verdict verdict_of(const struct judgement *it, i
 	return refused ? EBG_VERDICT_DENIED : it->deny ? EBG_VERDICT_WOULD_DENY : EBG_VERDICT_ALLOWED;
 }
 
+/* The guard's own attempts are counted, and not recorded. */
+static __always_inline int is_canary(__u32 rule)
+{
+	return rule - EBG_RULE_CANARY < EBG_OUTAGES;
+}
+
+/* In a drill where what is denied refuses connections, its name is found as ever. */
+static __always_inline struct judgement judge_found_name(void)
+{
+	return (struct judgement){ EBG_RULE_DEFAULT, 0 };
+}
+
 /* --- what can't be read --- */
 
 /* A packet, a path, or a socket's address. */

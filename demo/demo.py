@@ -96,20 +96,24 @@ class Demo:
         self.expect(self.clients("github.com") == {*self.fleet.hosts, "api.internal"},
                     "yet each host asked github.com, and so did api.internal")
 
-    def outage(self) -> None:
-        self.act("2. github.com goes down", """
-            Its database is broken, and a new mysql would repair it. So the same deployment is run again.""")
-        self.fleet.stop("github.com")
-        status, output = self.play("unguarded.yml")
-        show(lines_with(output, "schema-tool:")[:1] + recap(output))
-        self.expect(status == 2 and "Connection refused" in output,
+    def drill(self) -> None:
+        self.act("2. A drill: what if github.com were down?", """
+            On the day on which its database is broken, a new mysql would repair it. Nobody has to wait for that
+            day. github.com is up, and the role takes it away from this deployment alone, as an outage does:
+            nobody answers.""")
+        status, output = self.play("site.yml", "-e", "ebpf_guard_mode=drill")
+        drill = output.partition("\nDRILL\n")[2].split("\n\n")[0]
+        show(lines_with(output, "schema-tool:")[:1] + drill.splitlines())
+        self.expect(status == 2 and says(drill.splitlines(), "Deploy mysql (tasks/deploy.yml", "github.com timeout", "survived on none of 3 hosts"),
                     "the repair of github.com needs github.com: it fails", output)
+        waited = [float(seconds) for seconds in re.findall(r" ([\d.]+) s +no$", drill, re.MULTILINE)]
+        self.expect(bool(waited) and min(waited) > 1, f"before that it waits, for {max(waited, default=0):.1f} seconds", output)
+        self.expect(not self.clients("github.com"), "nothing of it reached github.com")
 
     def monitor(self) -> None:
         self.act("3. Monitor: what does the deployment need?", """
-            github.com is up again. The same tasks run in the role, which denies nothing in this mode and
-            names what would close the circle.""")
-        self.fleet.start("github.com")
+            The same tasks run in the role again, which denies nothing in this mode and names what would close
+            the circle.""")
         status, output = self.play("site.yml", "-e", "ebpf_guard_mode=monitor")
         block = rows_of("web1", output)
         show(block + table(output))
@@ -249,7 +253,7 @@ def show(lines: list[str]) -> None:
     for line in lines:
         colour = (RED if re.search(r"\bDENIED|denied|exit status 2|schema-tool: no answer|failed=[1-9]", line)
                   else YELLOW if re.search(r"WOULD DENY|would", line) else GREEN if "clean" in line else DIM)
-        print("    " + paint(line, colour) if line else "")
+        print("\n".join("    " + paint(part, colour) for part in textwrap.wrap(line, 76)))
 
 
 def main() -> None:
@@ -262,7 +266,7 @@ def main() -> None:
     try:
         with Fleet("demo", hosts=3) as fleet:
             demo = Demo(fleet)
-            for act in (demo.good_day, demo.outage, demo.monitor, demo.enforce, demo.mended, demo.map_and_memory):
+            for act in (demo.good_day, demo.drill, demo.monitor, demo.enforce, demo.mended, demo.map_and_memory):
                 act()
     except FleetError as error:
         sys.exit(f"demo: {error}")

@@ -18,7 +18,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 COLLECTIONS = HERE.parent / 'build' / 'collections'
 
-HELPERS = ('support', 'fleet', 'bpf', 'integration', 'vm', 'quality', 'house', 'life')
+HELPERS = ('support', 'fleet', 'bpf', 'integration', 'vm', 'quality', 'house', 'life', 'drills')
 DEBIAN = '/usr/lib/python3/dist-packages'
 
 sys.path[:0] = [str(HERE / folder) for folder in HELPERS]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 
 # enum ebg_limit
-ABI_VERSION = 7
+ABI_VERSION = 8
 SLICE = 64
 MAX_DENIED = 16384
 MAX_OBSERVED = 16384
@@ -38,6 +38,7 @@ ENTRY_GAP = 2000000
 MAX_LEAVINGS = 256
 CGROUPS = 64
 CGROUP_PATH = 256
+SIGN = 60319
 
 # enum ebg_mode
 MODE_MONITOR = 0
@@ -99,16 +100,30 @@ COUNTER_BACK = 29
 COUNTER_CANARY = 30
 COUNTERS = 55
 
+# enum ebg_outage
+OUTAGE_DENIED = 0
+OUTAGE_REFUSED = 1
+OUTAGE_TIMEOUT = 2
+OUTAGE_NXDOMAIN = 3
+OUTAGE_SERVFAIL = 4
+OUTAGES = 5
+
+# enum ebg_reply
+REPLY_DNS = 0
+REPLY_RESET = 1
+REPLY_UNREACHABLE = 2
+REPLY_ANSWER = 3
+
 # enum ebg_rule
 RULE_DEFAULT = 0
 RULE_CANARY = 1
-RULE_UNREADABLE = 2
-RULE_LOCK = 3
-RULE_OUTWARD = 4
-RULE_SERVICE = 5
-RULE_OWN = 6
-RULE_INSIDE = 7
-RULE_FIRST = 8
+RULE_UNREADABLE = 6
+RULE_LOCK = 7
+RULE_OUTWARD = 8
+RULE_SERVICE = 9
+RULE_OWN = 10
+RULE_INSIDE = 11
+RULE_FIRST = 12
 
 # enum ebg_hash
 HASH_SEED_HIGH = 3421674724
@@ -156,6 +171,8 @@ class Config(ctypes.Structure):
         ('judges_names', ctypes.c_uint32),
         ('generation', ctypes.c_uint32),
         ('lock', ctypes.c_uint32),
+        ('outages', ctypes.c_uint32),
+        ('padding', ctypes.c_uint32),
         ('resolvers', ctypes.c_uint64 * 2 * 3),
     ]
 
@@ -333,6 +350,10 @@ class Question(ctypes.Structure):
     _fields_ = [
         ('asker', Refusal),
         ('rule', ctypes.c_uint32),
+        ('sequence', ctypes.c_uint32),
+        ('acknowledged', ctypes.c_uint32),
+        ('reply', ctypes.c_uint8),
+        ('outage', ctypes.c_uint8),
         ('id', ctypes.c_uint16),
         ('flags', ctypes.c_uint16),
         ('type', ctypes.c_uint16),
@@ -340,7 +361,7 @@ class Question(ctypes.Structure):
         ('size', ctypes.c_uint16),
         ('opt_flags', ctypes.c_uint16),
         ('opt', ctypes.c_uint8),
-        ('padding', ctypes.c_uint8 * 7),
+        ('padding', ctypes.c_uint8 * 5),
         ('name', ctypes.c_uint8 * 256),
     ]
 
@@ -413,12 +434,13 @@ MAPS = {
     'ebg_heard': (1, 24, 528, 16384, 1, None),
     'ebg_head': (24, 4, 5120, 0, 1, None),
     'ebg_refused': (27, 0, 0, 65536, 0, None),
+    'ebg_questions': (27, 0, 0, 262144, 0, None),
     'ebg_places': (2, 4, 8, 2, 0, None),
     'ebg_leavings': (1, 16, 552, 256, 0, None),
     'ebg_opened': (24, 4, 96, 0, 1, None),
-    'ebg_config': (2, 4, 72, 1, 0, None),
+    'ebg_config': (2, 4, 80, 1, 0, None),
     'ebg_current': (2, 4, 4, 1, 0, None),
-    'ebg_scratch': (6, 4, 7488, 16, 0, None),
+    'ebg_scratch': (6, 4, 7496, 16, 0, None),
     'ebg_claims': (6, 4, 8, 16, 0, None),
     'ebg_nets': (11, 20, 8, 1, 1, None),
     'ebg_addresses': (1, 4, 400, 16384, 1, 0),
@@ -427,11 +449,11 @@ MAPS = {
     'ebg_recent': (6, 4, 64, 256, 0, None),
     'ebg_changes': (2, 4, 16, 256, 0, 0),
     'ebg_recent_name': (6, 4, 96, 1024, 0, None),
+    'ebg_outages': (2, 4, 4, 1, 0, None),
     'ebg_counters': (6, 4, 8, 55, 0, None),
     'ebg_blank': (2, 4, 600, 1, 0, None),
     'ebg_denied': (1, 56, 600, 16384, 1, None),
     'ebg_observed': (1, 32, 600, 16384, 1, None),
-    'ebg_questions': (27, 0, 0, 262144, 0, None),
     'ebg_answering': (2, 4, 8, 4, 0, None),
     'ebg_members': (9, 4, 16, 16384, 0, None),
     'ebg_entries': (2, 4, 8, 65536, 0, None),

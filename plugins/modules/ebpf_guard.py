@@ -336,6 +336,7 @@ guard:
           unix sockets of rules with C(sockets), and of name service daemons, which are refused where names are denied.
         - C(lock) stands for C(lock=true) in the policy, so that no process leaves the guard.
         - C(file) stands for the files of rules with C(paths) or C(filesystems), C(exec) for their execution.
+        - In a drill C(refused), C(timeout) and C(unresolvable) stand for what the policy says of C(outage).
       type: dict
       sample:
         connect: true
@@ -482,6 +483,11 @@ denied:
     mode:
       description: The mode at that time.
       type: str
+    outage:
+      description:
+        - How it was down, V(denied), V(refused), V(timeout) or V(unresolvable), as its rule says, else the policy.
+        - Null where RV(denied[].mode) is not V(drill). Not in RV(observed).
+      type: str
     processes:
       description: How many processes of the same task, that ran the same command, are counted here. Not in RV(observed).
       type: int
@@ -533,6 +539,54 @@ rows_left_out:
   returned: always
   type: dict
   sample: {denied: 0, observed: 0}
+waited:
+  description:
+    - What the denials cost, the sum of C(waited) of all RV(denied_tasks), in seconds. Not of mode V(monitor).
+    - Null where tasks are not known. They are where the callback of this collection is enabled.
+  returned: when there is a guard
+  type: float
+  sample: 12.318
+survived:
+  description:
+    - Whether no task has failed since the guard is up, but for those whose error is ignored, or rescued.
+    - Null where nothing was denied, or tasks are not known.
+  returned: when there is a guard
+  type: bool
+denied_tasks:
+  description: Each task to which something was denied, in their order.
+  returned: when there is a guard
+  type: list
+  elements: dict
+  contains:
+    task:
+      description: The task, as in RV(denied).
+      type: str
+      sample: "mysql : Install the tool (roles/mysql/tasks/main.yml:12)"
+    runs:
+      description: How often it ran with a denial.
+      type: int
+      sample: 1
+    first_denied:
+      description: When something was first denied to it, in UTC by the controller's clock.
+      type: str
+      sample: "2026-11-22T21:51:18.123456Z"
+    until:
+      description:
+        - When it was over, by the same clock. A task is over after its last retry, and after the last item of its loop.
+        - What it left to run in the background (C(async) with C(poll=0)) is over when a task sees that. If none does, this is
+          the last denial, or the end of the guard if the process still runs then.
+      type: str
+      sample: "2026-11-22T21:51:30.441456Z"
+    waited:
+      description: The seconds in between. Of a task that ran several times, their sum.
+      type: float
+      sample: 12.318
+    outcome:
+      description:
+        - V(passed) or V(failed); V(ignored) or V(rescued) where it failed and the play went on; V(running) where it runs in the
+          background, and nobody has seen its end.
+      type: str
+      sample: passed
 counters:
   description:
     - Exact totals. For each kind C(allowed), C(denied) and C(would_deny).

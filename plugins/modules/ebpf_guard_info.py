@@ -134,6 +134,16 @@ guards:
     rows_left_out:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict
+    waited:
+      description: As in M(loopbreak.deploy.ebpf_guard), until now.
+      type: float
+    survived:
+      description: As in M(loopbreak.deploy.ebpf_guard), until now.
+      type: bool
+    denied_tasks:
+      description: As in M(loopbreak.deploy.ebpf_guard), until now.
+      type: list
+      elements: dict
     counters:
       description: As in M(loopbreak.deploy.ebpf_guard).
       type: dict

@@ -13,13 +13,14 @@ A start that its own `when` skips is left out on purpose.
 from __future__ import annotations
 
 import contextlib
+import itertools
 
 from ansible import context
 from ansible.template import Templar
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import (
     compiled_play_of, included_role, is_meant, key_of, parent_of, role_of)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OUR_TASKS, OURS, action_of
 
 ROLES = (OURS, 'ebpf_guard')
 NOT_RUN, SKIPPED, FAILED, IGNORED, UP = 'not run', 'skipped', 'failed', 'ignored', 'up'
@@ -104,9 +105,33 @@ def lineage(task):
 
 
 def is_last(task, play):
-    """Does nothing of the play come after this task, whose hosts all stood there? A task of our role stands for the role."""
+    """Does nothing of the play come after this task, whose hosts all stood there? A task of our role stands for the role, and
+    so does the last one that it wraps.
+    """
     written_down = [one for one, _late in _tasks(play.compile()) if action_of(one) != 'meta']
-    return bool(written_down) and key_of(written_down[-1]) in (lineage(task) if is_ours(task) else [key_of(task)])
+    return bool(written_down) and key_of(written_down[-1]) in (
+        lineage(task) if is_ours(task) and _is_last_inside(task) else [key_of(task)])
+
+
+def _is_last_inside(task):
+    """Is it one of our role, or the last of those that this wraps? Of a file it is enough to be the last of its block."""
+    below = None
+    for one in around(task):
+        if hasattr(one, 'action') and OUR_TASKS in (one.get_path() or ''):
+            break
+        keys = [key_of(inner) for inner in getattr(one, 'block', ())]
+        if below in keys[:-1]:
+            return False
+        below = key_of(one)
+    return True
+
+
+def is_rescued(task):
+    """Does a rescue come after this task where it fails? A role or a file of tasks may stand in the block that has it."""
+    for inner, outer in itertools.pairwise(around(task)):
+        if getattr(outer, 'rescue', None) and key_of(inner) in map(key_of, outer.block):
+            return True
+    return False
 
 
 def is_ours(task):

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets, _gone, _run
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import hosts_of
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import hosts_of, key_of
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, brief, model, text
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._up import Guard
@@ -21,7 +21,8 @@ class Judge:
     def __init__(self, up, unguarded, document):
         self._up, self._unguarded, self._document = up, unguarded, document
         self._briefs = brief.Briefs()
-        self._stopped = {}  # host -> the hosts that its failure may have stopped
+        self._failed = set()  # hosts on which a task failed
+        self._fatal = {}  # key of a task -> (the hosts on which it failed, those that it may have stopped)
         self.faults = []  # errors of the callback itself
         self.runs_command = False  # is it the playbook loopbreak.deploy.run?
         self._begin()
@@ -56,12 +57,17 @@ class Judge:
     def failed(self, host, task, play):
         """A task failed on a host, and the others may have to stop for it."""
         if task.any_errors_fatal and not _brackets.is_last(task, play):
-            self._stopped.setdefault(host, set()).update(hosts_of(play))
+            here, others = self._fatal.setdefault(key_of(task), (set(), set(hosts_of(play)) - self._failed))
+            here.add(host)
+            others.discard(host)
+        self._failed.add(host)
 
     def is_cut_off(self, failed, unreachable):
-        """Did a host stop though it did not fail? `failed`: without those that a rescue saved."""
-        lost = {*failed, *unreachable}
-        return any(host in lost and others - lost for host, others in self._stopped.items())
+        """Did a host stop that had not failed by then? It may have failed later: for what its guard told at last.
+
+        `failed`: without those that a rescue saved.
+        """
+        return any(here.intersection({*failed, *unreachable}) and others for here, others in self._fatal.values())
 
     def collect(self, final, adhoc):
         """What is known when a playbook is over of guards whose report has not come. `final`: no other playbook follows."""

@@ -14,8 +14,8 @@ import sys
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import classes, verdict, words
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _github, _seen
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import brief, model
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _clock, _github, _seen
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import brief, model, waits
 
 WORDS, ROOM = 200, 2000  # of one task that are kept, and characters of each
 
@@ -41,18 +41,24 @@ def _strings(given):
 
 
 def add_tasks(host, report):
-    """Give each record its task. Where a module reached what the arguments of the task name, nobody hid anything."""
+    """Give each record its task, and tell what the denials of each task cost. Where a module reached what the arguments of the
+    task name, nobody hid anything.
+    """
     guard = report.get('guard')
     seen = guard and _seen.tasks.get(host, {}).get(guard['name'])
     about = seen and {'tasks': seen.windows, 'offset': guard.get('clock_offset') or 0.0,
                       'launched': guard['launcher'] is not None}
-    for record in (report.get('denied') or []) + (report.get('observed') or []):
-        task = model.task_of(record, record['first_seen'], about) if about else words.UNKNOWN
-        record['task'] = None if task == words.UNKNOWN else str(task)
+    denied, windows = report.get('denied') or [], []
+    for record in denied + (report.get('observed') or []):
+        window = model.window_of(record, record['first_seen'], about) if about else None
+        windows.append(window)
+        record['task'] = str(window.task) if window else None
         arguments = _seen.arguments.get(host, {}).get(record['task'])
         if record['class'] == classes.HIDDEN and arguments \
                 and classes.is_named_by(record, arguments, bool(words.asked_name(record))):
             record['class'], record['evidence'] = classes.DIRECT, {'pid': None, 'command': None, 'task': record['task']}
+    if guard:
+        report.update(waits.of(zip(denied, windows), seen, about['offset'], report, _clock.now()) if about else waits.UNKNOWN)
 
 
 def judge(result, task):

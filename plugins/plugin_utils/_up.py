@@ -14,7 +14,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets, _gone, _no_log, _reboot, _seen, _told
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import host_of, hosts_of, key_of
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import entries, model
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import entries, model, waits
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._shell import SHELL, Variables, short
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import (
     CONTROLLER_ONLY, OUR_TASKS, action_of, describe, has_run, place, told)
@@ -35,6 +35,7 @@ class Guard:
     shell: str | None = None  # what a fact says that tasks run through; None: no fact was seen
     windows: list = field(default_factory=list)
     ran: list = field(default_factory=list)  # entries.Ran of each task that was to start something on the host
+    jobs: dict = field(default_factory=dict)  # id of what ran in the background -> when a task saw its end, and its outcome
     others: list = field(default_factory=list)  # (start, end) of what else may have entered
     elsewhere: list = field(default_factory=list)  # (how, machine, task) of what ran inside the guard of another host
     endings: dict = field(default_factory=dict)  # uuid of a meta task -> what it ended, since the guard is up
@@ -174,13 +175,15 @@ class Up:
     def _note(self, host, machine, task, data, failed, start, end):
         """Remember when the task ran, on its own host and on the one it was delegated to."""
         title, starts = told(task), action_of(task) not in CONTROLLER_ONLY
+        window = model.Window(start, end, title, False, self._outcome(task, data, failed),
+                              self._jobs(host, machine, task, data, end))
         inside = action_of(task) != 'raw' and any(other.guard.get('launcher') for other in self.on(machine))
         idle = []
         for guard in self.on(host.name):
             guard.shell = (data.get('ansible_facts') or {}).get(SHELL, guard.shell)
             outside = self._why_outside(host, machine, task, guard) if starts else None
             idle.append(bool(outside) or not starts)
-            guard.windows.append(model.Window(start, end, title, idle[-1]))
+            guard.windows.append(window._replace(idle=idle[-1]))
             if not starts or failed and not has_run(data, outside):
                 continue
             if outside and machine != host.name and inside:
@@ -189,15 +192,36 @@ class Up:
                 transfers = not outside and self._transfers(host, task, data)
                 guard.ran.append(entries.Ran(start, end, title, 'file transfer' if transfers else outside, transfers))
         if idle:
-            self._tell(host.name, model.Window(start, end, title, all(idle)))
+            self._tell(host.name, window._replace(idle=all(idle)))
         if machine != host.name and self.on(machine):
-            self._tell(machine, model.Window(start, end, title._replace(host=host.name), False))
+            self._tell(machine, window._replace(task=title._replace(host=host.name)))
         for guard in self.on(machine) if machine != host.name else ():
-            guard.windows.append(model.Window(start, end, title, False))
+            guard.windows.append(window)
             if inside and starts and not failed:  # then it has to have entered
                 guard.ran.append(entries.Ran(start, end, title._replace(host=host.name)))
             else:
                 guard.others.append((start, end))
+
+    @staticmethod
+    def _outcome(task, data, failed):
+        """What became of it, as waits.py has it. No rescue is for a host that can't be reached."""
+        if not failed:
+            return waits.PASSED
+        if failed == _brackets.IGNORED:
+            return waits.IGNORED
+        return waits.RESCUED if _brackets.is_rescued(task) and not data.get('unreachable') else waits.FAILED
+
+    def _jobs(self, host, machine, task, data, end):
+        """The ids of what it has left to run in the background. Remembers which of others it has seen to be over."""
+        left = []
+        for item in [data, *(data.get('results') or [])]:
+            job = item.get('ansible_job_id') if isinstance(item, dict) else None
+            if job and item.get('finished'):
+                for guard in self.on(host.name, machine):
+                    guard.jobs.setdefault(job, (end, waits.FAILED if item.get('failed') else waits.PASSED))
+            elif job and task.async_val and not task.poll:
+                left.append(job)
+        return tuple(left)
 
     def _transfers(self, host, task, data):
         """Did it read a file by the connection itself (sftp), with no process that could enter?"""

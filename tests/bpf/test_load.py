@@ -22,7 +22,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgro
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, emptying, libbpf, programs
 
 MAPS = {'ebg_config': (ctypes.c_uint32, _abi.Config), 'ebg_nets': (_abi.NetKey, _abi.Slice),
-        'ebg_names': (ctypes.c_uint64, _abi.Name), 'ebg_text': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_ports': (ctypes.c_uint32, _abi.Port),
+        'ebg_names': (ctypes.c_uint64, _abi.Name), 'ebg_text': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_ports': (ctypes.c_uint32, _abi.Port), 'ebg_outages': (ctypes.c_uint32, ctypes.c_uint32),
         'ebg_counters': (ctypes.c_uint32, ctypes.c_uint64), 'ebg_denied': (_abi.Denial, _abi.Record),
         'ebg_observed': (_abi.Observation, _abi.Record), 'ebg_heard': (_abi.HeardKey, _abi.Heard),
         'ebg_images': (_abi.Run, _abi.Image), 'ebg_ancestors': (_abi.Run, _abi.Image),

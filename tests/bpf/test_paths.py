@@ -62,7 +62,6 @@ def watch(guards, tmp_path):
                             compiled(policy, observe=True), str(tmp_path / 'run'), directory)
         assert not loaded.warnings
         loads.append(loaded)
-        opened.extend(guard.kernel.attach_hook(program, name) for name, program in loaded.programs.items())
         guard.kernel.update(guard.object.map_fd('ebg_current'), ctypes.c_uint32(0), ctypes.c_uint32(guard.generation))
         guard.inside(act)
         reader = guard.reader()

@@ -107,7 +107,8 @@ def test_the_whole_record(guards):
         'rule': 'net', 'reason': 'a test', 'owner': None, 'runbook': None, 'expected': False, 'kind': 'connect',
         'class': 'direct', 'name': None, 'address': DENIED, 'port': 443, 'protocol': 'udp', 'path': None, 'count': 1,
         'pid': pid, 'uid': 65534, 'command': ' '.join(arguments), 'ancestry': [],
-        'evidence': {'pid': pid, 'command': ' '.join(arguments)}, 'mode': 'enforce', 'processes': 1, 'pids': [pid]}
+        'evidence': {'pid': pid, 'command': ' '.join(arguments)}, 'mode': 'enforce', 'processes': 1, 'pids': [pid],
+        'outage': None}
 
 
 def test_first_and_last_are_apart(guards):

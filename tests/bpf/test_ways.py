@@ -47,9 +47,8 @@ def rules(guards, tmp_path):
                                compiled(policy), str(tmp_path), guard.cgroup, directory)
         loads.append(loaded)
         assert loaded.enforced['unix'] is True and not loaded.warnings
-        for name, program in loaded.programs.items():
-            opened.append(guard.kernel.attach(program, directory, name) if programs.is_on_cgroup(name)
-                          else guard.kernel.attach_hook(program, name))
+        opened.extend(guard.kernel.attach(program, directory, name) for name, program in loaded.programs.items()
+                      if programs.is_on_cgroup(name))
         guard.kernel.update(guard.object.map_fd('ebg_current'), ctypes.c_uint32(0),
                             ctypes.c_uint32(guard.generation))
         return guard

@@ -76,7 +76,7 @@ class Guard:
         self.object = (bcc.Object(compiled_by_bcc()) if self.loader == 'bcc'
                        else libbpf.Object(library, OBJECT.read_bytes()))
         needed = {'ebg_nets': len(rules.keys), 'ebg_ports': len(rules.ports), 'ebg_names': len(rules.names),
-                  'ebg_text': len(rules.text)}
+                  'ebg_text': len(rules.text), 'ebg_outages': len(rules.outages)}
         for name, size in dict(needed, **dict(sizes)).items():
             self.object.set_size(name, size)
         self.object.load({name: after.object.map_fd(name) for name in programs.LEDGER} if after else {})
@@ -88,6 +88,7 @@ class Guard:
         self.kernel.update_many(self.maps['ebg_nets'], rules.keys, rules.nets)
         self.kernel.update_many(self.maps['ebg_names'], rules.hashes, rules.names)
         self.kernel.write_array(self.maps['ebg_text'], rules.text)
+        self.kernel.update_many(self.maps['ebg_outages'], indices(rules.outages), rules.outages)
         for name, addresses in dict(heard).items():
             teach.tell(self.kernel, self.ingress, name, addresses)
 
@@ -138,8 +139,8 @@ class Guard:
         return list(self.kernel.items(self.maps['ebg_heard'], _abi.HeardKey, _abi.Heard))
 
     def reader(self):
-        return records.Reader([records.describe(rule) for rule in self.policy.all_rules],
-                              records.names_by_address(self.heard()), self.ancestors(), self.policy.mode)
+        return records.Reader([records.describe(rule, self.policy.outage_of(rule)) for rule in self.policy.all_rules],
+                              records.names_by_address(self.heard()), self.ancestors(), self.policy.mode, self.policy.outage)
 
     def ancestors(self):
         return {bytes(run): image for run, image in self.kernel.items(self.maps['ebg_ancestors'], _abi.Run, _abi.Image)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import PolicyError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import OUTAGES
 
 label = st.from_regex(r'[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,10}[a-zA-Z0-9_])?', fullmatch=True)
 hosts = st.builds(lambda front, labels, dot: front + '.'.join(labels + ['x']) + dot,
@@ -37,6 +38,7 @@ def policies(draw):
               'default': draw(st.sampled_from(['allow', 'deny'])),
               **draw(st.fixed_dictionaries({}, optional={
                   'encrypted_dns': st.sampled_from(['allow', 'deny']),
+                  'outage': st.sampled_from(OUTAGES),
                   'ways_out': st.lists(sockets, min_size=1, max_size=3),
                   'resolve': st.fixed_dictionaries({'interval': st.integers(0, 86400)})}))}
     for action in ('deny', 'allow'):
@@ -45,6 +47,7 @@ def policies(draw):
         if made:
             policy[action] = made
     if 'deny' in policy:
+        policy['deny'] = [dict(one, outage=draw(st.sampled_from(OUTAGES))) for one in policy['deny']]
         ids = [one['id'] for one in policy['deny']]
         policy['expected'] = draw(st.lists(st.sampled_from(ids), min_size=1))
     return policy

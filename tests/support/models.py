@@ -12,7 +12,7 @@ HOSTS = {'denied': [], 'broken': [], 'never_up': [], 'deserted': [], 'missing': 
 TOTALS = {'denied': 0, 'drill': 0, 'expected': 0, 'would_deny': 0, 'earlier': 0, 'seen': 0, 'outside': 0}
 ENFORCED = dict.fromkeys(('connect', 'send', 'dns', 'payload', 'unix', 'lock', 'file', 'exec'), True)
 TASK = {'name': 'Deploy mysql', 'file': 'tasks/deploy.yml', 'line': 8}
-LISTS = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks', 'endpoints')
+LISTS = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks', 'endpoints', 'drill')
 STRANGE = ('<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', '| a | b |', '`rm`', '::error file=x::y',
            '\x1b[2J\x1b[31m', 'nul\0nul', '\u202egnp.exe\u2066', 'x' * 10000, '\udcff\udc80', '{{ 7 * 7 }}{% raw %}', ']]>',
            "'; DROP", '\u05d0\u05d1\u05d2', '&lt;b&gt;&#x41;')
@@ -43,7 +43,7 @@ def written(write, model):
 def guard(host='web1', outcome='clean', mode='enforce', told=True, **more):
     totals = {**TOTALS, **{key: more.pop(key) for key in list(more) if key in TOTALS}} if told else None
     rest = dict.fromkeys(('counters', 'rows_left_out', 'damages', 'left_running', 'left', 'refused', 'limits', 'agent', 'ended',
-                          'earlier', 'shared_with'))
+                          'earlier', 'shared_with', 'waited', 'survived', 'denied_tasks'))
     return {'host': host, 'name': 'deploy', 'mode': mode, 'outcome': outcome, 'service': 'mysql', 'policy_sha256': 'e21f' * 16,
             'started_at': '2026-11-30T08:12:35.120894Z', 'loader': 'libbpf', 'enforced': dict(ENFORCED) if told else None,
             'observes': True, 'totals': totals, 'faults': [], **rest, **more}
@@ -65,6 +65,11 @@ def record(host='web1', name='github.com', second=36.0, **more):
 def task(host='web1', name=TASK['name'], line=8, begin=35.6, end=38.2, **more):
     return {'host': host, 'name': name, 'file': 'tasks/deploy.yml', 'line': line, 'started': f'2026-11-30T08:12:{begin:09.6f}Z',
             'ended': f'2026-11-30T08:12:{end:09.6f}Z', 'idle': False, **more}
+
+
+def drilled(*hosts, waited=6.0, outcome='passed', taken=(('github.com', 'timeout'),), **more):
+    return {'task': dict(TASK), 'outcome': outcome, 'waited': waited, 'hosts': list(hosts),
+            'taken': [{'what': what, 'outage': outage} for what, outage in taken], **more}
 
 
 def tasks(*hosts):
@@ -116,7 +121,9 @@ def everything():
                 guard('web2', 'faulty', faults=['The program ebg_connect4 was gone for a while.'], enforced={
                     **ENFORCED, 'file': 'this kernel has no BPF trampolines'}),
                 guard('web3', 'left up', told=False, faults=['no state=absent task ran after it (a stopped run)']),
-                guard('web4', 'would deny', 'monitor', would_deny=2), guard('web5', 'drill', 'drill', drill=2, observes=False)],
+                guard('web4', 'would deny', 'monitor', would_deny=2),
+                guard('web5', 'drill', 'drill', drill=2, observes=False, waited=6.0, survived=True)],
+        drill=[drilled('web5', taken=[('registry.example', 'denied')])],
         denied=[record(), record(rule='update-check', expected=True, name='updates.example', second=37),
                 record('web4', mode='monitor'), record('web5', mode='drill', name='registry.example', rule='registry', second=37.5),
                 record(name='old.example', earlier=True, task=None)],
@@ -176,7 +183,8 @@ def hostile():
                  observed=[{**row, 'new': number % 2 == 0} for number, row in enumerate(rows)],
                  outside=[{'host': text, 'guard': text, 'how': text, 'task': {'name': text, 'file': text, 'line': 3}}
                           for text in STRANGE],
-                 tasks=[task(text, text, file=text) for text in STRANGE])
+                 tasks=[task(text, text, file=text) for text in STRANGE],
+                 drill=[drilled(text, taken=[(text, text)], task={'name': text, 'file': text, 'line': 3}) for text in STRANGE])
 
 
 SAMPLES = {'story': story, 'watched': watched, 'everything': everything, 'empty': Model, 'clean': lambda: clean(50),

@@ -26,6 +26,7 @@ deny:
       that this play deploys
     owner: db-team
     runbook: https://wiki.example/no-github-in-deploys
+    outage: timeout
     hosts: [GitHub.com., api.github.com, github.com]
     networks: ["2001:db8::/32", 192.0.2.0/24]
     ports: [udp/443, 8000-8080, 443]
@@ -45,6 +46,8 @@ encrypted_dns: deny
 baseline: mysql.deps.yml
 on_new: fail
 on_denied: stop
+outage: unresolvable
+unresolvable: servfail
 '''
 
 

@@ -32,6 +32,9 @@ NAMES = {'denied': 'denied', 'denied in a drill': 'drill', 'denied as expected':
          'denied before this run': 'earlier', 'new to the baseline': 'new'}
 CUT = '\nThe rest is left out, because there is no room for it.\n'
 SUMS = (*NAMES.values(), 'lost')
+FIGURES = {'denied': 'denied', 'would be denied': 'would_deny', 'new': 'new', 'expected': 'expected'}
+FIGURE = re.compile('<dt>([a-z ]+)</dt><dd>([0-9,]+)</dd></div>')
+UNTOLD = re.compile('<li>([0-9,]+) accesses have no details')
 ELEMENTS = set('h2 h3 p ul li code strong table thead tbody tr td th a'.split())
 CELLS = ('td', 'th')
 SEVERITIES = {'info', 'minor', 'major', 'critical', 'blocker'}
@@ -174,10 +177,31 @@ def as_openmetrics(path):
 
 
 def as_page(path):
-    """HTML has tests of its own, and no numbers here."""
+    """By the figures at its top, where what a drill denied is denied and nothing is of an earlier run, and by its doubts."""
     text = path.read_bytes().decode('utf-8')
     assert '<script>alert' not in text and not re.search(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]', text)
+    sums = Counter({FIGURES[name]: int(number.replace(',', '')) for name, number in FIGURE.findall(text) if name in FIGURES})
+    sums['lost'] = sum(int(number.replace(',', '')) for number in UNTOLD.findall(text))
+    return _kept(sums)
 
 
 READERS = {'json': as_json, 'json.gz': as_json_gz, 'markdown': as_markdown, 'junit': as_junit, 'sarif': as_sarif,
            'codequality': as_codequality, 'openmetrics': as_openmetrics, 'html': as_page}
+
+
+def texts(found):
+    """{format: its text} of {format: path}."""
+    data = {form: path.read_bytes() for form, path in found.items()}
+    return {form: (gzip.decompress(text) if form == 'json.gz' else text).decode() for form, text in data.items()}
+
+
+# by format: what says that a run was cut off
+CUT_OFF = {'json': '"cut_off":true', 'json.gz': '"cut_off":true', 'html': 'cut off', 'junit': '<error type="cut off"',
+           'markdown': '\n- the run was cut off before its last playbook was over\n', 'sarif': '"executionSuccessful":false',
+           'codequality': '"cut off: the run ended before its last playbook was over"',
+           'openmetrics': '\nebpf_guard_run_cut_off 1\n'}
+
+
+def of_a_cut_off_run(found):
+    """The formats of {format: path} which say so."""
+    return {form for form, text in texts(found).items() if CUT_OFF[form] in text}

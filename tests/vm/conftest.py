@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from images import VmError, images
+from images import ARM64, VmError, images
 from lacking import Lack, skip
 from machines import Machines
 
@@ -17,30 +18,47 @@ HERE = Path(__file__).resolve().parent
 RELEASES, UNAVAILABLE = {}, []
 
 
-@pytest.fixture(scope="session")
-def machines():
+@contextlib.contextmanager
+def booted(*kernels):
     """{kernel: Machine}, all up. Without QEMU or Debian's archive: skipped, and told at the end; in CI a failure."""
     try:
-        images()
+        images(*kernels)
     except VmError as error:
         UNAVAILABLE.append(str(error))
         skip(Lack.VIRTUAL_MACHINES, str(error))
-    with Machines() as machines:
+    with Machines(*kernels) as machines:
         RELEASES.update({kernel: machine.image.release for kernel, machine in machines.items()})
         yield machines
 
 
 @pytest.fixture(scope="session")
-def servers(machines):
+def machines():
+    with booted() as machines:
+        yield machines
+
+
+def serve(machines):
     """On each machine: files/outside.py, and the files that files/attempts.py tries."""
     def start(machine):
         machine.put(HERE / "files/outside.py", HERE / "files/attempts.py", to="/opt")
-        machine.exec("systemd-run", "--quiet", "--unit=outside", "--property=StandardOutput=file:/run/outside",
-                     "/usr/bin/python3", "/opt/outside.py")
-        machine.exec("sh", "-c", "mkdir /opt/matrix; cp /bin/true /opt/matrix/program; touch /opt/matrix/file; "
+        machine.exec("sh", "-c", "setsid /usr/bin/python3 /opt/outside.py > /run/outside 2>&1 < /dev/null & "
+                     "mkdir /opt/matrix; cp /bin/true /opt/matrix/program; touch /opt/matrix/file; "
                      "until grep -q ready /run/outside; do sleep 1; done")
     with ThreadPoolExecutor() as pool:
         list(pool.map(start, machines.values()))
+
+
+@pytest.fixture(scope="session")
+def servers(machines):
+    serve(machines)
+
+
+@pytest.fixture(scope="module")
+def arm64():
+    """The machines of the other architecture, with the same. They have no systemd."""
+    with booted(*ARM64) as machines:
+        serve(machines)
+        yield machines
 
 
 def pytest_terminal_summary(terminalreporter):

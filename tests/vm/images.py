@@ -26,18 +26,19 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build" / "vm"
 KEY, HOST_KEY = BUILD / "id_ed25519", BUILD / "host_ed25519"
 MIRROR = "http://deb.debian.org"
-FLAVOUR = "cloud-amd64"
-KERNEL_PACKAGES = re.compile(r"^linux-(base|binary|image|modules|headers)-\d\S*-(%s|common)$" % FLAVOUR, re.M)
+OWN = "amd64"     # the architecture whose packages can be installed; those of others are only unpacked
+KERNEL_PACKAGES = r"^linux-(base|binary|image|modules|headers)-\d\S*-(%s|common)$"
 IN_INITRAMFS = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "ext4")
 DISK = "3G"     # sparse: it takes what is in it
 
 # The support promise: what is tested is what is supported. {name: (suite that has the kernel, userland)}
 KERNELS = {"5.10": ("bullseye", "bookworm"), "6.1": ("bookworm", "bookworm"), "6.12": ("trixie", "trixie"),
            "sid": ("sid", "trixie")}
+ARM64 = {"arm64-6.1": ("bookworm", "bookworm"), "arm64-6.12": ("trixie", "trixie")}    # the same
 HEADERS = {suite for suite, userland in KERNELS.values() if suite == userland}    # BCC can compile there
-TOOLS = ("qemu-system-x86_64", "mmdebstrap", "mke2fs", "busybox", "cpio", "depmod", "setpriv", "ssh-keygen")
+TOOLS = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "mke2fs", "busybox", "cpio", "depmod", "setpriv", "ssh-keygen")
 
-Image = namedtuple("Image", "release vmlinuz initramfs disk")    # release: what `uname -r` says
+Image = namedtuple("Image", "release vmlinuz initramfs disk architecture")    # release: what `uname -r` says
 
 
 class VmError(Exception):
@@ -45,34 +46,50 @@ class VmError(Exception):
 
 
 def images(*names: str) -> dict[str, Image]:
-    """{kernel: Image} of these kernels, of all without names. Makes what is missing, which takes minutes."""
+    """{kernel: Image} of these kernels, of all of KERNELS without names. Makes what is missing, which takes minutes."""
     if platform.machine() != "x86_64":
         raise VmError(f"The virtual machines are made of packages for x86-64; this machine is {platform.machine()}.")
     missing = [tool for tool in TOOLS if not shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin")]
     if missing:
         raise VmError(f"This machine has no {', '.join(missing)}: run `tests/install-packages.sh tests/packages.txt`.")
     BUILD.mkdir(parents=True, exist_ok=True)
-    wanted = {name: KERNELS[name] for name in names or KERNELS}
+    wanted = {name: {**KERNELS, **ARM64}[name] for name in names or KERNELS}
     with _lock(), ThreadPoolExecutor() as pool:
         for key in (KEY, HOST_KEY):
             if not key.exists():
                 _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "loopbreak-vm", "-f", key)
+        of = {name: (suite, "arm64" if name in ARM64 else OWN) for name, (suite, _userland) in {**KERNELS, **ARM64}.items()}
         # a root file system has the modules of all kernels that it runs under
-        userlands = {userland for _suite, userland in wanted.values()}
-        suites = {suite for suite, userland in KERNELS.values() if userland in userlands}
-        kernels = dict(zip(suites, pool.map(_kernel, suites)))
-        disks = dict(zip(userlands, pool.map(lambda userland: _disk(userland, [
-            kernels[suite] for suite, its in KERNELS.values() if its == userland]), userlands)))
-        return {name: Image((kernels[suite] / "release").read_text(), kernels[suite] / "vmlinuz",
-                            kernels[suite] / "initramfs", disks[userland])
-                for name, (suite, userland) in wanted.items()}
+        needs = {(userland, of[name][1]): {of[other] for other, (_suite, its) in {**KERNELS, **ARM64}.items()
+                                           if (its, of[other][1]) == (userland, of[name][1])}
+                 for name, (_suite, userland) in wanted.items()}
+        sorts = sorted(set().union(*needs.values()))
+        kernels = dict(zip(sorts, pool.map(lambda sort: _kernel(*sort), sorts)))
+        disks = dict(zip(needs, pool.map(lambda sort: (_disk if sort[1] == OWN else _unpacked_disk)(
+            *sort, [kernels[kernel] for kernel in sorted(needs[sort])]), needs)))
+        return {name: Image((kernels[of[name]] / "release").read_text(), kernels[of[name]] / "vmlinuz",
+                            kernels[of[name]] / "initramfs", disks[userland, of[name][1]], of[name][1])
+                for name, (_suite, userland) in wanted.items()}
 
 
-def _kernel(suite: str) -> Path:
+def _kernel(suite: str, architecture: str) -> Path:
     """A directory with the suite's newest kernel: vmlinuz, initramfs, lib/modules/RELEASE, release; src with its headers."""
+    headers = suite in HEADERS and architecture == OWN
+
     def make(draft):
-        for package in _packages(suite, draft / "apt"):
+        flavour = f"cloud-{architecture}"
+        apt = Apt(suite, architecture, draft / "apt")
+        needed = apt.cache("depends", "--recurse", "--no-recommends", "--no-suggests", "--no-enhances", "--no-conflicts",
+                           "--no-breaks", "--no-replaces", f"linux-image-{flavour}",
+                           *([f"linux-headers-{flavour}"] if headers else []))
+        names = sorted({match.group() for match in re.finditer(KERNEL_PACKAGES % flavour, needed, re.M)})
+        for package in apt.download(*names):
             _run("dpkg-deb", "-x", package, draft / ("headers" if "-headers-" in package.name else "files"))
+        busybox = Path(shutil.which("busybox"))
+        if architecture != OWN:
+            [package] = apt.download("busybox-static")
+            _run("dpkg-deb", "-x", package, draft / "busybox")
+            busybox = next(path for path in (draft / "busybox").glob("**/busybox") if path.is_file() and path.parent.name == "bin")
         shutil.rmtree(draft / "apt")
         modules = next((draft / "files").glob("**/lib/modules/*"))
         vmlinuz = next((draft / "files").glob("**/vmlinuz*"))
@@ -81,11 +98,11 @@ def _kernel(suite: str) -> Path:
         modules = modules.rename(draft / "lib/modules" / modules.name)
         shutil.rmtree(draft / "files")
         _run("depmod", "-b", draft, modules.name)
-        _initramfs(draft, modules.name)
-        if suite in HEADERS:
+        _initramfs(draft, modules.name, busybox)
+        if headers:
             _headers(draft, modules)
         (draft / "release").write_text(modules.name)
-    return _made(f"kernel-{suite}", make, HERE / "images.py", HERE / "guest/init")
+    return _made(f"kernel-{suite}-{architecture}", make, HERE / "images.py", HERE / "guest/init")
 
 
 def _headers(kernel: Path, modules: Path) -> None:
@@ -98,22 +115,36 @@ def _headers(kernel: Path, modules: Path) -> None:
     shutil.rmtree(kernel / "headers")
 
 
-def _packages(suite: str, directory: Path) -> list[Path]:
-    """The packages of the suite's kernel, downloaded by an apt that has lists of its own."""
-    for needed in ("lists/partial", "cache/archives/partial"):
-        (directory / needed).mkdir(parents=True)
-    (directory / "sources.list").write_text("".join(f"{line}\n" for line in _sources(suite)))
-    options = [f"-o={option}" for option in (
-        f"Dir::Etc::SourceList={directory}/sources.list", "Dir::Etc::SourceParts=/dev/null",
-        f"Dir::State::Lists={directory}/lists", f"Dir::Cache={directory}/cache", "Dir::State::Status=/dev/null",
-        "Acquire::Languages=none", "APT::Sandbox::User=root")]
-    _run("apt-get", *options, "-qq", "--error-on=any", "update")
-    needed = _run("apt-cache", *options, "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-enhances",
-                  "--no-conflicts", "--no-breaks", "--no-replaces", f"linux-image-{FLAVOUR}",
-                  *([f"linux-headers-{FLAVOUR}"] if suite in HEADERS else []))
-    names = sorted({match.group() for match in KERNEL_PACKAGES.finditer(needed)})
-    _run("apt-get", *options, "-qq", "download", *names, cwd=directory)
-    return list(directory.glob("*.deb"))
+class Apt:
+    """An apt that has lists of its own, in a directory, and thinks that nothing is installed."""
+
+    def __init__(self, suite: str, architecture: str, directory: Path) -> None:
+        self.directory = directory
+        for needed in ("lists/partial", "cache/archives/partial"):
+            (directory / needed).mkdir(parents=True)
+        (directory / "sources.list").write_text("".join(f"{line}\n" for line in _sources(suite)))
+        (directory / "status").touch()
+        self.options = [f"-o={option}" for option in (
+            f"Dir::Etc::SourceList={directory}/sources.list", "Dir::Etc::SourceParts=/dev/null",
+            f"Dir::State::Lists={directory}/lists", f"Dir::Cache={directory}/cache", f"Dir::State::Status={directory}/status",
+            "Acquire::Languages=none", "APT::Sandbox::User=root", "APT::Install-Recommends=false",
+            f"APT::Architecture={architecture}", f"APT::Architectures={architecture}")]
+        _run("apt-get", *self.options, "-qq", "--error-on=any", "update")
+
+    def cache(self, *command: str) -> str:
+        return _run("apt-cache", *self.options, *command)
+
+    def download(self, *names: str) -> list[Path]:
+        """The files of these packages."""
+        target = self.directory / f"of-{names[0]}"
+        target.mkdir()
+        _run("apt-get", *self.options, "-qq", "download", *names, cwd=target)
+        return list(target.glob("*.deb"))
+
+    def download_all(self, *names: str) -> list[Path]:
+        """The files of these packages and of what they need."""
+        _run("apt-get", *self.options, "-qq", "-y", "--download-only", "install", *names)
+        return list((self.directory / "cache/archives").glob("*.deb"))
 
 
 def _sources(suite: str) -> list[str]:
@@ -123,13 +154,13 @@ def _sources(suite: str) -> list[str]:
     return sources
 
 
-def _initramfs(kernel: Path, release: str) -> None:
+def _initramfs(kernel: Path, release: str, busybox: Path) -> None:
     """busybox and the modules for the disk and the network, in the order in which they are to be loaded."""
     tree = kernel / "tree"
     (tree / "bin").mkdir(parents=True)
     for directory in ("dev", "proc", "sys", "new", "modules"):
         (tree / directory).mkdir()
-    shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
+    shutil.copy(busybox, tree / "bin/busybox")
     (tree / "bin/sh").symlink_to("busybox")
     shutil.copy(HERE / "guest/init", tree / "init")
     order = []
@@ -146,7 +177,7 @@ def _initramfs(kernel: Path, release: str) -> None:
     shutil.rmtree(tree)
 
 
-def _disk(userland: str, kernels: list[Path]) -> Path:
+def _disk(userland: str, architecture: str, kernels: list[Path]) -> Path:
     """An ext4 file system with Debian, the users, and the modules and headers of these kernels."""
     packages = re.sub(r"#.*", "", (HERE / "guest/packages.txt").read_text()).split()
 
@@ -157,15 +188,44 @@ def _disk(userland: str, kernels: list[Path]) -> Path:
              '--aptopt=Apt::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
              f'--customize-hook={HERE}/guest/customize.sh "$1" {KEY}.pub {HOST_KEY}', userland, root,
              *_sources(userland))
-        (root / "usr/lib/modules").mkdir(exist_ok=True)
-        for kernel in kernels:
-            _run("cp", "-a", f"{kernel}/lib/modules/.", root / "usr/lib/modules")
-            if (kernel / "src").exists():
-                _run("cp", "-a", f"{kernel}/src/.", root / "usr/src")
-        _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-L", "root", "-d", root, draft / "disk", DISK)
-        shutil.rmtree(root)
-    return _made(f"disk-{userland}", make, HERE / "images.py", *sorted((HERE / "guest").iterdir()),
+        _finish(root, kernels, draft / "disk")
+    return _made(f"disk-{userland}-{architecture}", make, HERE / "images.py", *sorted((HERE / "guest").iterdir()),
                  KEY.with_suffix(".pub"), HOST_KEY, *(kernel / "release" for kernel in kernels)) / "disk"
+
+
+def _unpacked_disk(userland: str, architecture: str, kernels: list[Path]) -> Path:
+    """The same of an architecture whose programs can't be run here. So its packages are unpacked and not configured.
+
+    There is no systemd: guest/unpacked-init starts the SSH server.
+    """
+    packages = re.sub(r"#.*", "", (HERE / "guest/unpacked-packages.txt").read_text()).split()
+
+    def make(draft):
+        root = draft / "root"
+        for name in ("usr/bin", "usr/sbin", "usr/lib", "etc", "var"):
+            (root / name).mkdir(parents=True)
+        for name in ("bin", "sbin", "lib"):
+            (root / name).symlink_to(f"usr/{name}")
+        for package in Apt(userland, architecture, draft / "apt").download_all(*packages):
+            with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as files:
+                subprocess.run(["tar", "-x", "-C", root, "--keep-directory-symlink", *(
+                    f"--exclude=./usr/share/{unread}/*" for unread in ("man", "doc", "locale", "info"))], stdin=files.stdout, check=True)
+        shutil.rmtree(draft / "apt")
+        _run("sh", HERE / "guest/configure.sh", root, f"{KEY}.pub", HOST_KEY, HERE / "guest/unpacked-init")
+        _finish(root, kernels, draft / "disk")
+    return _made(f"disk-{userland}-{architecture}", make, HERE / "images.py", *sorted((HERE / "guest").iterdir()),
+                 KEY.with_suffix(".pub"), HOST_KEY, *(kernel / "release" for kernel in kernels)) / "disk"
+
+
+def _finish(root: Path, kernels: list[Path], disk: Path) -> None:
+    """Makes the disk of a root directory, which goes."""
+    (root / "usr/lib/modules").mkdir(exist_ok=True)
+    for kernel in kernels:
+        _run("cp", "-a", f"{kernel}/lib/modules/.", root / "usr/lib/modules")
+        if (kernel / "src").exists():
+            _run("cp", "-a", f"{kernel}/src/.", root / "usr/src")
+    _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-L", "root", "-d", root, disk, DISK)
+    shutil.rmtree(root)
 
 
 def _made(name: str, make, *sources: Path) -> Path:

@@ -20,16 +20,18 @@ import time
 from pathlib import Path
 
 import yaml
-from images import BUILD, HOST_KEY, KERNELS, KEY, Image, VmError, images
+from images import ARM64, BUILD, HOST_KEY, KERNELS, KEY, Image, VmError, images
 
 BOOTS_WITHIN = 600      # seconds: several machines share few cores
 KERNEL_SILENT = 60      # seconds, before systemd has taken over
 HANDED_OVER = "loopbreak-vm: systemd takes over"    # as guest/init says
 ALIAS = "loopbreak-vm"  # every machine has the same host key
-CPU = "Nehalem"         # without AVX, which libraries take where it is, and which is slow to emulate
+X86 = ("qemu-system-x86_64", "-machine", "q35",
+       "-cpu", "Nehalem")    # without AVX, which libraries take where it is, and which is slow to emulate
+ARM = ("qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a57")
 CHECKOUT = Path(__file__).resolve().parents[2]
 # no_timer_check: on a busy machine the emulated timer is late, and the kernel would give up
-KERNEL_ARGUMENTS = "console=ttyS0 net.ifnames=0 panic=-1 mitigations=off no_timer_check systemd.show_status=0"
+KERNEL_ARGUMENTS = "net.ifnames=0 panic=-1 mitigations=off no_timer_check systemd.show_status=0"
 
 
 class Machine:
@@ -41,6 +43,7 @@ class Machine:
     def __init__(self, kernel: str, image: Image, directory: Path, memory: int = 512, counting: bool = False) -> None:
         """directory: where known_hosts is; memory: in MB; counting: its clock counts instructions, 2 ns each."""
         self.kernel, self.image, self.directory, self.memory, self.key = kernel, image, directory, memory, KEY
+        self.arm = image.architecture == "arm64"
         # one CPU: what a second one does would count, too
         self.clock = ["-smp", "1", "-icount", "shift=1,sleep=off"] if counting else ["-smp", "2"]
         self.port = _free_port()
@@ -49,16 +52,16 @@ class Machine:
 
     def _start(self) -> subprocess.Popen:
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", "qemu-system-x86_64",
-             "-accel", "tcg,thread=single", *self.clock, "-machine", "q35", "-cpu", CPU,
+            ["setpriv", "--pdeathsig=KILL", *(ARM if self.arm else X86),
+             "-accel", "tcg,thread=single", *self.clock,
              "-m", str(self.memory),
              "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{self.console}",
              "-kernel", str(self.image.vmlinuz), "-initrd", str(self.image.initramfs),
-             "-append", KERNEL_ARGUMENTS,
+             "-append", f"console={'ttyAMA0' if self.arm else 'ttyS0'} {KERNEL_ARGUMENTS}",
              "-drive", f"if=none,id=disk,file={self.image.disk},format=raw,snapshot=on,cache=unsafe",
              "-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci",
              "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
-             "-device", "virtio-net-pci,netdev=net"],
+             "-device", "virtio-net-pci,netdev=net,romfile="],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def wait(self) -> Machine:
@@ -145,9 +148,10 @@ class Machines(dict):
         """options: as of Machine."""
         super().__init__()
         self.kernels, self.options = kernels or tuple(KERNELS), options
-        unknown = [kernel for kernel in self.kernels if kernel not in KERNELS]
+        known = (*KERNELS, *ARM64)
+        unknown = [kernel for kernel in self.kernels if kernel not in known]
         if unknown:
-            raise VmError(f"There is no kernel {', '.join(unknown)}; there are {', '.join(KERNELS)}.")
+            raise VmError(f"There is no kernel {', '.join(unknown)}; there are {', '.join(known)}.")
 
     def __enter__(self) -> Machines:
         found = images(*self.kernels)

@@ -46,6 +46,22 @@ DENIALS = (
 )
 
 
+# Drills: how each kind of access is down, as a policy says it
+ADDRESSED, ASKED, PRESENTED = ("tcp4", "tcp6", "udp_connect", "udp4", "udp6"), ("dns_udp", "dns_tcp"), ("tls", "http")
+OUTAGES = {"refused": ("ECONNREFUSED", "ok", "ECONNRESET"), "timeout": ("waits",) * 3,
+           "unresolvable": ("ECONNREFUSED", "NXDOMAIN", "ECONNRESET")}
+WAIT = 4  # seconds, in which whatever is answered is
+
+
+def drill(outage):
+    """The tasks of a drill, or of one that this kernel does not take."""
+    mark = outage.upper()
+    return [{"name": f"A drill: {outage}", "block": [
+        role("start", ebpf_guard_policy=dict(policy("drill", paths=()), outage=outage)),
+        *attempts(mark, f"--wait={WAIT}", *ADDRESSED, *ASKED, *PRESENTED, *ALLOWED, become=True), *report(f"{mark}_REPORT"),
+    ], "rescue": [tell(f"{mark}_FAILED", "ansible_failed_result.msg")]}, role("stop")]
+
+
 def policy(mode, networks=NETWORKS, hosts=("*.github.com",), paths=(TREE,)):
     matchers = {"networks": networks, "hosts": hosts, "paths": paths}
     rules = [{"id": key, "reason": "a test", key: list(values)} for key, values in matchers.items() if values]
@@ -64,14 +80,16 @@ def report(mark):
              "register": "looked"}, tell(mark, "looked.guards[0]")]
 
 
-def play(hosts="all", paths=(TREE,), then=(), exchanged="enforce", taken_down=True, **options):
-    """`paths`: what the guard denies of files; `then`: tasks while it is up; `exchanged`: its mode under other rules;
-    `taken_down`: before it watches; `options`: of the role.
+def play(hosts="all", paths=(TREE,), then=(), exchanged="enforce", taken_down=True, outages=(), **options):
+    """`paths`: what the guard denies of files, or {kernel: that}; `then`: tasks while it is up; `exchanged`: its mode under
+    other rules; `taken_down`: before it watches; `outages`: of drills at the end; `options`: of the role.
     """
     tried = [row.attempt for row in DENIALS]
+    first = policy("enforce", paths=paths) if isinstance(paths, tuple) else "{{ %s[inventory_hostname] }}" % {
+        kernel: policy("enforce", paths=its) for kernel, its in paths.items()}
     # Deployments log in as a user who is not root, and become root where they have to.
     return {"hosts": hosts, "gather_facts": False, "remote_user": "deploy", "tasks": [
-        role("start", ebpf_guard_policy=policy("enforce", paths=paths), **options),
+        role("start", ebpf_guard_policy=first, **options),
         *attempts("ENFORCE", *tried, *ALLOWED, "lineage", "alone", become=True), *then,
         *attempts("DEPLOY", "tcp4", "dns_udp", "http", "allowed4"), *report("ENFORCE_REPORT"),
         role("start", ebpf_guard_policy=policy(exchanged, ["198.51.100.0/24"], [], []), **options),
@@ -80,7 +98,8 @@ def play(hosts="all", paths=(TREE,), then=(), exchanged="enforce", taken_down=Tr
         *([role("stop"), *attempts("ENFORCE_AFTER", "tcp4", become=True)] if taken_down else []),
         role("start", ebpf_guard_policy=policy("monitor"), **options),
         *attempts("MONITOR", *tried, *ALLOWED, become=True), *report("MONITOR_REPORT"),
-        role("stop"), *attempts("MONITOR_AFTER", "tcp4", become=True),
+        role("stop"), *(task for outage in outages for task in drill(outage)),
+        *attempts("MONITOR_AFTER", "tcp4", become=True),
     ]}
 
 
@@ -95,7 +114,9 @@ class Measured:
         return self.of[mark][kernel]["attempts"]
 
     def enforced(self, kernel):
-        return self.of["ENFORCE_REPORT"][kernel]["guard"]["enforced"]
+        """In enforce mode; why not, as monitor mode tells it, which has rules for everything."""
+        first, last = (self.of[mark][kernel]["guard"]["enforced"] for mark in ("ENFORCE_REPORT", "MONITOR_REPORT"))
+        return {capability: found is True or last[capability] for capability, found in first.items()}
 
 
 def measure(controller, one_play):
@@ -127,10 +148,29 @@ def counted(measured, kernel):
     return measured.of["ENFORCE_REPORT"][kernel]["counters"]["name_services"] > 0 or "it was not counted"
 
 
-def programs(measured, kernel, objects=(GUARD, UNIX, FILE_PROGRAMS)):
+def programs(measured, kernel):
+    """Of every object that holds something that is enforced."""
+    enforced = measured.enforced(kernel)
+    objects = [GUARD] + [its for its, capability in ((UNIX, "unix"), (FILE_PROGRAMS, "file")) if enforced[capability] is True]
     wanted = {name for its in objects for name in of_object(its)}
     missing = wanted - set(measured.of["ENFORCE"][kernel]["programs"])
     return not missing or f"not in the kernel: {missing}"
+
+
+def down(outage, measured, kernel):
+    """('yes', None) or ('no', the reason with which the start failed). Raises AssertionError for all else."""
+    mark = outage.upper()
+    if kernel in measured.of.get(f"{mark}_FAILED", ()):
+        reason = measured.of[f"{mark}_FAILED"][kernel]
+        assert f"The policy says outage: {outage}, and that can not be on this host: " in reason, reason
+        return "no", reason.partition(" on this host: ")[2].partition(". For this host")[0]
+    wanted = {name: end for names, end in zip((ADDRESSED, ASKED, PRESENTED), OUTAGES[outage]) for name in names}
+    wanted.update(dict.fromkeys(ALLOWED, "ok"))
+    assert measured.tried(mark, kernel) == wanted, f"outage: {outage}, Linux {kernel}: {measured.tried(mark, kernel)}"
+    told = measured.of[f"{mark}_REPORT"][kernel]
+    assert told["guard"]["enforced"][outage] is True and {row["outage"] for row in told["denied"]} == {outage}, told
+    assert all(row["count"] == 1 for row in told["denied"]), told["denied"]
+    return "yes", None
 
 
 def others_pass(measured, kernel):

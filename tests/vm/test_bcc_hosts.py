@@ -13,11 +13,10 @@ from __future__ import annotations
 import pytest
 from controller import Controller
 from images import HEADERS, KERNELS
-from matrix import DENIALS, OTHERS, cell, measure, play, policy, programs
+from matrix import DENIALS, OTHERS, cell, measure, play, policy
 from tasks import tell
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.optional import BCC_LACKS
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.programs import GUARD
 
 HOSTS = [kernel for kernel, (suite, _userland) in KERNELS.items() if suite in HEADERS]
 WITHOUT_HEADERS, WITHOUT_BTF, BTF = "5.10", "6.12", "/sys/kernel/btf"
@@ -65,8 +64,7 @@ def test_what_libbpf_carries_holds_with_bcc_or_is_told(kernel, row, measured):
 @pytest.mark.parametrize("kernel", HOSTS)
 def test_the_rest_holds_too(kernel, check, measured):
     """Who did it, the exchange of rules, here for a drill, users who are not root, and what remains."""
-    options = {"objects": (GUARD,)} if OTHERS[check] is programs else {}
-    assert OTHERS[check](measured, kernel, **options) is True
+    assert OTHERS[check](measured, kernel) is True
 
 
 @pytest.mark.parametrize("kernel", HOSTS)

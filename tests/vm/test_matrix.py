@@ -5,36 +5,41 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
 from controller import Controller
-from matrix import DENIALS, OTHERS, cell, measure, play
+from matrix import DENIALS, OTHERS, OUTAGES, TREE, cell, down, measure, play, policy
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "kernels.md"
 MARKERS = "<!-- what `make kernels` measured -->\n", "<!-- end -->\n"
+WITHOUT_FILES = ("arm64-6.1",)
+ARM64_MARKERS = "<!-- the same on arm64 -->\n", "<!-- end on arm64 -->\n"
 
 
 @pytest.fixture(scope="module")
 def measured(machines, servers, tmp_path_factory):
-    return measure(Controller(machines, tmp_path_factory.mktemp("matrix")), play())
+    return measure(Controller(machines, tmp_path_factory.mktemp("matrix")), play(outages=OUTAGES))
 
 
 def table(measured, kernels):
     """The table and its reasons; raises AssertionError with all that does not hold and is not reported."""
     wrong, lines, reasons = [], [], []
-    for row in DENIALS:
+    rows = [(row.title, functools.partial(cell, row)) for row in DENIALS]
+    rows += [(f"drill, outage: {outage}", functools.partial(down, outage)) for outage in OUTAGES]
+    for title, its_cell in rows:
         cells = []
         for kernel in kernels:
             try:
-                word, reason = cell(row, measured, kernel)
+                word, reason = its_cell(measured, kernel)
             except AssertionError as error:
                 wrong.append(str(error))
                 continue
             if reason and reason not in reasons:
                 reasons.append(reason)
             cells.append(f"{word} ({reasons.index(reason) + 1})" if reason else word)
-        lines.append((row.title, *cells))
+        lines.append((title, *cells))
     for title, check in OTHERS.items():
         wrong += [f"{title}, Linux {kernel}: {said}" for kernel in kernels
                   if (said := check(measured, kernel)) is not True]
@@ -45,12 +50,29 @@ def table(measured, kernels):
     return text + "".join(f"\n({number}) {reason}\n" for number, reason in enumerate(reasons, 1))
 
 
-def test_the_table_of_the_docs_is_what_the_kernels_do(machines, measured):
+def compare(machines, measured, markers):
+    """With the table of the docs, which is written anew where it says something else."""
     found = table(measured, list(machines))
-    before, _marker, rest = TABLE.read_text().partition(MARKERS[0])
-    stands, _marker, after = rest.partition(MARKERS[1])
+    before, _marker, rest = TABLE.read_text().partition(markers[0])
+    stands, _marker, after = rest.partition(markers[1])
     if found != stands.partition("\nMeasured with ")[0]:
         releases = ", ".join(machine.image.release for machine in machines.values())
-        TABLE.write_text(f"{before}{MARKERS[0]}{found}\nMeasured with {releases}.\n{MARKERS[1]}{after}")
+        TABLE.write_text(f"{before}{markers[0]}{found}\nMeasured with {releases}.\n{markers[1]}{after}")
         pytest.fail(f"{TABLE} did not say what the kernels do. It does now: look at the difference, and commit it if "
                     f"it is right.\n--- it said\n{stands}\n--- now\n{found}")
+
+
+def test_the_table_of_the_docs_is_what_the_kernels_do(machines, measured):
+    compare(machines, measured, MARKERS)
+
+
+def test_the_table_of_the_docs_is_what_the_kernels_do_on_arm64(arm64, tmp_path):
+    """What a kernel can't deny there, the first policy leaves out: it would be refused, as at last."""
+    paths = {kernel: () if kernel in WITHOUT_FILES else (TREE,) for kernel in arm64}
+    controller = Controller(arm64, tmp_path)
+    compare(arm64, measure(controller, play(paths=paths, outages=OUTAGES)), ARM64_MARKERS)
+    results, run = controller.adhoc("ebpf_guard", {"policy": policy("enforce")}, ":".join(WITHOUT_FILES), ANSIBLE_TIMEOUT="120")
+    run.ended(2)
+    for kernel in WITHOUT_FILES:
+        assert "The rules on files ('paths') can not be enforced on this host: this kernel can't have BPF programs answer for " \
+            "its security hooks (Operation not supported)" in results[kernel]["msg"]

@@ -22,7 +22,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import sta
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, command, locks, users
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    bcc_compiler, files, libbpf, loader, optional, programs, security_hooks, ways_out)
+    bcc_compiler, bpf, files, libbpf, loader, optional, programs, security_hooks, ways_out)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 CONNECTIONS = programs.capabilities(programs.GUARD)  # one object: all of them, or no guard
@@ -175,14 +175,14 @@ def _numbers(version):
 
 
 def _load(library, objects, host):
-    found = dict.fromkeys(CONNECTIONS, True)
+    found, kernel = dict.fromkeys(CONNECTIONS, True), bpf.Kernel(library)
     with contextlib.closing(libbpf.Object(library, objects[programs.GUARD])) as loaded:
         loaded.load()
     try:
-        found.update(optional.probe(ways_out.start, library, objects))
+        found.update(optional.probe(ways_out.start, kernel, objects))
     except libbpf.KernelError as error:
         found.update(dict.fromkeys(('unix', 'lock'), _why(error, host)))
-    found.update(optional.probe(files.start, library, objects))
+    found.update(optional.probe(files.start, kernel, objects))
     return found
 
 

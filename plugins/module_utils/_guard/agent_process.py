@@ -81,7 +81,7 @@ def _take_up(place, noted):
     if state:
         if os.path.isdir(place.doors):
             threading.Thread(target=_admit, args=(place, doors.open_doors(place), noted), daemon=True).start()
-        if state['servers']:  # the guard has rules for names, and denies
+        if state['servers']:  # the guard has rules for names, and denies; or it is a drill with outages
             _answer_questions(place, *(state['maps'][name] for name in programs.ANSWERS), state['rules'])
     return state
 

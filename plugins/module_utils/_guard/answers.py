@@ -75,13 +75,26 @@ class Answerer:
         if time.monotonic() - self.said > BEAT:  # under a flood, one reading may take long
             self.beat()
         server, client = (sockdiag.plain(bytes(address)) for address in (asked.asker.destination, asked.asker.source))
-        message = dns.no_such_name(asked, records.why(self.rules, asked.rule))
         try:
-            self.sender.send(packets.datagram((server, asked.asker.destination_port), (client, asked.asker.source_port),
-                                              message), client)
+            self.sender.send(self._reply(asked, (server, asked.asker.destination_port), (client, asked.asker.source_port)), client)
         except OSError:  # a firewall, say. Nobody may wait for an answer that does not come
             self.turn_off()
             self.ender.end(asked.asker)
+
+    def _reply(self, asked, server, client):
+        """What the other side would say, as a packet."""
+        if asked.reply == _abi.REPLY_RESET:
+            return packets.reset(server, client, asked.acknowledged, asked.sequence)
+        if asked.reply == _abi.REPLY_UNREACHABLE:
+            return packets.unreachable(server, client)
+        why = records.why(self.rules, asked.rule)
+        if asked.reply == _abi.REPLY_DNS:
+            return packets.datagram(server, client, dns.no_such_name(asked, why))
+        questions = dns.asked_over_tcp(bytes(asked.name)[:asked.size], asked.outage)
+        if not questions:
+            return packets.reset(server, client, asked.acknowledged, asked.sequence)
+        return packets.data(server, client, asked.acknowledged, asked.sequence,
+                            b''.join(dns.over_tcp(dns.no_such_name(one, why)) for one in questions))
 
     def turn_off(self):
         turn_on(self.kernel, self.board, dict.fromkeys(FAMILIES, False))

@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 from collections import namedtuple
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import (
-    agent, answers, health, holders, proof, stop, stopping, ttl)
+    agent, answers, health, holders, proof, standby, stop, stopping, ttl)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import place as places
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import Place
@@ -20,6 +19,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgro
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock, limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, loader, pinned, teach
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.libbpf import KernelError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import UNRESOLVABLE
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import earlier
 
 # agent: the main() of the module that runs as the agent. cgroup: the path of an existing one; None for one of the guard's
@@ -264,14 +264,19 @@ def _has_policy(state, request):
 def _prove_again(place, state, uids):
     """The guard's memory with what the proof adds to it."""
     kernel = bpf.kernel()
-    counters, board = (kernel.open(pinned.path(place.pins, name)) for name in ('ebg_counters', answers.BOARD))
+    *tables, board = (kernel.open(pinned.path(place.pins, name)) for name in (*proof.TABLES, answers.BOARD))
     try:
-        proved = proof.prove(place, lambda: kernel.totals(counters, _abi.COUNTERS), state['programs'],
-                             state['mode'] != 'monitor', state['servers'], uids)
+        proved = proof.prove(place, kernel, tables, state['programs'], state['mode'] != 'monitor', state['servers'], uids,
+                             _drill(place, state))
         answers.turn_on(kernel, board, proved.answered)
         return dict(state, entered=state['entered'] + proved.entered)
     finally:
-        bpf.close([counters, board])
+        bpf.close([*tables, board])
+
+
+def _drill(place, state):
+    """Without its agent, what only the agent can say is not said."""
+    return proof.Drill(state['outages'], state['policy'].get('unresolvable', UNRESOLVABLE[0]), standby.is_held(place.serving))
 
 
 def _prove_at_the_end(place, state):

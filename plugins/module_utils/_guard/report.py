@@ -101,7 +101,7 @@ def _ledger(place, state):
         reader = records.Reader(state['rules'],
                                 records.names_by_address(items('ebg_heard', _abi.HeardKey, _abi.Heard)),
                                 {bytes(run): image for run, image in items('ebg_ancestors', _abi.Run, _abi.Image)},
-                                state['mode'])
+                                state['mode'], state['policy'].get('outage', 'denied'))
         denied, made_up = search_list.without_expansions(
             items('ebg_denied', _abi.Denial, _abi.Record),
             {(key.pid, key.name) for key, _yes in items('ebg_asked', _abi.Asked, ctypes.c_uint8)},

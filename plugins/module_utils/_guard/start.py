@@ -23,7 +23,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import age
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock, limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    attach, bpf, emptying, files, loader, pinned, programs, teach, ways_out)
+    attach, bpf, emptying, files, loader, outages, pinned, programs, teach, ways_out)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import compile_rules
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
@@ -92,7 +92,7 @@ def load(start, undo):
     start.began = time.monotonic()
     compiled = start.compiled
     sizes = {'ebg_nets': len(compiled.keys), 'ebg_ports': len(compiled.ports), 'ebg_names': len(compiled.names),
-             'ebg_text': len(compiled.text)}
+             'ebg_text': len(compiled.text), 'ebg_outages': len(compiled.outages)}
     kept = pinned.kept(start.kernel, start.place.pins) if start.old else {}
     start.loaded, start.loader, start.loader_reason = loader.load(
         start.request.loader, start.kernel.library, start.request.objects, sizes, kept, start.place.compiled)
@@ -109,6 +109,8 @@ def fill_rules(start, _undo):
     kernel.update_many(map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(*range(len(compiled.ports))),
                        compiled.ports)
     kernel.write_array(map_fd('ebg_text'), compiled.text)
+    kernel.update_many(map_fd('ebg_outages'), (ctypes.c_uint32 * len(compiled.outages))(*range(len(compiled.outages))),
+                       compiled.outages)
     kernel.update_many(map_fd('ebg_nets'), compiled.keys, compiled.nets)
     kernel.update_many(map_fd('ebg_names'), compiled.hashes, compiled.names)
     for name in programs.RULES:
@@ -159,9 +161,9 @@ def open_doors(start, undo):
 
 
 def begin_answering(start, _undo):
-    """Of the proof, the agent answers the questions. All others it answers after the last step, when the guard is up."""
+    """Of the proof, the agent answers the questions, and speaks for those who are down in a drill. All others it answers after the last step, when the guard is up."""
     start.servers = {}
-    if start.policy.mode != 'monitor' and start.compiled.config.judges_names:
+    if start.policy.mode != 'monitor' and (start.compiled.config.judges_names or start.policy.outages):
         start.servers = answers.servers(resolver.resolvers())
         questions, answering = (start.kernel.map_info(start.loaded.map_fd(name)).id for name in programs.ANSWERS)
         start.agent.begin_answering(questions, answering, start.rules)
@@ -183,6 +185,7 @@ def load_optional(start, undo):
         os.close(directory)
     start.programs = {**{name: loaded.program_fd(name) for name in programs.of_object(programs.GUARD)},
                       **outward.programs, **on_files.programs}
+    start.attached = {**outward.links, **on_files.links}
     start.enforced = {**dict.fromkeys(programs.capabilities(programs.GUARD), True), **outward.enforced,
                       **on_files.enforced}
     start.warnings += outward.warnings + on_files.warnings
@@ -193,6 +196,12 @@ def refuse_what_can_not_be(start, _undo):
     policy, enforced = start.policy, start.enforced
     if policy.mode == 'monitor':
         return
+    refusing = [outage for outage in policy.outages if outage in outages.REFUSES]
+    lacking = refusing and outages.lacking(start.loader)
+    if lacking:
+        raise GuardError('The policy says outage: %s, and that can not be on this host: %s. For this host, write outage: denied or '
+                         'outage: timeout.' % (' and outage: '.join(refusing), lacking))
+    enforced.update(dict.fromkeys(policy.outages, True))  # or the proof fails
     if policy.has_sockets and enforced['unix'] is not True:
         raise GuardError('The rules on unix sockets (%s) can not be enforced on this host: %s. For this host, take '
                          'sockets out of the policy, and keep tools that use them out of the deployment.'
@@ -212,7 +221,8 @@ def _ids(policy, *matchers):
 
 def attach_programs(start, undo):
     place = start.place
-    start.links = attach.attach(start.kernel, place.pins, place.cgroup, place.desk, start.loaded, start.programs, undo)
+    start.links = attach.attach(start.kernel, place.pins, place.cgroup, place.desk, start.loaded, start.programs,
+                                start.attached, undo)
 
 
 def switch_over(start, undo):
@@ -226,10 +236,11 @@ def note_time(start, _undo):
 
 
 def prove(start, _undo):
-    counters = start.loaded.map_fd('ebg_counters')
+    tables = [start.loaded.map_fd(name) for name in proof.TABLES]
     start.agent.wait_until_answering()
-    start.proved = proof.prove(start.place, lambda: start.kernel.totals(counters, _abi.COUNTERS), start.programs,
-                               start.policy.mode != 'monitor', start.servers, start.request.uids)
+    start.proved = proof.prove(start.place, start.kernel, tables, start.programs, start.policy.mode != 'monitor',
+                               start.servers, start.request.uids,
+                               proof.Drill(start.policy.outages, start.policy.unresolvable, True))
 
 
 def pin_new(start, _undo):
@@ -293,7 +304,7 @@ def number(policy, rules):
     for rule in policy.all_rules:
         if rule.id in numbers:  # another part of the same rule
             continue
-        described = records.describe(rule)
+        described = records.describe(rule, policy.outage_of(rule) if rule.action == 'deny' else None)
         key = json.dumps(described)
         if key not in known:
             known[key] = len(rules)
@@ -305,7 +316,7 @@ def number(policy, rules):
 def memory(request):
     """The part of a guard's memory that a user asked for. Its rules are packed: every call reads it, and few need them."""
     return dict(wish(request), policy=request.policy.settings(), packed=packed.pack(request.policy),
-                baseline=request.baseline, stats=request.stats)
+                baseline=request.baseline, stats=request.stats, outages=request.policy.outages)
 
 
 def wish(request):

@@ -19,6 +19,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import users
 
 PATIENCE = 30  # seconds; the launcher itself waits for the agent for some ten
+TRIED = 'exit 0'  # by the shell that the launcher becomes
 ROOT = namedtuple('User', 'pw_name pw_uid pw_gid')('root', 0, 0)
 
 
@@ -37,7 +38,7 @@ def check(place, uid):
         os.setuid(uid)
 
     try:
-        entered = subprocess.run([place.launcher, '-c', 'exit 0'], cwd='/', preexec_fn=become if uid else None,
+        entered = subprocess.run([place.launcher, '-c', TRIED], cwd='/', preexec_fn=become if uid else None,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
                                  timeout=PATIENCE)
     except subprocess.TimeoutExpired:

@@ -25,9 +25,11 @@ ENTRY = 'ebg_entry'  # the program that tells who leaves
 MOMENT = 0.02  # seconds; no program takes so long to run
 
 
-def attach(kernel, pins, cgroup, desk, loaded, fds, undo):
-    """{program: link}. `fds`: {program: file descriptor}. `cgroup`, `desk`: the paths of the guarded one and the agent's."""
-    links = {}
+def attach(kernel, pins, cgroup, desk, loaded, fds, attached, undo):
+    """{program: link}. `fds`: {program: file descriptor}; `attached`: {program: link} of those that are attached already.
+    `cgroup`, `desk`: the paths of the guarded one and the agent's.
+    """
+    links = dict(attached)
     directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
     name = None
     try:
@@ -42,7 +44,7 @@ def attach(kernel, pins, cgroup, desk, loaded, fds, undo):
         os.close(directory)
     for name in filter(programs.is_everywhere, programs.PROGRAMS):
         _hold_until_the_end(kernel, pinned.path(pins, name), undo)
-        if name in fds:
+        if name in fds and name not in attached:
             links[name] = kernel.attach_hook(fds[name], name, loaded.tracepoint(name))
             undo.callback(os.close, links[name])
     return links

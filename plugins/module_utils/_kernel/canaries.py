@@ -45,7 +45,7 @@ def enter(_run):
 # Addresses and names
 
 
-def _by_socket(family, kind, protocol, act):
+def by_socket(family, kind, protocol, act):
     def attempt(_run):
         with socket.socket(family, kind, protocol) as canary:
             # In monitor mode the access goes through; bound to the loopback device it can't leave the host.
@@ -54,9 +54,9 @@ def _by_socket(family, kind, protocol, act):
     return attempt
 
 
-def _send_udp(raw, source, target):
-    """A DNS message about the canary's name; by a raw socket, so that no program but those of packets sees it."""
-    message = dns.answer(CANARY_NAME, [dns.address_record(CANARY4)])
+def send_udp(raw, source, target, name=CANARY_NAME):
+    """A DNS message about a canary's name; by a raw socket, so that no program but those of packets sees it."""
+    message = dns.answer(name, [dns.address_record(CANARY4)])
     raw.sendto(struct.pack('!HHHH', source, target, 8 + len(message), 0) + message, (CANARY_PEER, 0))
 
 
@@ -64,8 +64,12 @@ def _receive_answer(receiver):
     receiver.bind((CANARY_PEER, 0))
     receiver.settimeout(PATIENCE)
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
-        _send_udp(raw, dns.PORT, receiver.getsockname()[1])
+        send_udp(raw, dns.PORT, receiver.getsockname()[1])
     receiver.recv(4096)
+
+
+def request(name):
+    return b'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' % name.encode()
 
 
 def _present_name(client):
@@ -74,33 +78,33 @@ def _present_name(client):
         server.listen(1)
         client.settimeout(PATIENCE)
         client.connect(server.getsockname())
-        client.sendall(b'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' % CANARY_NAME.encode())
+        client.sendall(request(CANARY_NAME))
         left = array.array('i', [0])
         fcntl.ioctl(client, SIOCOUTQNSD, left)
         if left[0]:  # the packet was dropped, which nobody tells the sender at once
             raise PermissionError(errno.EACCES, 'the data did not leave')
 
 
-connect4 = _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda canary: canary.connect((CANARY4, DISCARD)))
-connect6 = _by_socket(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda canary: canary.connect((CANARY6, DISCARD)))
-send4 = _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda canary: canary.sendto(b'', (CANARY4, DISCARD)))
-send6 = _by_socket(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda canary: canary.sendto(b'', (CANARY6, DISCARD)))
-send_raw = _by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP,
+connect4 = by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda canary: canary.connect((CANARY4, DISCARD)))
+connect6 = by_socket(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda canary: canary.connect((CANARY6, DISCARD)))
+send4 = by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, lambda canary: canary.sendto(b'', (CANARY4, DISCARD)))
+send6 = by_socket(socket.AF_INET6, socket.SOCK_DGRAM, 0, lambda canary: canary.sendto(b'', (CANARY6, DISCARD)))
+send_raw = by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP,
                       lambda canary: canary.sendto(ECHO_REQUEST, (CANARY4, 0)))
-ask = _by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP,
-                 lambda canary: _send_udp(canary, DISCARD, dns.PORT))
-receive_answer = _by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, _receive_answer)
-present_name = _by_socket(socket.AF_INET, socket.SOCK_STREAM, 0, _present_name)
+ask = by_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP,
+                 lambda canary: send_udp(canary, DISCARD, dns.PORT))
+receive_answer = by_socket(socket.AF_INET, socket.SOCK_DGRAM, 0, _receive_answer)
+present_name = by_socket(socket.AF_INET, socket.SOCK_STREAM, 0, _present_name)
 
 
 class Trial:
     """Questions to the host's DNS servers, on the way that every question takes. Each has to get its answer.
 
-    A server that the rules deny, or that no route leads to, is left out: no question gets there.
+    A server that the rules deny, or that no route leads to, is left out: no question gets there. `rcode`: what the answer says.
     """
 
-    def __init__(self, servers):
-        self.servers, self._clients = servers, {}
+    def __init__(self, servers, name=CANARY_NAME, rcode=dns.NXDOMAIN):
+        self.servers, self._name, self._rcode, self._clients = servers, name, rcode, {}
 
     def ask(self, _run):
         """Returns how many questions left this process."""
@@ -113,14 +117,15 @@ class Trial:
         if not self._clients:
             raise refused
         for identity, client in self._clients.items():
-            client.send(dns.question(CANARY_NAME, identity))
+            client.send(dns.question(self._name, identity))
         return len(self._clients)
 
     def hear(self, _run):
         for identity, client in self._clients.items():
             with client:
-                if client.recv(4096)[:2] != identity.to_bytes(2, 'big'):
-                    raise OSError(errno.EBADMSG, 'it is no answer')
+                answer = client.recv(4096)
+                if answer[:2] != identity.to_bytes(2, 'big') or answer[3] & 15 != self._rcode:
+                    raise OSError(errno.EBADMSG, 'it is not the answer')
 
 
 def _client_of(server):

@@ -35,37 +35,34 @@ def load(kernel, objects, shared, compiled, run, cgroup):
     """
     observe = bool(compiled.config.observe)
     if not (compiled.paths or compiled.filesystems or observe):
-        return Loaded(None, {}, {'file': NOT_NEEDED, 'exec': NOT_NEEDED}, [])
+        return Loaded(None, {}, {}, {'file': NOT_NEEDED, 'exec': NOT_NEEDED}, [])
     canaries.make_files(run)
     wanted = list(canaries.file_rules(run).items()) + compiled.paths
     types = _types(compiled.filesystems, observe)
     found, late = paths.look_up(dict(wanted))
     spelled = paths.by_form(wanted, found)
-    loaded, candidate, enforced = start(kernel.library, objects, shared, {
+    loaded, candidate, links, enforced = start(kernel, objects, shared, {
         'ebg_paths': len(spelled), 'ebg_inodes': len(found), 'ebg_types': len(types)})
     if not loaded:
         paths.close(found)
-        return Loaded(None, {}, enforced, [])
+        return Loaded(None, {}, {}, enforced, [])
     inodes = paths.by_inode(wanted, paths.identify(kernel, loaded, found))
     paths.close(found)
     _fill(kernel, loaded, spelled, inodes, types, traced=enforced['file'] is not True)
     kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(cgroup))
-    return Loaded(loaded, {name: loaded.program_fd(name) for name in candidate.programs}, enforced, paths.warnings(late))
+    return Loaded(loaded, {name: loaded.program_fd(name) for name in candidate.programs}, links, enforced, paths.warnings(late))
 
 
-def start(library, objects, shared, sizes):
-    """(the object in the kernel, its candidate, what is then enforced); None for both where the kernel takes none.
-
-    It is attached to nothing.
-    """
+def start(kernel, objects, shared, sizes):
+    """(the object in the kernel, its candidate, links, what is then enforced); (None, None, {}, …) where it takes none."""
     if not objects:
-        return None, None, {'file': BCC_LACKS, 'exec': BCC_LACKS}
+        return None, None, {}, {'file': BCC_LACKS, 'exec': BCC_LACKS}
     kind = security_hooks.kind()
-    loaded, candidate, errors = optional.load_first(library, objects, [ALL, TRACE] if kind else [TRACE], shared, sizes)
+    loaded, candidate, links, errors = optional.load_first(kernel, objects, [ALL, TRACE] if kind else [TRACE], shared, sizes)
     if candidate is ALL:
-        return loaded, ALL, {'file': True, 'exec': True}
+        return loaded, ALL, links, {'file': True, 'exec': True}
     reason = optional.why_not(errors[0]) if kind else security_hooks.PREEMPTED
-    return loaded, candidate, {'file': reason, 'exec': TRACED % reason if loaded else reason}
+    return loaded, candidate, links, {'file': reason, 'exec': TRACED % reason if loaded else reason}
 
 
 def _types(filesystems, observe):

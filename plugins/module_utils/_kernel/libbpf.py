@@ -30,6 +30,7 @@ BTF = '/sys/kernel/btf/vmlinux'
 # <linux/bpf.h>
 BPF_PROG_TYPE_LSM, BPF_LSM_MAC = 29, 27
 LACKING = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)  # it says nothing of what was asked for
+NAMES = {524: 'ENOTSUPP'}  # inside the kernel, and of BPF outside of it: it can't do that
 LIBBPF_ERRNO_START = 4000  # errors of libbpf's own, where the kernel was not asked
 
 _SAMPLE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
@@ -40,14 +41,19 @@ class KernelError(GuardError):
     """What was asked of the kernel, the errno, and in `detail` what libbpf or the verifier wrote of it."""
 
     def __init__(self, asked, code, detail=''):
-        name = errno.errorcode.get(code, str(code))
         if code < LIBBPF_ERRNO_START:
-            text = 'The kernel refused to %s: %s (%s).' % (asked, os.strerror(code), name)
+            name = NAMES.get(code) or errno.errorcode.get(code, str(code))
+            text = 'The kernel refused to %s: %s (%s).' % (asked, words(code), name)
             detail = ADVICE[code] if code in LACKING else detail
         else:
             text = 'libbpf can not %s.' % asked
         GuardError.__init__(self, (text + ' ' + detail).strip())
         self.errno = code
+
+
+def words(code):
+    """What an errno means. The kernel has one that no C library knows."""
+    return os.strerror(errno.ENOTSUP if code in NAMES else code)
 
 
 def package_name(os_release='/etc/os-release'):

@@ -10,10 +10,9 @@ guard's own object.
 from __future__ import annotations
 
 import errno
-import os
 from collections import namedtuple
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import libbpf, programs, security_hooks
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, programs, security_hooks
 
 BCC_LACKS = 'BCC compiles the programs of the network and of names alone; these need loader: libbpf'
 UNSUPPORTED = ("this kernel can't have BPF programs answer for its security hooks (%s); that needs Linux 5.10 or later on "
@@ -25,37 +24,46 @@ FORBIDDEN = ("something keeps root from loading programs for the kernel's securi
 Candidate = namedtuple('Candidate', 'object programs')  # the object's name, and which of its programs are to be loaded
 
 
-class Loaded(namedtuple('Loaded', 'object programs enforced warnings')):
+class Loaded(namedtuple('Loaded', 'object programs links enforced warnings')):
     """What a guard gets of it.
 
-    object: in the kernel; None where it took none. programs: {name: file descriptor}, attached to nothing. enforced:
-    {capability: True, or why not}.
+    object: in the kernel; None where it took none. programs: {name: file descriptor}. links: {name: file descriptor} of
+    those that are run for every process of the host; the others are attached to nothing. enforced: {capability: True, or why
+    not}.
     """
 
     __slots__ = ()
 
     def close(self):
+        bpf.close(self.links.values())
         if self.object:
             self.object.close()
 
 
-def load_first(library, objects, candidates, shared, sizes):
-    """(the object in the kernel, its candidate, the KernelErrors of those before it); (None, None, all of them).
+def load_first(kernel, objects, candidates, shared, sizes):
+    """(the object in the kernel, its candidate, links, the KernelErrors of those before it); (None, None, {}, all of them).
 
-    `objects`: {object: bytes}. `shared`: {map: file descriptor}. `sizes`: {map: entries}.
+    `objects`: {object: bytes}. `shared`: {map: file descriptor}. `sizes`: {map: entries}. links: as Loaded has them.
     """
     errors = []
     for candidate in candidates:
         try:
-            return _load(library, objects[candidate.object], candidate, shared, sizes), candidate, errors
+            loaded = _load(kernel.library, objects[candidate.object], candidate, shared, sizes)
         except libbpf.KernelError as error:
             errors.append(error)
-    return None, None, errors
+            continue
+        try:
+            return loaded, candidate, _attach(kernel, loaded, candidate), errors
+        except libbpf.KernelError as error:
+            loaded.close()
+            errors.append(error)
+    return None, None, {}, errors
 
 
-def probe(start, library, objects):
+def probe(start, kernel, objects):
     """{capability: True, or the reason why this host can't}. `start`: of one of the two. Nothing is left of the try."""
-    loaded, _candidate, enforced = start(library, objects, {}, {})
+    loaded, _candidate, links, enforced = start(kernel, objects, {}, {})
+    bpf.close(links.values())
     if loaded:
         loaded.close()
     return enforced
@@ -63,7 +71,7 @@ def probe(start, library, objects):
 
 def why_not(error):
     """What keeps programs off the kernel's security hooks."""
-    return (FORBIDDEN if error.errno == errno.EPERM else UNSUPPORTED) % os.strerror(error.errno)
+    return (FORBIDDEN if error.errno == errno.EPERM else UNSUPPORTED) % libbpf.words(error.errno)
 
 
 def _load(library, content, candidate, shared, sizes):
@@ -79,3 +87,19 @@ def _load(library, content, candidate, shared, sizes):
         loaded.set_size(name, max(1, entries))
     loaded.load(shared)
     return loaded
+
+
+def _attach(kernel, loaded, candidate):
+    """{name: link} of the programs that are run for every process of the host.
+
+    A kernel may take a program and then have no means to run it at its place, as on arm64 before Linux 6.4. None of them
+    judges anything before the guard's rules are in force.
+    """
+    links = {}
+    try:
+        for name in filter(programs.is_everywhere, candidate.programs):
+            links[name] = kernel.attach_hook(loaded.program_fd(name), name, loaded.tracepoint(name))
+    except libbpf.KernelError:
+        bpf.close(links.values())
+        raise
+    return links

@@ -73,7 +73,7 @@ LEDGER = ('ebg_counters', 'ebg_denied', 'ebg_observed', 'ebg_images', 'ebg_ances
           'ebg_pending', 'ebg_opened', 'ebg_head', 'ebg_refused', 'ebg_members', 'ebg_entries', 'ebg_entered',
           'ebg_leavings')
 CURRENT = 'ebg_current'  # says which rules record; kept as well, but no record is lost with it
-RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names', 'ebg_text')  # new ones with each exchange
+RULES = ('ebg_config', 'ebg_nets', 'ebg_ports', 'ebg_names', 'ebg_text', 'ebg_outages')  # new ones with each exchange
 # What the agent answers denied questions by. New ones with each exchange, as the agent is: the earlier one reads its own.
 ANSWERS = ('ebg_questions', 'ebg_answering')
 # What the objects for files and ways out have in common with the guard's own

@@ -17,7 +17,7 @@ import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    canaries, optional, outward, paths, programs, security_hooks)
+    canaries, libbpf, optional, outward, paths, programs, security_hooks)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.optional import BCC_LACKS, Candidate, Loaded
 
 RESOLVED = '/run/systemd/resolve'
@@ -49,7 +49,7 @@ def load(kernel, objects, shared, compiled, run, cgroup_path, cgroup):
     # what a rule of the policy says of a socket has the last word
     spelled = {**paths.by_form(built_in, found), **paths.by_form(compiled.sockets, found)}
     spelled.update(_old_spellings(spelled))
-    loaded, candidate, enforced = start(kernel.library, objects, shared, {
+    loaded, candidate, links, enforced = start(kernel, objects, shared, {
         'ebg_paths': len(spelled) + len(outward.PROGRAMS), 'ebg_inodes': len(found)})
     if not compiled.config.lock:
         enforced['lock'] = NOT_NEEDED
@@ -59,10 +59,10 @@ def load(kernel, objects, shared, compiled, run, cgroup_path, cgroup):
         kernel.update(loaded.map_fd('ebg_scope'), ctypes.c_uint32(0), ctypes.c_uint32(cgroup))
     paths.close(found)
     if not loaded:
-        return Loaded(None, {}, enforced, [])
+        return Loaded(None, {}, {}, enforced, [])
     inodes = {**paths.by_inode(built_in, identified), **paths.by_inode(compiled.sockets, identified)}
     paths.fill(kernel, loaded, spelled, inodes, dict.fromkeys(outward.PROGRAMS, OUTWARD))
-    return Loaded(loaded, {name: loaded.program_fd(name) for name in candidate.programs}, enforced, paths.warnings(late))
+    return Loaded(loaded, {name: loaded.program_fd(name) for name in candidate.programs}, links, enforced, paths.warnings(late))
 
 
 def _built_in(compiled):
@@ -85,19 +85,16 @@ def _old_spellings(spelled):
             if path.startswith('/run/') and '/var' + path not in spelled}
 
 
-def start(library, objects, shared, sizes):
-    """(the object in the kernel, its candidate, what is then enforced); None for both where the kernel takes none.
-
-    It is attached to nothing.
-    """
+def start(kernel, objects, shared, sizes):
+    """(the object in the kernel, its candidate, links, what is then enforced); (None, None, {}, …) where it takes none."""
     if not objects:
-        return None, None, {'unix': '%s; %s' % (BCC_LACKS, ASKED), 'lock': CAN_NOT_LOCK % BCC_LACKS}
+        return None, None, {}, {'unix': '%s; %s' % (BCC_LACKS, ASKED), 'lock': CAN_NOT_LOCK % BCC_LACKS}
     kind = security_hooks.kind()
     candidates = [HOOKS, ADDRESSES] if kind else [ADDRESSES]
-    loaded, candidate, errors = optional.load_first(library, objects, candidates, shared, sizes)
+    loaded, candidate, links, errors = optional.load_first(kernel, objects, candidates, shared, sizes)
     if candidate is HOOKS:
-        return loaded, HOOKS, {'unix': True, 'lock': True}
+        return loaded, HOOKS, links, {'unix': True, 'lock': True}
     if not loaded and errors[-1].errno not in LACKING:
         raise errors[-1]
     lock = CAN_NOT_LOCK % (optional.why_not(errors[0]) if kind else security_hooks.PREEMPTED)
-    return loaded, candidate, {'unix': True if loaded else UNSUPPORTED % os.strerror(errors[-1].errno), 'lock': lock}
+    return loaded, candidate, links, {'unix': True if loaded else UNSUPPORTED % libbpf.words(errors[-1].errno), 'lock': lock}

@@ -14,14 +14,16 @@ import re
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import (
     encrypted_dns, file_matchers, rule, services, shapes)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where, did_you_mean, show
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import INTERVAL, MODES, ON_DENIED, ON_NEW, Policy
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import OUTAGES
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import (
+    INTERVAL, MODES, ON_DENIED, ON_NEW, UNRESOLVABLE, Policy)
 
 DEFAULTS = ('allow', 'deny')
 ENCRYPTED_DNS = ('deny', 'allow')
 LONGEST_INTERVAL = 86400  # seconds
 OWN = ('allow', 'deny')
 KEYS = ('version', 'service', 'mode', 'default', 'deny', 'allow', 'expected', 'services', 'own', 'resolve',
-        'baseline', 'on_new', 'on_denied', 'limits', 'lock', 'ways_out', 'encrypted_dns')
+        'baseline', 'on_new', 'on_denied', 'outage', 'unresolvable', 'limits', 'lock', 'ways_out', 'encrypted_dns')
 
 MOST = 1_000_000  # networks and names of all rules
 LIMITS = {'memory': r'[1-9][0-9]*[KMGT]?', 'cpus': r'[0-9]*[1-9][0-9]*(\.[0-9]+)?|0?\.[0-9]*[1-9][0-9]*',
@@ -61,6 +63,7 @@ def check(mapping, source='policy', lines=None, entries=None):
                               format(many, ','), format(MOST, ',')))
     encrypted = shapes.choice(mapping.get('encrypted_dns', encrypted_dns.usual(rules)), ENCRYPTED_DNS,
                               where.inside('encrypted_dns'))
+    outage = shapes.choice(mapping.get('outage', OUTAGES[0]), OUTAGES, where.inside('outage'))
     expected = _expected(mapping, rules, derived, encrypted, where) if 'expected' in mapping else frozenset()
     return Policy(
         version=1,
@@ -77,6 +80,8 @@ def check(mapping, source='policy', lines=None, entries=None):
         baseline=shapes.text(mapping['baseline'], 'mysql.deps.yml', where.inside('baseline')) if 'baseline' in mapping else None,
         on_new=_on_new(mapping, where),
         on_denied=shapes.choice(mapping.get('on_denied', ON_DENIED[0]), ON_DENIED, where.inside('on_denied')),
+        outage=outage,
+        unresolvable=_unresolvable(mapping, {outage, *(one.outage for one in rules)}, where),
     )
 
 
@@ -108,6 +113,14 @@ def _on_new(mapping, where):
     if 'on_new' in mapping and 'baseline' not in mapping:
         raise here.error('nothing is new without a baseline. Name its file: baseline: mysql.deps.yml, or take on_new out.')
     return shapes.choice(mapping.get('on_new', ON_NEW[0]), ON_NEW, here)
+
+
+def _unresolvable(mapping, outages, where):
+    here = where.inside('unresolvable')
+    if 'unresolvable' in mapping and 'unresolvable' not in outages:
+        raise here.error('nothing is unresolvable here. Write outage: unresolvable, for the policy or in a deny rule, or take '
+                         'unresolvable out.')
+    return shapes.choice(mapping.get('unresolvable', UNRESOLVABLE[0]), UNRESOLVABLE, here)
 
 
 def _lock(value, where):

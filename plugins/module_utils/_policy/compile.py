@@ -10,22 +10,23 @@ one. What the paths of the rules are on a host is found out there.
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY_NAME
+from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY_NAME, OUTAGES
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import host_names, networks
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices import CANARY, Slices, of_rule
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices import CANARY, Slices, canary_of, of_rule
 
 MODES = {'monitor': _abi.MODE_MONITOR, 'enforce': _abi.MODE_ENFORCE, 'drill': _abi.MODE_DRILL}
 
-Compiled = namedtuple('Compiled', 'config keys nets ports hashes names text paths filesystems sockets ways_out')
+Compiled = namedtuple('Compiled', 'config keys nets ports hashes names text outages paths filesystems sockets ways_out')
 
 
 def compile_rules(policy, observe, resolvers, numbers, generation, host=()):
     """Compiled: `config`; the ctypes arrays `keys` and `nets`, `hashes` and `names`, and `ports`, which both share;
-    `text`, the names in words; `paths`, `filesystems` and `sockets`, lists of (what a rule names, FileRule) in the order of the
+    `text`, the names in words; `outages`, by the rules' numbers; `paths`, `filesystems` and `sockets`, lists of (what a rule names, FileRule) in the order of the
     rules; `ways_out`, sockets that are recorded.
 
     `resolvers`: the host's DNS servers, which a sealed room (`default: deny`) leaves open, and which no name denies.
@@ -34,11 +35,13 @@ def compile_rules(policy, observe, resolvers, numbers, generation, host=()):
     """
     rules = [(rule, of_rule(rule, numbers[rule.id])) for rule in policy.all_rules]
     slices = Slices()
-    keys, nets = networks.pack(networks.prefixes_of(policy, rules, resolvers), slices)
-    named = [((CANARY_NAME,), (CANARY,))] + [(rule.hosts, matchers) for rule, matchers in rules]
+    canaries = [(OUTAGES[outage], canary_of(_outage(policy, outage))) for outage in policy.outages]
+    keys, nets = networks.pack(networks.prefixes_of(policy, rules, resolvers, [
+        (network, canary) for names, canary in canaries for network in names[:2]]), slices)
+    named = [((CANARY_NAME,), (CANARY,))] + [((names[2],), (canary,)) for names, canary in canaries] + [(rule.hosts, matchers) for rule, matchers in rules]
     hashes, names, text = host_names.pack(named, policy.default == 'deny', slices, host)
     return Compiled(_config(policy, observe, resolvers, generation), keys, nets, slices.pack(), hashes, names,
-                    text, *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')), policy.ways_out)
+                    text, _outages(policy, numbers), *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')), policy.ways_out)
 
 
 def _config(policy, observe, resolvers, generation):
@@ -46,10 +49,28 @@ def _config(policy, observe, resolvers, generation):
     config = _abi.Config(mode=MODES[policy.mode], default_deny=policy.default == 'deny',
                          observe=observe or policy.mode == 'monitor',
                          judges_names=denies_names or policy.default == 'deny', generation=generation,
-                         lock=policy.lock)
+                         lock=policy.lock, outages=sum(1 << _outage(policy, outage) for outage in policy.outages))
     for words, resolver in zip(config.resolvers, resolvers):
         words[:] = struct.unpack('=QQ', networks.packed_address(resolver))
     return config
+
+
+def _outage(policy, outage):
+    """As the kernel has it."""
+    return {'denied': _abi.OUTAGE_DENIED, 'refused': _abi.OUTAGE_REFUSED, 'timeout': _abi.OUTAGE_TIMEOUT, 'unresolvable': {
+        'nxdomain': _abi.OUTAGE_NXDOMAIN, 'servfail': _abi.OUTAGE_SERVFAIL}[policy.unresolvable]}[outage]
+
+
+def _outages(policy, numbers):
+    """How what a rule denies is down, by its number. What has no rule is down as the policy says."""
+    if not policy.outages:
+        return (ctypes.c_uint32 * 1)()
+    outages = (ctypes.c_uint32 * (max(numbers.values(), default=_abi.RULE_FIRST) + 1))(
+        *[_outage(policy, policy.outage)] * _abi.RULE_FIRST)
+    outages[_abi.RULE_CANARY:_abi.RULE_CANARY + _abi.OUTAGES] = range(_abi.OUTAGES)
+    for rule in policy.all_rules:
+        outages[numbers[rule.id]] = _outage(policy, policy.outage_of(rule))
+    return outages
 
 
 def _files(policy, numbers, kind):

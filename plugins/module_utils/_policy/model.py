@@ -10,6 +10,7 @@ import dataclasses
 TEXTS = ('id', 'reason', 'owner', 'runbook')
 MATCHERS = ('hosts', 'networks', 'paths', 'filesystems', 'sockets')
 LISTS = MATCHERS + ('via',)  # of texts
+OUTAGES = ('denied', 'refused', 'timeout', 'unresolvable')  # how what is denied is down in a drill; the first by default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +46,19 @@ class Rule:
     filesystems: tuple  # types: 'nfs4', 'fuse.sshfs'; 'fuse.*' is every subtype
     sockets: tuple  # unix sockets: absolute paths as those above, each for itself; '@name' is one without a file
     via: tuple = ()  # of a rule that follows from the service map: the services from its own to the deployed one
+    outage: str | None = None  # of a deny rule, in a drill; None: as the policy says
 
     def as_mapping(self):
         mapping = {key: getattr(self, key) for key in TEXTS}
         for key in LISTS:
             mapping[key] = list(getattr(self, key))
         mapping['ports'] = list(map(str, self.ports))
+        mapping['outage'] = self.outage
         return {key: value for key, value in mapping.items() if value}
 
     @classmethod
     def of(cls, mapping, action, expected):
         """The rule whose as_mapping() this is. Nothing is checked."""
-        return cls(action=action, expected=expected, **{key: mapping.get(key) for key in TEXTS},
+        return cls(action=action, expected=expected, outage=mapping.get('outage'), **{key: mapping.get(key) for key in TEXTS},
                    **{key: tuple(mapping.get(key, ())) for key in LISTS},
                    ports=tuple(map(Ports.of, mapping.get('ports', ()))))

@@ -20,8 +20,8 @@ LOOPBACK = ('127.0.0.0/8', '::1/128')
 DNS_PORT = 53
 
 
-def prefixes_of(policy, rules, resolvers):
-    """{prefix: its own matchers}."""
+def prefixes_of(policy, rules, resolvers, canaries=()):
+    """{prefix: its own matchers}. `canaries`: (network, matcher) of more of them."""
     prefixes = {}
 
     def offer(network, matchers):
@@ -31,6 +31,8 @@ def prefixes_of(policy, rules, resolvers):
     offer(CANARY4, (CANARY,))
     offer(CANARY6, (CANARY,))
     offer(CANARY_PEER, (PEER,))
+    for network, matcher in canaries:
+        offer(network, (matcher,))
     if policy.default == 'deny':
         for network in LOOPBACK:
             offer(network, (SEALED,))

@@ -12,11 +12,12 @@ import json
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import encrypted_dns, shapes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import Where
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import MATCHERS, Rule
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import MATCHERS, OUTAGES, Rule
 
 MODES = ('monitor', 'enforce', 'drill')
 ON_NEW = ('report', 'fail')  # the first where the policy does not say
 ON_DENIED = ('finish', 'stop')  # the same
+UNRESOLVABLE = ('nxdomain', 'servfail')  # the same
 INTERVAL = 30  # seconds between two looks at the addresses of the rules' names
 ACTIONS = ('deny', 'allow')
 LIMITS = ('memory', 'cpus', 'pids')
@@ -38,6 +39,8 @@ class Policy:
     baseline: str | None = None  # the file with the dependencies that are known, as the policy names it
     on_new: str = ON_NEW[0]  # what an access means that the baseline does not have
     on_denied: str = ON_DENIED[0]  # stop: after a denial in mode enforce no further task starts on the host
+    outage: str = OUTAGES[0]  # how what is denied is down in mode drill, where its rule does not say
+    unresolvable: str = UNRESOLVABLE[0]  # how a question for such a name is answered
 
     @property
     def all_rules(self):
@@ -53,6 +56,18 @@ class Policy:
     def unknown(self):
         """Services that would be denied, had the service map endpoints of them."""
         return [rule.via[0] for rule in self.rules if not any(getattr(rule, kind) for kind in MATCHERS)]
+
+    def outage_of(self, rule=None):
+        """How what this rule denies is down, or what no rule speaks of. None: this is no drill."""
+        if self.mode != 'drill':
+            return None
+        return rule and rule.outage or self.outage
+
+    @property
+    def outages(self):
+        """How what is denied is down in this drill, in all ways that there are but the default. Else none."""
+        used = {self.outage_of(rule) for rule in (None, *self.rules)}
+        return tuple(outage for outage in OUTAGES[1:] if outage in used)
 
     @property
     def has_sockets(self):
@@ -74,6 +89,10 @@ class Policy:
             mapping['on_new'] = self.on_new
         if self.on_denied != ON_DENIED[0]:
             mapping['on_denied'] = self.on_denied
+        if self.outage != OUTAGES[0]:
+            mapping['outage'] = self.outage
+        if self.unresolvable != UNRESOLVABLE[0]:
+            mapping['unresolvable'] = self.unresolvable
         return {key: value for key, value in mapping.items() if value}
 
     def as_mapping(self):
@@ -93,7 +112,8 @@ class Policy:
                    ways_out=tuple(mapping.get('ways_out', ())),
                    limits=tuple((key, limits[key]) for key in LIMITS if key in limits),
                    baseline=mapping.get('baseline'), on_new=mapping.get('on_new', ON_NEW[0]),
-                   on_denied=mapping.get('on_denied', ON_DENIED[0]))
+                   on_denied=mapping.get('on_denied', ON_DENIED[0]), outage=mapping.get('outage', OUTAGES[0]),
+                   unresolvable=mapping.get('unresolvable', UNRESOLVABLE[0]))
 
     def pieces(self):
         """The mapping as JSON in its shortest form, rule by rule: as one text it would be the most of a start's memory."""

@@ -10,9 +10,9 @@ import re
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import (
     encrypted_dns, file_matchers, matchers, shapes)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.complaint import show
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import MATCHERS, Rule
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.model import MATCHERS, OUTAGES, Rule
 
-KEYS = ('id', 'reason', 'owner', 'runbook', 'ports') + MATCHERS
+KEYS = ('id', 'reason', 'owner', 'runbook', 'outage', 'ports') + MATCHERS
 TEXTS = {'reason': 'why nothing may reach it', 'owner': 'db-team', 'runbook': 'https://wiki.example/page'}
 PARSERS = {'hosts': (matchers.host, '[github.com]', matchers.normal_host),
            'networks': (matchers.network, '[192.0.2.0/24]', matchers.normal_network),
@@ -49,7 +49,17 @@ def check(value, action, taken, where):
     found = matched(value, where)
     if not any(key in value for key in MATCHERS):
         raise where.error('it matches nothing. Add %s.' % _one_of_the_matchers())
-    return Rule(id=name, action=action, expected=False, **found, **said)
+    outage = _outage(value, action, where.inside('outage')) if 'outage' in value else None
+    return Rule(id=name, action=action, expected=False, outage=outage, **found, **said)
+
+
+def _outage(value, action, where):
+    if action != 'deny':
+        raise where.error('an allow rule takes nothing down. Write outage in a deny rule, or for the whole policy.')
+    if 'hosts' not in value and 'networks' not in value:
+        raise where.error('it says how hosts and networks are down, and here is neither. Files and unix sockets are always '
+                          'denied with an error. Take it out.')
+    return shapes.choice(value['outage'], OUTAGES, where)
 
 
 def texts(value, keys, where):

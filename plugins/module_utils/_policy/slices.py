@@ -20,8 +20,14 @@ Matcher = namedtuple('Matcher', 'deny rule protocol low high')
 PROTOCOLS = {None: _abi.PROTOCOL_ANY, 'tcp': 6, 'udp': 17}
 EVERYTHING = (_abi.PROTOCOL_ANY, 0, 65535)
 CANARY = Matcher(True, _abi.RULE_CANARY, *EVERYTHING)
+CANARIES = range(_abi.RULE_CANARY, _abi.RULE_CANARY + _abi.OUTAGES)
 PEER = Matcher(False, _abi.RULE_CANARY, *EVERYTHING)
 SEALED = Matcher(False, _abi.RULE_DEFAULT, *EVERYTHING)  # what a sealed room leaves open
+
+
+def canary_of(outage):
+    """The matcher of the canary of an outage. `outage`: of the kernel's."""
+    return CANARY._replace(rule=_abi.RULE_CANARY + outage)
 
 
 def of_rule(rule, number):
@@ -37,7 +43,7 @@ def _reachable(own, inherited):
     What stands behind a matcher for everything can never be reached, and is left out.
     """
     found = {}  # in place of a list: 64 ports in 100,000 networks would be compared in pairs
-    for matcher in sorted(own, key=lambda matcher: (matcher.rule != _abi.RULE_CANARY, not matcher.deny)):
+    for matcher in sorted(own, key=lambda matcher: (matcher.rule not in CANARIES, not matcher.deny)):
         found[matcher] = None
         if matcher[2:] == EVERYTHING:
             return tuple(found)

@@ -33,10 +33,11 @@ SHOWN_PIDS = 50  # of the processes of a row
 LAUNCHER = re.compile(rb'[^\0]+\0/run/ebpf_guard/[^/\0]+/launcher\0')  # the command line of one
 
 
-def describe(rule):
-    """What a record tells of its rule, for the guard's memory."""
+def describe(rule, outage=None):
+    """What a record tells of its rule, for the guard's memory. `outage`: how what it denies is down; None: this is no drill."""
     return {'id': rule.id, 'reason': rule.reason, 'owner': rule.owner, 'runbook': rule.runbook,
-            'expected': rule.expected, 'paths': list(rule.paths), **({'via': list(rule.via)} if rule.via else {})}
+            'expected': rule.expected, 'paths': list(rule.paths), **({'via': list(rule.via)} if rule.via else {}),
+            **({'outage': outage} if outage else {})}
 
 
 def counters(totals):
@@ -71,10 +72,12 @@ class Reader:
     """Turns entries of the tables into records.
 
     Knows the rules by number, the names by address, and the images that processes descend from by their run, as bytes.
+    `outage`: how in a drill is down what no rule speaks of.
     """
 
-    def __init__(self, rules, names, images, mode):
+    def __init__(self, rules, names, images, mode, outage='denied'):
         self.rules, self.names, self.images, self.mode, self._lineages = rules, names, images, mode, {}
+        self.outage = outage
         # the second goes on while the host sleeps
         self.began, self.boot = clock.zero(time.CLOCK_MONOTONIC), clock.zero(time.CLOCK_BOOTTIME)
 
@@ -91,9 +94,11 @@ class Reader:
             if row is None:
                 row = rows[what] = _Row(key, value)
             row.add(value)
-        return self._sorted(dict(
-            self._record(row.key.endpoint, row.first, self._rule(row.key.rule, BY_DEFAULT), MODES[row.key.mode], row.last_seen),
-            count=row.count, processes=len(row.runs), pids=sorted(row.pids)) for row in rows.values())
+        return self._sorted(self._denial(row, self._rule(row.key.rule, BY_DEFAULT)) for row in rows.values())
+
+    def _denial(self, row, rule):
+        record = self._record(row.key.endpoint, row.first, rule, MODES[row.key.mode], row.last_seen)
+        return dict(record, count=row.count, processes=len(row.runs), pids=sorted(row.pids), outage=self._outage(record, rule))
 
     def observations(self, entries):
         return self._sorted(self._record(key.endpoint, value, self._rule(value.rule, NO_RULE), self.mode, value.last_seen)
@@ -146,6 +151,12 @@ class Reader:
         while image:
             yield run, image
             run, image = image.above, self.images.get(bytes(image.above))
+
+    def _outage(self, record, rule):
+        """How in a drill it was down; a path is denied, whatever the policy says."""
+        if record['mode'] != 'drill':
+            return None
+        return rule.get('outage', self.outage) if record['address'] else 'denied'
 
     def _record(self, endpoint, value, rule, mode, last_seen):
         what = {'kind': KINDS[endpoint.kind], **self._what(endpoint, value)}

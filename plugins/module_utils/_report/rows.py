@@ -18,7 +18,7 @@ ROOM = {'denied': 640 * 1024, 'observed': 256 * 1024}  # bytes of JSON
 COMPARED = 4 * 1024 * 1024  # of what is observed, where a baseline is to be compared with each of them
 OUTCOMES = (outcome.DENIED, outcome.DRILL, outcome.WOULD_DENY, outcome.EXPECTED)  # what a reader has to see first
 KINDS = {'unix': 0, 'exec': 2}  # of observations: ways out first; every deployment executes a lot
-ALIKE = ('rule', 'reason', 'owner', 'runbook', 'class', 'name', 'address', 'port', 'protocol', 'path', 'uid')
+ALIKE = ('rule', 'reason', 'owner', 'runbook', 'class', 'name', 'address', 'port', 'protocol', 'path', 'uid', 'outage')
 
 
 def bounded(report, moments=()):
@@ -62,7 +62,7 @@ def _by_importance(rows, mode):
 
 def _standing_for(rows):
     first = rows[0]
-    row = {key: first[key] if all(other[key] == first[key] for other in rows) else None for key in ALIKE}
+    row = {key: first[key] if all(other[key] == first[key] for other in rows) else None for key in ALIKE if key in first}
     row.update({key: first[key] for key in ('kind', 'mode', 'expected')}, pid=None, command=None, ancestry=[], evidence=None,
                count=sum(other['count'] for other in rows), first_seen=min(other['first_seen'] for other in rows),
                last_seen=max(other['last_seen'] for other in rows), entered=None, stands_for=len(rows))

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import re
 import urllib.parse
 from datetime import datetime, timezone
 
@@ -24,10 +23,10 @@ from markupsafe import Markup
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import circle, folded, headline, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import circle, folded, headline, text, waits
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, NOBODY
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import effect
 
-DIGITS = re.compile(r'([0-9]+)')
 PAGE = os.path.join(os.path.dirname(__file__), 'page')
 HOSTS, HOST = 12, 64  # names of hosts beside a finding, and the letters of one
 ROWS = 1500  # guards in the table
@@ -42,7 +41,8 @@ TONES = {outcome.DENIED: 'bad', 'faulty': 'bad', NOBODY: 'bad', 'left up': 'bad'
          outcome.EARLIER: 'plain', folded.SEEN: 'plain', folded.WAY_OUT: 'plain'}
 RANKS = ('bad', 'warn', 'plain', 'good')
 CAPABILITIES = {'connect': 'connections', 'send': 'datagrams', 'dns': 'DNS questions', 'payload': 'names in TLS and HTTP',
-                'unix': 'local sockets', 'lock': 'the lock', 'file': 'files', 'exec': 'execution of programs'}
+                'unix': 'local sockets', 'lock': 'the lock', 'file': 'files', 'exec': 'execution of programs', 'refused': 'outage: refused',
+                'timeout': 'outage: timeout', 'unresolvable': 'outage: unresolvable'}
 
 
 def write(document, output):
@@ -65,8 +65,9 @@ def _template():
         undefined=jinja2.StrictUndefined)
     environment.filters.update(
         hosts=_hosts, tone=lambda word: TONES.get(word, 'warn'), figure=_figure,
-        amount=_amount, link=_link, day=_day, clock=_clock, seconds=_seconds, place=folded.place)
-    environment.globals.update(OPEN=OPEN, ROWS=ROWS, DRAWN=DRAWN, CAPABILITIES=CAPABILITIES)
+        amount=_amount, link=_link, day=_day, clock=_clock, seconds=_seconds, place=folded.place, effect=effect)
+    environment.globals.update(OPEN=OPEN, ROWS=ROWS, DRAWN=DRAWN, CAPABILITIES=CAPABILITIES, SHOWN=text.TAKEN,
+                               SURVIVED=waits.SURVIVED)
     return environment.get_template('page.html.j2')
 
 
@@ -86,13 +87,8 @@ def _shown(value):
     return '' if value is None else text.clip(value, folded.LONGEST)
 
 
-def _natural(host):
-    """web2 stands before web10."""
-    return [(len(part.lstrip('0')) if number % 2 else -1, part.lstrip('0')) for number, part in enumerate(DIGITS.split(host))]
-
-
 def _hosts(hosts):
-    shown = Markup(', ').join(text.clip(host, HOST) for host in sorted(hosts, key=_natural)[:HOSTS])
+    shown = Markup(', ').join(text.clip(host, HOST) for host in sorted(hosts, key=folded.natural)[:HOSTS])
     return shown + f' and {_figure(len(hosts) - HOSTS)} more' if len(hosts) > HOSTS else shown
 
 
@@ -141,7 +137,7 @@ def _seconds(number):
 
 def _guards(found):
     """The worst first."""
-    return sorted(found.guards, key=lambda one: (RANKS.index(TONES.get(one.outcome, 'warn')), _natural(one.host), one.name))
+    return sorted(found.guards, key=lambda one: (RANKS.index(TONES.get(one.outcome, 'warn')), folded.natural(one.host), one.name))
 
 
 def _sums(found):
@@ -152,14 +148,15 @@ def _sums(found):
 
 
 def _time_line(found):
-    """When the first task began and the last one ended, and a row for each: (task, spans, bars as a path, marks), the marks of
-    each outcome of denials as (outcome, path, accesses).
+    """When the first task began and the last one ended, and a row for each: (task, spans, bars as a path, marks, how long it waited
+    in a drill), the marks of each outcome of denials as (outcome, path, accesses).
     """
-    tasks = [(task, task.merged(), found.marks.get(key, {})) for key, task in found.tasks.items()
+    tasks = [(key, task, task.merged(), found.marks.get(key, {})) for key, task in found.tasks.items()
              if task.spans and (task.where or not task.idle)]  # but for those of the role itself
     if not tasks:
         return None
-    start, end = min(spans[0][0] for _task, spans, _marks in tasks), max(spans[-1][1] for _task, spans, _marks in tasks)
+    start, end = min(spans[0][0] for _key, _task, spans, _marks in tasks), max(
+        spans[-1][1] for _key, _task, spans, _marks in tasks)
     scale = DRAWN / max(end - start, 0.001)
 
     def drawn(spans):
@@ -179,6 +176,6 @@ def _time_line(found):
             places = sorted({round((min(max(moment, first), last) - start) * scale) for moment in marks[sort].moments})
             yield sort, ''.join(f'M{place} 0v16' for place in places), marks[sort].accesses
 
-    rows = [(task, spans, drawn(spans), list(marked(marks, spans)))
-            for task, spans, marks in sorted(tasks, key=lambda row: row[1][0][0])]
+    rows = [(task, spans, drawn(spans), list(marked(marks, spans)), found.waited.get(key))
+            for key, task, spans, marks in sorted(tasks, key=lambda row: row[2][0][0])]
     return {'start': start, 'end': end, 'rows': rows}

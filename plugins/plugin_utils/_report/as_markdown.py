@@ -17,7 +17,9 @@ import itertools
 import re
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import spoken
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import findings
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import findings, remedies
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import TAKEN, survival
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.waits import SURVIVED, seconds
 
 LIMIT = 1_024_000  # bytes: GitHub takes no more of a step
 CUT = '\nThe rest is left out, because there is no room for it.\n'
@@ -84,6 +86,7 @@ def lines(document):
                      (_finding(document.run, one) for one in found[:room]), len(found), room)
     if left_out:
         yield f'\n{findings.left_out_of(left_out)}\n'
+    yield from _drill(document, room)
     yield from table('What was not whole', ('host', 'guard', 'what', 'why'), (
         (code(one.host), code(one.guard), text(one.sort), code(one.text, findings.TEXT_ROOM))
         for one in itertools.islice(_problems(document), room)), _number(_problems(document)), room)
@@ -92,6 +95,22 @@ def lines(document):
         for one in itertools.islice(document.rows('outside'), room)), _number(document.rows('outside')), room)
     yield from table('Guards', ('host', 'guard', 'mode', 'result', *map(WORDS.get, OF_GUARD), WORDS['lost']), map(
         _guard, heapq.nsmallest(room, document.rows('guards'), _order)), sums['guards'], room)
+
+
+def _drill(document, room):
+    """What a drill took away from which task, how long the task went on after that, and whether it survived."""
+    yield from table('Drill', ('task', 'endpoint and outage', 'hosts', 'waited', 'survived'), (
+        (_task(document.run, one['task']), _taken(one['taken']), text(findings.some(one['hosts'])),
+         '' if one['waited'] is None else seconds(one['waited']), SURVIVED.get(one['outcome'], ''))
+        for one in itertools.islice(document.rows('drill'), room)), _number(document.rows('drill')), room)
+    drills = [(guard['waited'], guard['survived']) for guard in document.rows('guards') if (guard['totals'] or {}).get('drill')]
+    if drills:
+        yield f'\n{survival(drills)}\n'
+
+
+def _taken(taken):
+    more = [f'{len(taken) - TAKEN} more'] if taken[TAKEN:] else []
+    return '; '.join([f'{code(one["what"])} {text(one["outage"])}' for one in taken[:TAKEN]] + more)
 
 
 def _problems(document):
@@ -122,12 +141,21 @@ def _head(document, sums):
 def _finding(run, one):
     record = one.record
     reason = '' if one.verdict == 'new' else ': '.join(filter(None, (code(record['rule']), text(record['reason']))))
-    link = (findings.link(record['runbook']) or '').replace('&', '&amp;')
-    runbook = f'[runbook]({link})' if link else text(record['runbook'], findings.TEXT_ROOM)
+    runbook = _linked('runbook', record['runbook']) or text(record['runbook'], findings.TEXT_ROOM)
     owner = ' '.join(filter(None, (text(record['owner']), runbook)))
     result = f'**{findings.WORDS[one.verdict]}**' if one.fails else findings.WORDS[one.verdict]
     return (code(one.what), result, one.count, text(findings.some(one.hosts)), _task(run, record['task']), reason,
-            code(spoken(record['command'])), owner)
+            ' '.join(filter(None, (code(spoken(record['command'])), _remedy(one.remedy)))), owner)
+
+
+def _remedy(remedy):
+    return f'{_linked("remedy", remedy["url"])}: {code(remedy["switch"])} {text(remedies.effect(remedy))}' if remedy else ''
+
+
+def _linked(word, address):
+    """Nothing where a browser does not open it."""
+    link = findings.link(address)
+    return f'[{word}]({link.replace("&", "&amp;")})' if link else ''
 
 
 def _task(run, task):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.outcome import WOULD_DENY
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.folded import place
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import amount, clip, short
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import clip, short
 
 CHAINS = 6  # that one drawing has room for
 SERVICES = 3  # of a path, from the nearest on; of a longer one the middle is left out
@@ -81,7 +81,7 @@ def _chain(finding, way):
     boxes = [deployed, Box('task', task.get('name') or 'a task that is not known', (place(task) if task else '',)),
              Box('command', short(way.command), ()),
              Box('endpoint', finding.what, (', '.join(filter(None, (_beside(where, finding.what) for where in way.endpoints))),
-                                            f'on {amount(len(finding.hosts), "host")}'))]
+                                            f'on {len(finding.hosts):,} {"host" if len(finding.hosts) == 1 else "hosts"}'))]
     cut = len(boxes) - 1
     if way.path:
         between = list(way.path[:-1])

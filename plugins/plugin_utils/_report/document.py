@@ -35,7 +35,7 @@ SPOOLED = ('guards', 'denied', 'new', 'observed', 'outside', 'tasks')
 # of a guard: as the module tells it of the guard, of its report, and the accesses by outcome
 OF_GUARD = ('service', 'policy_sha256', 'started_at', 'loader', 'enforced', 'observes')
 OF_REPORT = ('counters', 'rows_left_out', 'damages', 'left_running', 'left', 'refused', 'limits', 'agent', 'stats', 'ended',
-             'earlier', 'shared_with', 'nobody')
+             'earlier', 'shared_with', 'nobody', 'waited', 'survived', 'denied_tasks')
 TOTALS = {'denied': outcome.DENIED, 'drill': outcome.DRILL, 'expected': outcome.EXPECTED, 'would_deny': outcome.WOULD_DENY,
           'earlier': outcome.EARLIER, 'new': model.NEW, 'seen': 'seen', 'outside': 'outside'}
 
@@ -66,7 +66,7 @@ class Document:
         self._warn, self._spools, self._fold = warn, {}, None
         self._failing = {}  # key of model.REASONS -> hosts
         self._new = set()  # hosts
-        self._endpoints = {}  # as model.Fleet has them
+        self._endpoints, self._drill = {}, {}  # as model.Fleet has them
 
     def __bool__(self):
         """Is a report wanted, and can it be made until now?"""
@@ -113,9 +113,13 @@ class Document:
     def came_down(self, report, sums):
         """A guard told its last report. `report`: as the model has it; `sums`: its tally."""
         host, name = text(report['host']), text(report['name'])
-        guard = self._guard(host, name, report['mode'], model.verdict(sums), report['guard'], report, report.get('faults') or [],
-                            {key: sums[sort] for key, sort in TOTALS.items()})
         known = {str(window.task): window.task for window in report['tasks']}
+        denied_tasks = report.get('denied_tasks')
+        if denied_tasks:
+            denied_tasks = [dict(one, task=_task(known[one['task']])) for one in denied_tasks if one['task'] in known]
+        guard = self._guard(host, name, report['mode'], model.verdict(sums), report['guard'],
+                            dict(report, denied_tasks=denied_tasks), report.get('faults') or [],
+                            {key: sums[sort] for key, sort in TOTALS.items()})
         records = {}
         for kind in ('denied', 'observed'):
             rows = records[kind] = [dict({'host': None, 'guard': None, **record}, host=host, guard=name, remedy=remedy_of(record),
@@ -163,6 +167,10 @@ class Document:
                 known[0] = known[0] or name
                 known[1] |= hosts
                 known[2] += accesses
+        for key, one in fleet.drill.items():
+            known = self._drill.setdefault(key, one)
+            for host in one.hosts if known is not one else ():
+                known.add(host, one.waited)
 
     @_harmless
     def end(self, moment, cut_off, faults):
@@ -192,6 +200,10 @@ class Document:
             'endpoint': where, 'name': name or None, 'rule': None if rule == '-' else rule, 'verdict': verdict.lower(),
             'hosts': len(hosts), 'accesses': accesses}).encode()
             for (where, rule, verdict), (name, hosts, accesses) in sorted(self._endpoints.items()))
+        yield 'drill', (encoded({
+            'task': _task(one.task) if one.task else None, 'outcome': one.outcome, 'waited': one.waited,
+            'hosts': sorted(one.hosts), 'taken': [{'what': what, 'outage': outage} for what, outage in one.taken]}).encode()
+            for one in self._drill.values())
 
     def _written(self, form):
         """The path of the file, which has its name once it is whole. Only its owner reads it: it has command lines in it.

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import (
     asked_name, clean, endpoint, known_name, spoken)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model, remedies
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.spool import encoded
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import amount
 
@@ -73,12 +73,14 @@ class Finding:
         self.verdict, self.fails, self.rule, self.what, _file, _task = key
         self.record = {name: clip(record.get(name), 2000) for name in TEXTS}  # of the first, so much as is shown
         self.record['task'] = record.get('task')
+        self.remedy = None  # as remedies.remedy_of() has it: of the first record that has one
         self.guards = {}  # (host, guard) -> accesses
         self.endpoints = {}  # an ordered set, the first of them
 
     def add(self, record, where):
         guard = record['host'], record['guard']
         self.guards[guard] = self.guards.get(guard, 0) + record.get('count', 1)
+        self.remedy = self.remedy or record.get('remedy')
         if len(self.endpoints) <= SHOWN:
             self.endpoints[where] = None
 
@@ -104,6 +106,7 @@ class Finding:
         if list(self.endpoints) != [self.what]:
             parts.append(f'Endpoints: {some(self.endpoints, " and others")}.')
         for label, text in (('Task', (record['task'] or {}).get('name')), ('Command', spoken(record['command'])),
+                            ('Remedy', self.remedy and remedies.told(self.remedy)),
                             ('Owner', record['owner']), ('Runbook', record['runbook'])):
             parts += [f'{label}: {clip(text)}.'] if text else []
         return ' '.join(parts)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from array import array
 from collections import Counter
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, lineage, moment_of, word
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import evidence, short
 
+DIGITS = re.compile(r'([0-9]+)')
 SEEN, WAY_OUT = 'seen', 'way out'  # beside the outcomes of denials, and what is new
 FINDINGS = 100  # of each sort
 WAYS, ALL_WAYS = 6, 200  # of a finding, and of all of a sort
@@ -42,6 +44,8 @@ class Guard(NamedTuple):
     totals: dict | None
     earlier_fails: bool
     observes: bool | None
+    waited: float | None
+    survived: bool | None
 
 
 class Finding:
@@ -64,12 +68,13 @@ class Way:
         self.task, self.sort, self.service = record.get('task'), record.get('class'), service
         self.command, self.ancestry, self.older = own, ancestry[:ANCESTORS], len(ancestry[ANCESTORS:])
         self.evidence = evidence(record) if self.sort else None
+        self.remedy = record.get('remedy')
         self.path = _path(record, service)
         self.endpoints, self.accesses, self.hosts = {}, 0, set()
         self.first = self.last = record.get('first_seen') or ''
         task = self.task or {}
-        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry) + ENDPOINTS * _size(
-            endpoint(record))
+        self.size = _size(own, self.evidence, task.get('name'), task.get('file'), *self.ancestry,
+                          *(self.remedy or {}).values()) + ENDPOINTS * _size(endpoint(record))
 
     def add(self, record, where):
         self.accesses += record['count']
@@ -131,6 +136,11 @@ class Marks:
             self.moments.append(moment)
 
 
+def natural(name):
+    """web2 stands before web10."""
+    return [(len(part.lstrip('0')) if number % 2 else -1, part.lstrip('0')) for number, part in enumerate(DIGITS.split(name))]
+
+
 def place(task):
     """file:line of a task, as far as it is known."""
     return ':'.join(str(part) for part in (task.get('file'), task.get('line')) if part is not None)
@@ -166,13 +176,14 @@ class Table:
 class Folded:
     def __init__(self, lists):
         self.guards, self.tasks, self.tasks_left = [], {}, 0
+        self.drill, self.drill_left, self.waited = [], 0, {}  # rows of the drill; key of a task -> the longest that it waited
         self.marks = {}  # key of a task -> {outcome: Marks of its denials}
         self.findings, self.unshown = {}, Counter()  # outcome -> {key: Finding}; outcome -> accesses that had no room
         self.outside, self.doubts, self.absent = Table(SAID), Table(SAID), Table(SAID)
         self.in_force, self.news = Counter(), Counter()  # capability -> guards; (host, guard) -> accesses
         self._of, self._alike, self._names, self._ways, self._room = {}, {}, {}, Counter(), ROOM
         readers = {'guards': self._guard, 'denied': self._denied, 'observed': self._observed,
-                   'outside': self._outside, 'tasks': self._task}
+                   'outside': self._outside, 'tasks': self._task, 'drill': self._drilled}
         for name, lines in lists:
             if name in readers:
                 for line in lines:
@@ -183,7 +194,11 @@ class Folded:
         """The findings of these sorts, those of most hosts first."""
         found = [(sort, one) for sort in sorts for one in self.findings.get(sort, {}).values()]
         return [one for sort, one in sorted(found, key=lambda item: (
-            sorts.index(item[0]), -len(item[1].hosts), -item[1].accesses, item[1].what))]
+            sorts.index(item[0]), -len(item[1].hosts), -item[1].accesses, natural(item[1].what)))]
+
+    def drills(self):
+        """(seconds that its tasks waited, whether all of them survived) of each guard that a drill denied something."""
+        return [(guard.waited, guard.survived) for guard in self.guards if (guard.totals or {}).get('drill')]
 
     def left(self, *sorts):
         """How many accesses of these sorts had no room."""
@@ -192,7 +207,7 @@ class Folded:
     def _guard(self, row):
         host = self._names.setdefault(row['host'], row['host'])
         guard = Guard(host, row['name'], row['mode'], row['outcome'], row['service'], row['totals'],
-                      bool((row.get('earlier') or {}).get('fails')), row['observes'])
+                      bool((row.get('earlier') or {}).get('fails')), row['observes'], row.get('waited'), row.get('survived'))
         self.guards.append(guard)
         self._of[host, row['name']] = guard
         for what, state in (row['enforced'] or {}).items():
@@ -275,6 +290,15 @@ class Folded:
     def _outside(self, row):
         task = row['task']
         self.outside.add((row['how'], task['name'], place(task)), row['host'])
+
+    def _drilled(self, row):
+        if len(self.drill) < TASKS:
+            self.drill.append(row)
+        else:
+            self.drill_left += 1
+        if row['task'] and row['waited'] is not None:
+            key = _key(row['task'])
+            self.waited[key] = max(row['waited'], self.waited.get(key, 0.0))
 
     def _task(self, row):
         key = _key(row)

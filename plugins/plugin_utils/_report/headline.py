@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.folded import WAY_OUT
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, REASONS
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import amount, clip
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import amount, clip, survival
 
 NAMED, LONGEST = 2, 60  # so many names are in a sentence, each with so many letters; of more, it says how many
 # hosts of the outcome for which nobody can say that all is well, and why
@@ -73,7 +73,7 @@ def _first(run, result, folded, hosts, doubtful):
         return _unguarded(run, result)
     if drilled:
         return 'warn', f'The drill took {_names(drilled)} away from {_of(_number(drilled), hosts)}', [
-            'Whether the deployment went on without shows in the results of its tasks.']
+            survival(folded.drills())]
     if foreseen:
         return 'warn', _circle(foreseen, _number(foreseen), hosts), [
             'Nothing was denied, because the guards only watched (mode monitor). In mode enforce this run would fail.']

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import (
-    TASK_DIRECTORY, UNKNOWN, address, endpoint, known_name, spoken)
+    TASK_DIRECTORY, UNKNOWN, address, asked_name, endpoint, known_name, spoken)
 
 NEAR = 2.0  # seconds that a denial may lie outside every task and still belong to the nearest
 SLACK = 0.2  # seconds within which the two clocks can't be told apart
@@ -59,6 +59,8 @@ class Window(NamedTuple):
     end: float
     task: Task
     idle: bool  # started nothing inside the guard: a task beside it is the likelier cause
+    outcome: str = 'passed'  # what became of it, in a word of waits.py
+    jobs: tuple = ()  # ids of what it started in the background, and did not wait for
 
 
 def moment_of(stamp, offset):
@@ -72,10 +74,10 @@ def moment_of(stamp, offset):
     return seen.timestamp() - (offset if abs(offset) >= SLACK else 0.0)
 
 
-def task_at(moment, windows):
-    """The task that ran at a moment on the controller's clock; UNKNOWN where none did."""
+def window_at(moment, windows):
+    """That of the task that ran at a moment on the controller's clock; None where none did."""
     if moment is None:
-        return UNKNOWN
+        return None
 
     def distance(window):
         gap = max(window.start - moment, moment - window.end, 0.0)
@@ -84,23 +86,28 @@ def task_at(moment, windows):
         return gap
 
     nearest = min(windows, key=distance, default=None)
-    return nearest.task if nearest and distance(nearest) <= NEAR else UNKNOWN
+    return nearest if nearest and distance(nearest) <= NEAR else None
 
 
-def task_of(record, stamp, report):
-    """The task that started the process, which may be over when the target's clock shows `stamp`.
+def window_of(record, stamp, report):
+    """That of the task that started the process, which may be over when the target's clock shows `stamp`; None: not known.
 
     The outermost directory that Ansible made for a task tells it exactly; there is none with pipelining. Then it
     is the one that ran when the first of the processes came in.
     """
     for command in reversed(commands(record)):
         made = 'ansible-tmp-' in command and TASK_DIRECTORY.search(command)
-        task = task_at(float(made[1]), report['tasks']) if made and made[1] else UNKNOWN
-        if task != UNKNOWN:
-            return task
+        window = window_at(float(made[1]), report['tasks']) if made and made[1] else None
+        if window:
+            return window
     moment = moment_of(stamp, report['offset'])
     entered = moment_of(record.get('entered'), report['offset']) if report['launched'] else None
-    return task_at(moment if None in (moment, entered) else min(moment, entered), report['tasks'])
+    return window_at(moment if None in (moment, entered) else min(moment, entered), report['tasks'])
+
+
+def task_of(record, stamp, report):
+    window = window_of(record, stamp, report)
+    return window.task if window else UNKNOWN
 
 
 def short_path(path):
@@ -195,13 +202,44 @@ def _some(hosts):
     return ', '.join(hosts) if len(hosts) <= SOME else f'{", ".join(hosts[:SOME - 1])} and {len(hosts) - SOME + 1} more hosts'
 
 
+def drilled(report):
+    """What a drill denied: {task, or None where none is known: (what became of it, seconds that it waited, {(what was taken away,
+    how): accesses})}. Tasks as text.
+    """
+    costs = {one['task']: one for one in report.get('denied_tasks') or ()}
+    found = {}
+    for record in report['denied']:
+        if record.get('mode') != 'drill' or record.get('earlier') or record.get('stands_for'):
+            continue
+        cost = costs.get(record.get('task'))
+        about = (cost['task'], cost['outcome'], cost['waited']) if cost else (None, None, None)
+        dummy, dummy, taken = found.setdefault(about[0], (*about[1:], Counter()))
+        what = asked_name(record) or known_name(record) or endpoint(record)
+        taken[what, record.get('outage') or 'denied'] += record.get('count', 1)
+    return found
+
+
+class Drilled:
+    """A task that a drill has taken the same away from on some hosts, with the same end."""
+
+    def __init__(self, task, became, taken):
+        self.task, self.outcome, self.taken = task, became, taken  # taken: (what, outage), sorted
+        self.hosts, self.waited = set(), None  # by the host that waited longest
+
+    def add(self, host, waited):
+        self.hosts.add(host)
+        self.waited = max((one for one in (self.waited, waited) if one is not None), default=None)
+
+
 class Fleet:
-    """Every guard of the run, kept small: one row per guard and one per distinct endpoint."""
+    """Every guard of the run, kept small: one row per guard, one per distinct endpoint, and one per task of a drill."""
 
     def __init__(self):
         self.guards = {}  # (host, name, mode) -> Counter of accesses by outcome
         self.endpoints = {}  # (endpoint, rule, verdict) -> [name, hosts, accesses, the endpoint as it is shown]
         self.unshown = {}  # the same of observations that the text leaves out
+        self.drill = {}  # (task, what became of it, what was taken away) -> Drilled, in the order in which they were told
+        self.drills = {}  # (host, name, mode) -> (seconds that its tasks waited, whether all survived), of drills; None: not known
         self.notes = {}  # (host, name, mode) -> outcome that no report tells
         self.missing = []  # (title, host, name, mode, details): guards whose report never came
 
@@ -221,7 +259,22 @@ class Fleet:
             row[0] = row[0] or known_name(record)
             row[1].add(report['host'])
             row[2] += record.get('count', 1)
+        self._add_drill(report)
         return sums
+
+    def _add_drill(self, report):
+        found = drilled(report)
+        if not found:
+            return
+        known = {str(window.task): window.task for window in report.get('tasks') or ()}
+        for task, (became, waited, taken) in found.items():
+            key = task, became, tuple(sorted(taken))
+            self.drill.setdefault(key, Drilled(known.get(task), *key[1:])).add(report['host'], waited)
+        guard = report['host'], report['name'], report['mode']
+        waited, survived = self.drills.get(guard, (None, True))
+        if report.get('waited') is not None:
+            waited = (waited or 0.0) + report['waited']
+        self.drills[guard] = waited, survived and report.get('survived')
 
     def note(self, host, name, mode, outcome_word, outside=0):
         """Add a guard that no report tells about."""

@@ -149,6 +149,15 @@ def remedy_of(record):
     return None
 
 
+def effect(remedy):
+    """What the switch does, behind its name."""
+    return f'keeps {remedy["tool"]} from {remedy["ends"]}'
+
+
+def told(remedy):
+    return f'{remedy["switch"]} {effect(remedy)} ({remedy["url"]})'
+
+
 @functools.lru_cache(maxsize=4096)  # many records are of the same commands
 def _look(command, is_above):
     """(the remedy for a command, whether to look on above it)"""

@@ -14,18 +14,23 @@ import textwrap
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import (
     FILES, PRESENTED, UNKNOWN, asked_name, clean, endpoint, known_name, spoken, telling)
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import remedies
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.entries import DID_NOT_ENTER
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
     NEW, NOBODY, lineage, merge, news, short_path, task_of, totals, word)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import remedy_of
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.waits import (
+    FAILED, IGNORED, PASSED, RESCUED, RUNNING, SURVIVED, seconds)
 
 WIDTH = 80
 ANCESTORS = 8  # that a row shows
+TAKEN = 5  # things that a row of the drill names
 DESERTED = ('Something starts the tasks without the shell that Ansible is told to use: a strategy such as that of Mitogen, '
             'or a connection plugin of another kind. Run the play with `strategy: linear` over ssh.')
 WENT_AROUND = ('What did not enter started nothing on this host, or went around the launcher: a connection or an action plugin '
                'that needs no shell there.')
 ROOM = WIDTH - 13  # for the text of a detail, behind its label
+ENDED = {FAILED: 'the task failed', RUNNING: 'it is still running', RESCUED: 'the task failed, and was rescued',
+         IGNORED: 'the task failed, and its error is ignored', PASSED: 'the task passed'}
 
 
 def clip(text, width):
@@ -91,11 +96,10 @@ def ancestors(row):
 
 def remedy_lines(row):
     """What ends it, where a tool that is known for it reached out by itself. The link stays whole."""
-    remedy = remedy_of(row)
+    remedy = remedies.remedy_of(row)
     if not remedy:
         return []
-    told = '{switch} keeps {tool} from {ends} ({url})'.format_map(remedy)
-    lines = textwrap.wrap(told, ROOM, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(remedies.told(remedy), ROOM, break_long_words=False, break_on_hyphens=False)
     return [detail('' if number else 'remedy', line) for number, line in enumerate(lines)]
 
 
@@ -108,6 +112,8 @@ def row_lines(row, report, verdict=None):
     lines += wrapped('task', str(task))
     if last_task not in (task, UNKNOWN):
         lines += wrapped('until', str(last_task))
+    if row.get('mode') == 'drill':
+        lines += [detail('waited', cost(one)) for one in report.get('denied_tasks') or () if one['task'] == str(task)]
     if row.get('command'):
         lines.append(detail('command', clip(spoken(row['command']), ROOM)))
     if row.get('class'):
@@ -120,6 +126,12 @@ def row_lines(row, report, verdict=None):
     elif runbook:
         lines.append(detail('runbook', runbook))
     return lines
+
+
+def cost(one):
+    """What its denials cost a task."""
+    runs = f' in {one["runs"]} runs' if one['runs'] > 1 else ''
+    return f'{seconds(one["waited"])}{runs}; {ENDED[one["outcome"]]}'
 
 
 def head_lines(row, report, verdict=None):
@@ -188,6 +200,8 @@ def headline(report):
         doubts = ((report.get('counters') or {}).get('lost') or report.get('faults') or limit_lines(report)
                   or report['nobody'])
         tone = 'warn' if parts or doubts else 'good'
+    if sums[outcome.DRILL] and report.get('waited') is not None:
+        parts.append(f'waited {seconds(report["waited"])}')
     text = ', '.join(parts) or ('clean, nothing denied' if tone == 'good' else 'nothing denied')
     return tone, f'GUARD {report["name"]} on {report["host"]} [{report["mode"]}]: {text}'
 
@@ -373,7 +387,7 @@ def fleet_lines(fleet, max_rows):
     """Tell the whole run: the guards, the distinct endpoints, the guards whose report is missing."""
     if not fleet.guards:
         return []
-    lines = guard_lines(fleet) + endpoint_lines(fleet, max_rows)
+    lines = guard_lines(fleet) + endpoint_lines(fleet, max_rows) + drill_lines(fleet, max_rows)
     for title, dummy, details in fleet.missing:
         lines += [('plain', ''), ('bad', title)] + [detail(label, text) for label, text in details]
     return lines
@@ -389,6 +403,11 @@ def guard_lines(fleet):
         heads.insert(7, NEW)
         for row, key in zip(rows, sorted(fleet.guards)):
             row.insert(7, fleet.guards[key][NEW])
+    waited = {key: seconds(number) for key, (number, _survived) in fleet.drills.items() if number is not None}
+    if waited:
+        heads.insert(-1, 'waited')
+        for row, key in zip(rows, sorted(fleet.guards)):
+            row.insert(-1, waited.get(key, '-'))
     head, *texts = table(heads, rows)
     return [('plain', 'GUARDS'), *(('plain', line) for line in head)] + [
         (tones.get(verdict, 'warn'), line) for verdict, text in zip(outcomes.values(), texts) for line in text]
@@ -407,3 +426,38 @@ def endpoint_lines(fleet, max_rows):
     texts = table(['endpoint', 'name', 'rule', 'verdict', 'hosts', 'accesses'], rows, subject=2)
     return [('plain', ''), ('plain', 'ENDPOINTS'), *(('plain', line) for text in texts for line in text),
             *left_out(len(found) - max_rows)]
+
+
+def drill_lines(fleet, max_rows):
+    """What a drill took away from which task, how long the task went on without, and whether it survived that."""
+    if not fleet.drill:
+        return []
+    rows, tones = [], []
+    for one in list(fleet.drill.values())[:max_rows]:
+        hosts = len(one.hosts)
+        first = [str(one.task or UNKNOWN), None, None, next(iter(one.hosts)) if hosts == 1 else amount(hosts, 'host'),
+                 '-' if one.waited is None else seconds(one.waited), SURVIVED.get(one.outcome, '-')]
+        more = len(one.taken) - TAKEN
+        shown = [(clip(what, 40), outage) for what, outage in one.taken[:TAKEN]] + [(f'and {more} more', '')] * (more > 0)
+        for number, (what, outage) in enumerate(shown):
+            rows.append([first[0], what, outage, *first[3:]] if not number else ['', what, outage, '', '', ''])
+            tones.append('bad' if one.outcome == FAILED else 'plain')
+    head, *texts = table(['task', 'endpoint', 'outage', 'host', 'waited', 'survived'], rows)
+    lines = [('plain', ''), ('plain', 'DRILL'), *(('plain', line) for line in head)]
+    lines += [(tone, line) for tone, text in zip(tones, texts) for line in text if line.strip()]
+    return lines + left_out(len(fleet.drill) - max_rows) + [('plain', '  ' + part) for part in textwrap.wrap(
+        survival(fleet.drills.values()), WIDTH - 2)]
+
+
+def survival(drills):
+    """Whether the deployment survived, in sentences. `drills`: pairs as model.Fleet has them of each guard."""
+    drills = list(drills)
+    survived, failed = (sum(end is state for _waited, end in drills) for state in (True, False))
+    if not survived and not failed:
+        return 'Whether the deployment survived is not known.'
+    longest = seconds(max(waited or 0.0 for waited, _end in drills))
+    if len(drills) == 1:
+        return f'The deployment {"survived." if survived else "did not survive: a task failed."} Its tasks waited {longest}.'
+    where = f'all {len(drills)}' if survived == len(drills) else f'{survived or "none"} of {len(drills)}'
+    return (f'The deployment survived on {where} hosts.{f" A task failed on {failed}." if failed else ""} '
+            f'Its tasks waited up to {longest}.')

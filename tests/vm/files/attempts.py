@@ -1,9 +1,9 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tries everything that a guard can deny, as real programs do, and looks around: attempts.py [ATTEMPT...]
+"""Tries everything that a guard can deny, as real programs do, and looks around: attempts.py [--wait=SECONDS] [ATTEMPT...]
 
-Prints {"attempts": {attempt: "ok", or the name of an error, or of what DNS says}, "cgroup": its own, "programs": those in the kernel,
+Prints {"attempts": {attempt: "ok", or the name of an error, or of what DNS says, or "waits"}, "cgroup": its own, "programs": those in the kernel,
 "remains": what of any guard is on the host}. One program that does much: a task takes seconds on an emulated machine.
 """
 
@@ -79,7 +79,12 @@ def dns_libc():
 
 
 def dns_tcp():
-    return tcp(*RESOLVER, struct.pack("!H", len(question(NAME))) + question(NAME))
+    with socket.create_connection(RESOLVER, TIMEOUT) as connection:
+        connection.sendall(struct.pack("!H", len(question(NAME))) + question(NAME))
+        answer = connection.recv(4096)
+        heard(answer)
+        if answer[5] & 15 == NXDOMAIN:
+            raise NoSuchName()
 
 
 def client_hello():
@@ -162,7 +167,7 @@ def attempt(act):
     try:
         act()
     except OSError as error:
-        return errno.errorcode.get(error.errno, repr(error))
+        return "waits" if isinstance(error, TimeoutError) and not error.errno else errno.errorcode.get(error.errno, repr(error))
     except NoSuchName:
         return "NXDOMAIN"
     return "ok"
@@ -179,6 +184,9 @@ def remains():
 
 
 def main():
+    global TIMEOUT  # pylint: disable=global-statement
+    if sys.argv[1:2] and sys.argv[1].startswith("--wait="):
+        TIMEOUT = int(sys.argv.pop(1).partition("=")[2])
     with open("/proc/self/cgroup") as cgroup:
         print(json.dumps({
             "attempts": {name: attempt(ATTEMPTS[name]) for name in sys.argv[1:] or ATTEMPTS},

@@ -69,7 +69,8 @@ def test_a_file_gets_the_text_and_stderr_why_the_run_ends(sandbox):
 def test_a_file_that_can_not_be_written_changes_nothing(sandbox):
     stdout, stderr = run(sandbox, 'plain', EBPF_GUARD_OUTPUT='nowhere/told.txt')
     assert json.loads(stdout) and BLOCK in stderr and stderr.count(EXIT) == 1
-    assert "report can't be written to" in stderr and '(No such file or directory)' in stderr
+    told = ' '.join(stderr.split())  # older versions of ansible-core wrap a warning
+    assert "report can't be written to" in told and '(No such file or directory)' in told
 
 
 def test_one_line_for_each_host_stays_one(sandbox):

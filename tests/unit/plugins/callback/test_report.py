@@ -148,13 +148,16 @@ def test_a_run_that_is_interrupted(sandbox, reports):
 
 
 FAIL = "    - {name: Fail, ansible.builtin.command: 'false', when: inventory_hostname == 'web1', any_errors_fatal: true}\n"
+ALWAYS = '    - block:\n  %s      always:\n  %s'
 RESCUED = '    - block:\n  %s      rescue: [{ansible.builtin.debug: }]\n' % FAIL
 
 # after both guards are up: the rest of the play, whether web2 was stopped in it, the outcome of both guards
 STOPPED = [
     ('stopped', [FAIL, MOVE, down()], True, ['left up'] * 2),
     ('rescued', [RESCUED, MOVE, down()], False, ['clean'] * 2),
-    ('with always', ['    - block:\n  %s      always:\n  %s' % (FAIL, down())], True, ['clean'] * 2),
+    ('with always', [ALWAYS % (FAIL, down())], True, ['clean'] * 2),
+    ('with always, that fails both', [ALWAYS % (FAIL, down(DENIED))], True, ['denied'] * 2),
+    ('that had failed', [FAIL.replace('web1', 'web2').replace('true', 'false'), FAIL, MOVE], False, ['left up'] * 2),
     ('at the end', [down(), FAIL], False, ['clean'] * 2),
 ]
 

@@ -35,13 +35,15 @@ def test_the_counters_have_a_slot_each():
 
 
 @pytest.mark.parametrize('prefix, count', [('MODE_', 3), ('KIND_', _abi.KINDS), ('HOOK_', _abi.HOOKS),
-                                           ('VERDICT_', _abi.VERDICTS)])
+                                           ('VERDICT_', _abi.VERDICTS),
+                                           ('OUTAGE_', _abi.OUTAGES)])
 def test_numbers_have_one_meaning(prefix, count):
     numbers = sorted(value for name, value in vars(_abi).items() if name.startswith(prefix))
     assert numbers == list(range(count))
 
 
 def test_rules_of_a_policy_never_get_a_number_that_is_taken():
-    taken = {_abi.RULE_DEFAULT, _abi.RULE_CANARY, _abi.RULE_UNREADABLE, _abi.RULE_LOCK, _abi.RULE_OUTWARD, _abi.RULE_SERVICE,
+    canaries = range(_abi.RULE_CANARY, _abi.RULE_CANARY + _abi.OUTAGES)
+    taken = {_abi.RULE_DEFAULT, *canaries, _abi.RULE_UNREADABLE, _abi.RULE_LOCK, _abi.RULE_OUTWARD, _abi.RULE_SERVICE,
              _abi.RULE_OWN, _abi.RULE_INSIDE}
     assert taken == set(range(_abi.RULE_FIRST))

@@ -74,6 +74,30 @@ def test_what_can_not_guard_tasks_is_no_bracket():
         assert not watch(block(start, inside, module('stop', 'absent'))).unguarded('web1', inside)
 
 
+def test_what_nothing_comes_after():
+    first, last, guarded = task('first'), task('last'), entry('guarded', None)
+    play = SimpleNamespace(compile=lambda: [block(first, guarded)])
+    assert not _brackets.is_last(first, play)
+    role = SimpleNamespace(get_name=lambda: OURS)
+    own = task('own', get_path=lambda: f'/x{_brackets.OUR_TASKS}inside.yml:4')
+    wrapped = block(task('before'), last)
+    wrapped._parent, own._parent = own, guarded
+    for one in (own, *wrapped.block):
+        one._role = role
+        one.get_path = getattr(one, 'get_path', lambda: 'deploy.yml:1')
+    assert [_brackets.is_last(one, play) for one in (*wrapped.block, own)] == [False, True, True]
+
+
 def test_the_options_that_chose_are_named(monkeypatch):
     monkeypatch.setattr(_brackets.context, 'CLIARGS', {'tags': ['deploy'], 'start_at_task': 'x', 'step': False})
     assert _brackets.not_run() == 'the start of its guard was not run (--tags, --start-at-task)'
+
+
+def test_what_a_rescue_comes_after():
+    inside, deep, late = map(task, ('inside', 'deep', 'late'))
+    included = task('included')
+    block(deep)._parent = included
+    block(inside, included, rescue=[late])
+    assert [_brackets.is_rescued(one) for one in (inside, deep, late, task('alone'))] == [True, True, False, False]
+    block(late._parent, rescue=[task('another')])
+    assert _brackets.is_rescued(late)

@@ -18,12 +18,12 @@ HIDDEN = {'class': 'hidden', 'evidence': None, 'path': None}
 
 @pytest.fixture(autouse=True)
 def seen(monkeypatch):
-    monkeypatch.setattr(_seen, 'tasks', {'web1': {'deploy': SimpleNamespace(windows=WINDOWS)}})
+    monkeypatch.setattr(_seen, 'tasks', {'web1': {'deploy': SimpleNamespace(windows=WINDOWS, jobs={})}})
     monkeypatch.setattr(_seen, 'arguments', {})
 
 
 def told(*records, host='web1', name='deploy'):
-    report = {'guard': {'name': name, 'launcher': '/x'}, 'denied': list(records), 'observed': []}
+    report = {'guard': {'name': name, 'launcher': '/x', 'mode': 'enforce'}, 'denied': list(records), 'observed': []}
     _told.add_tasks(host, report)
     return [(one['task'], one['class'], one['evidence']) for one in report['denied']]
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The answer to a denied question, and the packet around it, as bytes. What clients make of them: tests/integration."""
+"""The answer to a denied question, and packets in somebody else's name, as bytes. What clients make of them: tests/integration."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def test_which_flags_an_answer_has(flags, said):
     question = asked()
     question.flags = flags
     assert struct.unpack_from('!HH', dns.no_such_name(question, 'why')) == (0xbeef, said)
+
+
+@pytest.mark.parametrize('outage, rcode', [(_abi.OUTAGE_DENIED, 3), (_abi.OUTAGE_NXDOMAIN, 3), (_abi.OUTAGE_SERVFAIL, 2)])
+def test_a_drill_says_what_the_answer_says(outage, rcode):
+    assert dns.no_such_name(asked(outage=outage), 'why')[3] & 15 == rcode
 
 
 def test_an_answer_without_and_with_an_opt_record():
@@ -76,3 +81,51 @@ def test_the_header_of_a_packet():
     assert packet[:20] == b'\x45\0' + struct.pack('!H', 33) + b'\0\0\0\0\x40\x11\0\0' + FOUR[0][0] + FOUR[1][0]
     packet = packets.datagram(*SIX, b'hello')
     assert packet[:40] == b'\x60\0\0\0\0\x0d\x11\x40' + SIX[0][0] + SIX[1][0]
+
+
+@pytest.mark.parametrize('source, destination', [FOUR, SIX], ids=['ipv4', 'ipv6'])
+@pytest.mark.parametrize('payload, flags', [(None, 0x14), (b'an answer', 0x18), (b'odd', 0x18)])
+def test_segments_in_the_name_of_a_server(source, destination, payload, flags):
+    packet = (packets.reset(source, destination, 7, 8) if payload is None else packets.data(source, destination, 7, 8, payload))
+    segment = packet[20 if len(source[0]) == 4 else 40:]
+    assert struct.unpack_from('!HHIIBB', segment) == (53, 40000, 7, 8, 0x50, flags) and segment[20:] == (payload or b'')
+    assert struct.unpack_from('!H', segment, 18) == (_abi.SIGN,)  # by which the programs know it
+    assert folded(source[0] + destination[0] + struct.pack('!HH', 6, len(segment)) + segment) == 0xffff
+
+
+@pytest.mark.parametrize('source, destination, protocol, before', [
+    (*FOUR, 1, b''), (*SIX, 58, SIX[0][0] + SIX[1][0] + struct.pack('!HH', 58, 56))], ids=['ipv4', 'ipv6'])
+def test_nobody_listens(source, destination, protocol, before):
+    """What was sent stands in it, by which the kernel finds its socket."""
+    packet = packets.unreachable(source, destination)
+    header = 20 if protocol == 1 else 40
+    assert packet[9 if protocol == 1 else 6] == protocol
+    message = packet[header:]
+    assert tuple(message[:2]) == ((3, 3) if protocol == 1 else (1, 4)) and folded(before + message) == 0xffff
+    sent = message[8:]
+    assert destination[0] + source[0] == sent[header - 2 * len(source[0]):header]
+    assert struct.unpack_from('!HH', sent, header) == (40000, 53)
+
+
+def question(name=NAME, kind=1, identity=7, flags=0x0100, more=b'', counts=(1, 0, 0)):
+    return struct.pack('!6H', identity, flags, *counts, bool(more)) + name + struct.pack('!HH', kind, 1) + more
+
+
+OPT = b'\0' + struct.pack('!HHBBHH', 41, 1400, 0, 0, 0x8000, 0)
+
+
+def test_questions_over_tcp_as_they_were_asked():
+    other = NAME.upper().replace(b'COM', b'com')
+    data = b''.join(map(dns.over_tcp, (question(), question(other, 28, 8, more=OPT))))
+    one, two = dns.asked_over_tcp(data, 4)
+    assert one == (7, 0x0100, NAME, 1, 1, 0, 0, 0, 4)
+    assert two == (8, 0x0100, other, 28, 1, 1, 0x8000, 1400, 4)
+    assert dns.no_such_name(two, 'why').startswith(struct.pack('!HHHHHH', 8, 0x8182, 1, 0, 0, 1) + other)
+
+
+@pytest.mark.parametrize('messages', [
+    [], [question(), question(b'\4else\3com\0')], [question(flags=0x8100)], [question(flags=0x2800)], [question(counts=(2, 0, 0))],
+    [question(counts=(1, 1, 0))], [question(more=b'\1x' + OPT[1:])], [question(more=b'\0\0\xfa' + bytes(8))], [question()[:-1]],
+    [b''], [question()[:5]], [b'\xff' * 40]], ids=str)
+def test_other_questions_over_tcp_have_no_plain_answer(messages):
+    assert dns.asked_over_tcp(b''.join(map(dns.over_tcp, messages)), 3) is None

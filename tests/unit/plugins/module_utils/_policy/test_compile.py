@@ -18,8 +18,9 @@ from policies import ALLOW, DENY, ENDPOINTS, ICMP, NETWORKS, PORT_NUMBERS, PORTS
 from reference import SEED, judge, judge_name, judge_question, mixed, reference_hash, reference_label_hash
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
-from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY4, CANARY6, CANARY_NAME, CANARY_PEER
+from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY4, CANARY6, CANARY_NAME, CANARY_PEER, OUTAGES
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 
 def walk(rules, address, port, protocol):
@@ -205,6 +206,43 @@ def test_the_canaries_are_met_under_every_policy(rules, port, protocol):
         assert walk(rules, canary, port, protocol) == (denied, _abi.RULE_CANARY)
     assert walk_name(rules, CANARY_NAME, port, protocol) == (True, _abi.RULE_CANARY)
     assert walk_question(rules, CANARY_NAME) == (True, _abi.RULE_CANARY)
+
+
+def drilled(mode='drill', unresolvable='servfail'):
+    return compiled(check({'version': 1, 'mode': mode, 'outage': 'unresolvable', 'unresolvable': unresolvable, 'deny': [
+        {'id': 'one', 'reason': 'r', 'networks': ['10.0.0.0/8', '127.0.0.0/8']},
+        {'id': 'two', 'reason': 'r', 'hosts': ['.invalid'], 'outage': 'timeout'},
+        {'id': 'three', 'reason': 'r', 'networks': ['11.0.0.0/8'], 'outage': 'denied'}],
+        'allow': [{'id': 'four', 'networks': ['10.0.0.1']}], 'encrypted_dns': 'deny'}))
+
+
+def test_how_each_rule_is_down():
+    rules = drilled()
+    own = [_abi.OUTAGE_SERVFAIL, _abi.OUTAGE_TIMEOUT, _abi.OUTAGE_DENIED]
+    assert list(rules.outages)[_abi.RULE_FIRST:_abi.RULE_FIRST + 3] == own
+    assert rules.outages[-1] == _abi.OUTAGE_SERVFAIL  # the built-in one
+    canaries = range(_abi.RULE_CANARY, _abi.RULE_CANARY + _abi.OUTAGES)
+    assert [rules.outages[number] for number in canaries] == list(range(_abi.OUTAGES))
+    assert {rules.outages[number] for number in range(_abi.RULE_FIRST) if number not in canaries} == {_abi.OUTAGE_SERVFAIL}
+    assert rules.config.outages == 1 << _abi.OUTAGE_SERVFAIL | 1 << _abi.OUTAGE_TIMEOUT
+    assert drilled(unresolvable='nxdomain').outages[_abi.RULE_DEFAULT] == _abi.OUTAGE_NXDOMAIN
+
+
+def test_the_canaries_of_the_outages_in_use_are_met_before_any_rule():
+    rules = drilled()
+    for outage, number in (('unresolvable', _abi.OUTAGE_SERVFAIL), ('timeout', _abi.OUTAGE_TIMEOUT)):
+        ipv4, ipv6, name = OUTAGES[outage]
+        for address in (ipv4, ipv6):
+            assert walk(rules, address, 9, UDP) == (True, _abi.RULE_CANARY + number)
+        assert walk_name(rules, name, 80, TCP) == walk_question(rules, name) == (True, _abi.RULE_CANARY + number)
+    assert walk(rules, OUTAGES['refused'][0], 9, UDP) == (True, _abi.RULE_FIRST)  # nothing is refused here
+
+
+@pytest.mark.parametrize('mode', ['monitor', 'enforce'])
+def test_outages_are_of_drills(mode):
+    rules = drilled(mode)
+    assert rules.config.outages == 0 and list(rules.outages) == [0]
+    assert walk(rules, OUTAGES['timeout'][0], 9, UDP) == (True, _abi.RULE_FIRST)
 
 
 @pytest.mark.parametrize('mode, observe, number, observes', [

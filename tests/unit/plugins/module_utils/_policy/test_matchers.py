@@ -186,7 +186,7 @@ BAD_MATCHERS = [
     ('owner is empty', 'owner: ""', 'owner: the text is empty.', []),
     # keys
     ('misspelt key', 'netwroks: [192.0.2.0/24]', "unknown key 'netwroks'. Did you mean networks?",
-     ['Allowed here: id, reason, owner, runbook, ports, hosts, networks, paths, filesystems, sockets.']),
+     ['Allowed here: id, reason, owner, runbook, outage, ports, hosts, networks, paths, filesystems, sockets.']),
     ('far-off key', 'zzz: 1', "unknown key 'zzz'. Allowed here: id,", []),
     ('key is true', 'on: 1', 'unknown key true. Allowed here', []),
 ]

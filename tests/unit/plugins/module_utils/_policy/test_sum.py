@@ -33,6 +33,9 @@ OTHER = [('mode', 'drill', 'enforce'), ('reason', 'é', 'e'), ('owner', 'db-team
          ('exception', '    paths: [/mnt/artifacts/public]\n', ''), ('type', 'fuse.sshfs', 'fuse.*'),
          ('baseline', 'mysql.deps', 'web.deps'), ('on_new', 'on_new: fail', 'on_new: report'),
          ('on_denied', 'on_denied: stop', 'on_denied: finish'),
+         ('outage', 'outage: unresolvable\nunresolvable: servfail', 'outage: refused'),
+         ('outage of a rule', '    outage: timeout', '    outage: denied'),
+         ('unresolvable', 'servfail', 'nxdomain'),
          ('host form', 'hosts: [mirror.github.com]', 'hosts: [.mirror.github.com]')]
 
 

@@ -38,7 +38,8 @@ def test_a_whole_denial():
         'command': 'curl https://github.com',
         'ancestry': [{'pid': 7, 'command': 'make all'},
                      {'pid': 5, 'command': '/bin/sh ./deploy.sh --db-password=********'}],
-        'evidence': {'pid': 42, 'command': 'curl https://github.com'}, 'mode': 'enforce', 'processes': 1, 'pids': [42]}
+        'evidence': {'pid': 42, 'command': 'curl https://github.com'}, 'mode': 'enforce', 'processes': 1, 'pids': [42],
+        'outage': None}
 
 
 @pytest.mark.parametrize('rule, told', [
@@ -51,6 +52,18 @@ def test_rules_by_number(rule, told):
 @pytest.mark.parametrize('number, told', [(0, 'monitor'), (1, 'enforce'), (2, 'drill')])
 def test_a_denial_keeps_the_mode_of_its_time(number, told):
     assert denial(mode=number)['mode'] == told
+
+
+@pytest.mark.parametrize('rule, kind, told', [
+    (GITHUB, _abi.KIND_CONNECT, 'timeout'), (_abi.RULE_DEFAULT, _abi.KIND_CONNECT, 'refused'), (99, _abi.KIND_DNS, 'refused'),
+    (GITHUB, _abi.KIND_FILE, 'denied'), (_abi.RULE_LOCK, _abi.KIND_UNIX, 'denied')])
+def test_how_it_was_down_in_a_drill(rule, kind, told):
+    rules = [dict(RULES[0], outage='timeout')]
+    key = _abi.Denial(rule=rule, mode=_abi.MODE_DRILL, endpoint=endpoint_of(kind=kind))
+    reader = records.Reader(rules, NAMES, images_of(*ANCESTORS), 'drill', 'refused')
+    assert reader.denials([(key, record_of())])[0]['outage'] == told
+    key.mode = _abi.MODE_ENFORCE
+    assert reader.denials([(key, record_of())])[0]['outage'] is None
 
 
 @pytest.mark.parametrize('endpoint, told', [

@@ -26,7 +26,6 @@ REST = {'class': 'direct', 'path': None, 'evidence': None, 'entered': None}
 INSTALL = model.Task('Install', 'roles/mysql/tasks/main.yml', 7)
 GUARD = {'service': 'mysql', 'started_at': '1970-01-01T00:00:01.500000Z', 'loader': 'libbpf', 'observes': True}
 FORMATS = list(document.WRITERS)
-COUNTED = [form for form in FORMATS if form != 'html']
 HOSTILE = ['<script>alert(1)</script>', 'a|b\\|c', '```` `x` ```', '\n::error::x', '##[error]x', '\x1b[2Jx\x9b', 'x\0y', '\u202egnp',
            'x' * 10_000, '\udcff\ud800', '[a](http://x/ "y")', '![a](b)', '@admin #1 :smile: ~~x~~ $x$ {{x}} {+ x +}', ']]>&amp;&#9;',
            'www.example.com http://example.com a@example.com', '"; rm -rf / #', "'\\", '\ufffe\uffff\U0010ffff', '# EOF\n', '--\n---|---',
@@ -90,11 +89,21 @@ def told(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize('form', COUNTED)
+@pytest.mark.parametrize('form', FORMATS)
 def test_all_formats_have_the_same_numbers(told, form):
     # of web1: 3 + 1 + 2 recorded, and 7 more that the counters alone know; 2 of web2
-    assert report_formats.READERS[form](told[form]) == {
-        'denied': 6 + 7 + 2, 'expected': 4, 'earlier': 5, 'would_deny': 8, 'drill': 1, 'new': 5, 'lost': 8}
+    sums = {'denied': 6 + 7 + 2, 'expected': 4, 'earlier': 5, 'would_deny': 8, 'drill': 1, 'new': 5, 'lost': 8}
+    if form == 'html':
+        sums['denied'] += sums.pop('drill')
+        del sums['earlier']
+    assert report_formats.READERS[form](told[form]) == sums
+
+
+def test_all_formats_say_that_the_run_was_cut_off(told, tmp_path):
+    made, _warnings = begun(tmp_path, *FORMATS)
+    made.judged(tell(made, one()))
+    whole = dict(zip(FORMATS, map(Path, made.end(9, False, []))))
+    assert report_formats.of_a_cut_off_run(told) == set(FORMATS) and not report_formats.of_a_cut_off_run(whole)
 
 
 def test_one_name_is_the_format_s(told):
@@ -162,6 +171,20 @@ def test_what_a_guard_cost(tmp_path):
         ('ebpf_guard_program_runs_total', ',program="ebg_egress"} 4.0'),
         ('ebpf_guard_table_entries', ',table="ebg_denied"} 3.0'), ('ebpf_guard_table_max_entries', ',table="ebg_denied"} 16384.0')]
     report_formats.READERS['openmetrics'](Path(path))
+
+
+def test_a_remedy_stands_beside_a_hidden_access(tmp_path):
+    """Whatever command of the finding has it; and a target has no say in it."""
+    made, _warnings = begun(tmp_path, 'html', 'markdown', 'codequality', annotates=True)
+    hidden = {'class': 'hidden', 'remedy': {'tool': 'x', 'switch': 'EVIL=1', 'ends': 'x', 'url': 'https://evil.example'}}
+    made.judged(tell(made, one(record(command='./x', **hidden), record(command='npm install', pid=8, **hidden))))
+    html, markdown, issues = (Path(path).read_text() for path in made.end(1, False, []))
+    switch, url = 'npm_config_update_notifier=false', 'https://docs.npmjs.com/cli/using-npm/config#update-notifier'
+    assert html.count(f'<dt>remedy</dt><dd><code>{switch}</code> keeps npm from asking for updates: <a href="{url}"') == 1
+    assert f'<code>./x</code> [remedy]({url}): <code>npm&#95;config&#95;update&#95;notifier=false</code> keeps npm from' in markdown
+    said = f'Remedy: {switch} keeps npm from asking for updates ({url}).'
+    assert said in json.loads(issues)[0]['description'] and said in made.annotations[0]
+    assert 'evil' not in html + markdown + issues
 
 
 def test_a_fingerprint_is_the_same_in_the_next_run(tmp_path):
@@ -279,7 +302,7 @@ def test_every_file_is_valid_whatever_a_target_says(tmp_path_factory, texts):
     assert not warnings and len(paths) == len(FORMATS)
     for form, path in zip(FORMATS, paths):
         found = report_formats.READERS[form](Path(path))
-        assert found == {'denied': 3, 'new': 1, 'lost': 2} or form not in COUNTED
+        assert found == {'denied': 3, 'new': 1, 'lost': 2}
         os.unlink(path)
     for line in made.annotations:
         assert line.startswith('::error ') and line.isprintable()

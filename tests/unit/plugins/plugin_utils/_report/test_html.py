@@ -106,8 +106,10 @@ HEADLINES = [
                                            'In mode enforce this run would fail.')),
     ('one host', Model(guards=[guard(mode='monitor')], denied=[record(mode='monitor')]),
      ('warn', 'The host might not survive an outage of github.com', 'Nothing was denied')),
-    ('drill', Model(guards=[guard(mode='drill'), guard('web2')], denied=[record(mode='drill')]),
-     ('warn', 'The drill took github.com away from 1 of 2 hosts', 'shows in the results of its tasks')),
+    ('drill', Model(guards=[guard(mode='drill', drill=2, waited=6.0, survived=False), guard('web2')],
+                    denied=[record(mode='drill')]),
+     ('warn', 'The drill took github.com away from 1 of 2 hosts',
+      'The deployment did not survive: a task failed. Its tasks waited 6.0 s.')),
     ('executed', Model(hosts=DENIED, status=2, guards=TWO, denied=[
         record(kind='exec', name=None, address=None, port=0, path='/usr/bin/npm')]),
      ('bad', 'On 1 of 2 hosts the deployment did what the policy denies: /usr/bin/npm (executed)', '')),
@@ -196,6 +198,13 @@ def test_a_circle_that_nobody_knows_is_not_closed():
     made = Model(guards=[guard()], denied=[record(rule=None, reason='no rule allows it')])
     chains = circle.chains(folded.Folded(made.lists()).shown('denied'))
     assert not chains[0].closes and 'back' not in [line.kind for line in circle.across(chains).lines]
+
+
+def test_many_of_a_kind_are_in_the_order_of_their_numbers():
+    text = page(models.fleet(1200, 12)).text
+    places = [text['denied'].index(f's{number}.github.com rule') for number in range(12)]
+    assert places == sorted(places) and text['circle'].count('on 1,200 hosts') == 2 * circle.CHAINS  # wide, and narrow
+    assert 's2.github.com' in text['circle'] and 's10.github.com' not in text['circle']
 
 
 def test_alike_accesses_are_told_once_and_what_has_no_room_is_counted():

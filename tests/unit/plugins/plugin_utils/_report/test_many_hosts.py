@@ -57,6 +57,11 @@ def test_fleet():
         '  192.0.2.10:443/tcp  github.com  github  WOULD DENY             1         1',
         '    … 1 more not shown (max_rows)',
         '',
+        'DRILL',
+        '  task     endpoint    outage  host  waited  survived',
+        '  unknown  github.com  denied  web3  -       -',
+        '  Whether the deployment survived is not known.',
+        '',
         'GUARD LEFT UP: deploy on web7 [enforce]',
         '    because  of that',
     ]

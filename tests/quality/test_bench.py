@@ -1,0 +1,46 @@
+# Copyright (c) 2026 The Loopbreak authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts of the bench that reach into the collection still do: nothing else runs them between two releases."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import guard
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from tools import ROOT
+
+POLICY = {"version": 1, "deny": [{"id": "bench", "reason": "a benchmark", "networks": ["192.0.2.0/24"]}]}
+
+
+def told(python, part, *arguments, **options):
+    """What a part prints."""
+    done = subprocess.run([python, ROOT / "bench" / part, *arguments], capture_output=True, text=True, check=False,
+                          env=dict(os.environ, PYTHONPATH=str(ROOT / "build" / "collections")), **options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_start():
+    wanted = {"name": "bench-part", "policy": packed.pack(check(POLICY)), "loader": "libbpf"}
+    try:
+        one = told("/usr/bin/python3", "start.py", input=json.dumps(wanted))
+    finally:
+        guard.absent("bench-part")
+    assert sum(one["steps"].values()) == one["up"] < one["whole"] and one["memory"] > 0
+
+
+def test_the_controller():
+    one = told(sys.executable, "controller.py", "2", "3", "every")
+    assert one["size"] and one["seconds"] and one["view"] and all(one["written"].values())
+
+
+def test_a_policy_file(tmp_path):
+    file = tmp_path / "policy.yml"
+    file.write_text(json.dumps(POLICY))
+    assert told(sys.executable, "check.py", file)["size"]
