@@ -14,7 +14,7 @@ import subprocess
 
 import pytest
 from controller import FILES, ROOT
-from hosts import LAUNCHER, inside
+from hosts import LAUNCHER
 from names import PYTHON, Try, attempts, file_with, name_rules, unguarded, until
 
 MIRROR4 = "203.0.113.21"

@@ -285,7 +285,8 @@ def script(place, relative, shell, as_is=False):
     return ENTER % {
         'name': place.name, 'relative': relative, 'procs': shlex.quote(procs), 'cgroup': shlex.quote(place.cgroup),
         'doors': shlex.quote(place.doors), 'flag': shlex.quote(place.flag),
-        'shell': shlex.quote(shell), 'launcher': shlex.quote(place.launcher), 'refused': _said.REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
+        'shell': shlex.quote(shell), 'launcher': shlex.quote(place.launcher),
+        'refused': _said.REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
         'reboot': shlex.quote('ebpf_guard: ' + _said.REBOOT % place.name),
         'no_cgroup': because('the guard is not up on this host (there is no %s).' % procs),
         'frozen': because('its cgroup is frozen, so nothing in it runs. echo 0 > %s/cgroup.freeze lets it go on.'

@@ -218,9 +218,12 @@ def test_after_a_denial_a_file_of_ansibles_asks_about_a_job(stopped):
 
 @pytest.mark.parametrize('command', [
     'touch /tmp/ebg-ran; ' + FILE, FILE + '; touch /tmp/ebg-ran', FILE + ' && touch /tmp/ebg-ran', FILE + ' $(touch /tmp/ebg-ran)',
-    'touch /tmp/ebg-ran ' + FILE, 'A=`touch /tmp/ebg-ran` ' + FILE, 'A=1', '', PYTHON + ' -c "print(\'polled\')"',
-    PYTHON + '\ntouch /tmp/ebg-ran', FILE.replace('ansible-tmp', 'tmp'), 'touch /tmp/ebg-ran; sudo AGAIN', 'touch /tmp/ebg-ran AGAIN',
-    'sudo touch /tmp/ebg-ran AGAIN', 'sudo -u root touch /tmp/ebg-ran AGAIN', 'sudo $(touch /tmp/ebg-ran) AGAIN', 'sudo AGAIN; touch /tmp/ebg-ran', 'sudo AGAIN\ntouch /tmp/ebg-ran',
+    'touch /tmp/ebg-ran ' + FILE,
+    'A=`touch /tmp/ebg-ran` ' + FILE, 'A=1', '', PYTHON + ' -c "print(\'polled\')"',
+    PYTHON + '\ntouch /tmp/ebg-ran', FILE.replace('ansible-tmp', 'tmp'),
+    'touch /tmp/ebg-ran; sudo AGAIN', 'touch /tmp/ebg-ran AGAIN',
+    'sudo touch /tmp/ebg-ran AGAIN', 'sudo -u root touch /tmp/ebg-ran AGAIN',
+    'sudo $(touch /tmp/ebg-ran) AGAIN', 'sudo AGAIN; touch /tmp/ebg-ran', 'sudo AGAIN\ntouch /tmp/ebg-ran',
     'sudo -p "[sudo via ansible, key=`touch /tmp/ebg-ran`] password:" AGAIN'], ids=lambda command: command[-40:])
 def test_after_a_denial_nothing_is_done_besides(stopped, command):
     asked = command.replace('AGAIN', as_root(FILE, stopped, '').strip())
