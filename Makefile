@@ -30,7 +30,7 @@ help:
 	@echo "make kills        a call killed before every line that it runs, and what becomes of the guard; writes build/kills.txt"
 	@echo "make integration  plays over SSH on test hosts"
 	@echo "make shapes       plays of every shape, with one ansible-core: make shapes CORE=2.17; writes docs/shapes.md"
-	@echo "make matrix       the same with the oldest and with the newest ansible-core that can run here"
+	@echo "make matrix       the same with the oldest and with the newest ansible-core that can run here; and DNS by large clients"
 	@echo "make drills       what tools say in a drill, and in a real outage; writes docs/drills.md"
 	@echo "make kernels      the role on virtual machines with every supported kernel; writes docs/kernels.md"
 	@echo "make vm           a root shell on such a machine: make vm KERNEL=5.10, 6.1, 6.12 or sid"
@@ -63,8 +63,10 @@ shapes: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/integration -m shape $(if $(CORE),--core $(CORE))
 
 matrix: $(INSTALLED)/MANIFEST.json
+	@tests/install-packages.sh tests/large-packages.txt
 	$(MAKE) shapes
 	$(MAKE) shapes CORE=2.17
+	$(BIN)/python -m pytest tests/integration -m large
 
 drills: $(INSTALLED)/MANIFEST.json
 	@tests/install-packages.sh tests/drills/packages.txt
@@ -93,7 +95,7 @@ vm: $(INSTALLED)/MANIFEST.json
 lint: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality -k lint
 
-bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load servers accesses empty.bpf.o)
+bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load flood servers accesses empty.bpf.o)
 	@$(BIN)/python tests/vm/images.py 6.12
 	@PYTHONPATH=$(CURDIR)/tests/fleet:$(CURDIR)/tests/vm:$(CURDIR)/$(COLLECTIONS) $(BIN)/python bench/bench.py
 

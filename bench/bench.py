@@ -27,6 +27,8 @@ import plays
 from report import Check, Row, as_mapping, as_table, interleaved
 from room import BIN, BUILT, HERE, OBJECT, PROXY, RESOLVER, ROOT, SERVER, SERVER_CPU, Room, enter, peak_memory, run
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf
+
 RESULT = ROOT / "build" / "bench.json"
 ROUNDS = 21         # short ones: what else runs on the machine then spoils some, and not the median
 STARTS = 3          # rounds of the row that brings guards up
@@ -39,6 +41,7 @@ CHUNK = 65536       # bytes of a write, as load.c has it
 UNGUARDED, ENFORCE, MONITOR = "unguarded", "enforce, 100,000 rules", "monitor, 100,000 rules"
 NFTABLES = "nftables, the same 100,000 networks"
 CALLS = 40_000      # connect(2) or sendto(2) in one go
+FLOOD, FLOOD_SECONDS = 10_000, 1    # DNS questions a second
 
 
 # --- what the guards are told ---
@@ -162,6 +165,46 @@ def sendfile_row(room, cgroups):
     return bulk_row(room, cgroups, "sendfile")
 
 
+def flood_row(room, _cgroups):
+    """Allowed questions of one process, while another one in the same guard asks very many: denied ones, or allowed ones."""
+    told = {}
+    with room.resolver(SERVER):
+        guarded = room.guard("flood", policy(1_000))
+
+    def beside(name):
+        with room.beside(BUILT / "flood", SERVER, name, FLOOD, FLOOD_SECONDS, 16, guarded) as flood:
+            time.sleep(FLOOD_SECONDS / 4)
+            took = room.load(guarded, "dns", 2_000, SERVER, SERVER_CPU) / 1e3
+            told.setdefault(name, []).append(json.loads(flood.communicate()[0]))
+        return took
+
+    denied, allowed = "h7.denied.example", "allowed.example"
+    row = Row(f"DNS query of an allowed name in a guard, beside {FLOOD:,} others a second", "us", interleaved({
+        "beside allowed ones": lambda: beside(allowed), "beside denied ones": lambda: beside(denied),
+        "alone": lambda: room.load(guarded, "dns", 2_000, SERVER, SERVER_CPU) / 1e3}, ROUNDS))
+    row.target("beside denied ones", "<=", 1.05)
+    for what in ("astray", "open"):
+        row.checks.append(Check(f"denied questions, {what}", [one[what] for one in told[denied]], "<=", 0, ""))
+    row.figure("denied questions, answered", [100 * one["nxdomain"] / one["sent"] for one in told[denied]], "%")
+    for name, kind in ((denied, "denied"), (allowed, "allowed")):
+        row.figure(f"answered within, {kind}, median", [one["median"] for one in told[name]], "us")
+    return [row]
+
+
+def stats_row(room, cgroups):
+    """What the kernel takes to measure each run of each program, as it does for a guard with `stats: true`."""
+    def measured():
+        held = bpf.kernel().measure()
+        try:
+            return room.load(cgroups[ENFORCE], "connect", CALLS)
+        finally:
+            os.close(held)
+
+    row = Row("connect(2) as above, with stats", "ns", interleaved({
+        ENFORCE: lambda: room.load(cgroups[ENFORCE], "connect", CALLS), f"{ENFORCE}, stats: true": measured}, ROUNDS))
+    return [row]
+
+
 def http_row(room, cgroups):
     room.serve_web()
 
@@ -266,8 +309,8 @@ def plays_row(_room, _cgroups):
     return plays.rows()
 
 
-ROWS = [start_row, connect_row, send_row, write_row, sendfile_row, dns_row, http_row, controller_row, check_row, plays_row,
-        files_row]
+ROWS = [start_row, connect_row, send_row, write_row, sendfile_row, dns_row, flood_row, stats_row, http_row, controller_row,
+        check_row, plays_row, files_row]
 
 
 # --- the run ---

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from machines import Machines
@@ -20,12 +21,14 @@ PATHS = 1_000
 OPENS, EXECUTIONS = 5_000, 200
 FILES, READ = 5_000, 2     # a tree of so many files, read so often
 NONE, BESIDE, INSIDE = "no guard on the host", "outside of a guard", "enforce, 1,000 paths"
+MEASURED = "the same, stats: true"
 
 THERE = "/root/loopbreak"
 PYTHON = ("env", f"PYTHONPATH={THERE}/build/collections", "python3")
 GUARD = "bench-files"
-CGROUPS = {NONE: "/sys/fs/cgroup/bench", BESIDE: "/sys/fs/cgroup/bench",
-           INSIDE: f"/sys/fs/cgroup/system.slice/ebpf_guard-{GUARD}.service/ebpf_guard/{GUARD}"}
+WITHOUT = "/sys/fs/cgroup/bench"
+WITH = f"/sys/fs/cgroup/system.slice/ebpf_guard-{GUARD}.service/ebpf_guard/{GUARD}"
+CGROUPS = {NONE: WITHOUT, BESIDE: WITHOUT, INSIDE: WITH, MEASURED: WITH}
 TREE = "/dev/shm/tree"
 PREPARE = f"""
 import os
@@ -61,6 +64,16 @@ def rows():
                          input=json.dumps({"name": GUARD, "policy": packed.pack(check(policy())), "loader": "libbpf"}))
             machine.exec("sleep", "10")     # until the agent has nothing left to begin with
 
+        @contextlib.contextmanager
+        def measuring():
+            """The kernel measures each run of each program, as for a guard with stats: true."""
+            machine.exec("systemd-run", "--quiet", "--unit=measuring", *PYTHON, "-c",
+                         "import time\nfrom ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf\n"
+                         "held = bpf.kernel().measure()\nopen('/run/measuring', 'w').close()\ntime.sleep(1e6)")
+            machine.exec("sh", "-c", "until [ -e /run/measuring ]; do sleep 1; done; rm /run/measuring")
+            yield
+            machine.exec("systemctl", "stop", "measuring")
+
         def end():
             machine.exec(*PYTHON, "-c", "from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import guard\n"
                          f"guard.absent('{GUARD}')")
@@ -90,6 +103,8 @@ def rows():
             measure(NONE)
             start()
             measure(BESIDE, INSIDE)
+            with measuring():
+                measure(MEASURED)
             end()
     found = [Row(f"open(2) and close(2) of a file, Linux {KERNEL} in a virtual machine, CPU time", "ns", taken[opens]),
              Row(f"tar(1) of {FILES:,} files there", "ms", taken[deployment])]

@@ -135,6 +135,15 @@ class Room:
         self.start_guard(name, policy)
         return Path(place.Place(NAME + name).cgroup)
 
+    @contextlib.contextmanager
+    def resolver(self, address):
+        """Guards that start meanwhile take it for the host's, and find out whether answers arrive from there."""
+        settings = Path("/run/resolv.conf")
+        settings.write_text(f"nameserver {address}\n")
+        run("mount", "--bind", settings, "/etc/resolv.conf")
+        yield
+        run("umount", "/etc/resolv.conf")
+
     def empty_program(self):
         """A cgroup with a program at connect(2) that decides nothing."""
         path, pin = self.cgroup("empty"), Path(place.BPFFS, "bench_empty")
@@ -200,6 +209,10 @@ class Room:
                 return
             time.sleep(0.05)
         raise RuntimeError("nginx did not start: " + Path("/run/nginx.log").read_text())
+
+    def beside(self, *command):
+        """Starts a load that goes on beside others, on the CPU on which no server is."""
+        return subprocess.Popen(["taskset", "--cpu-list", str(LOAD_CPU), *map(str, command)], stdout=subprocess.PIPE, text=True)
 
     def load(self, cgroup, what, count, address=SERVER, cpu=LOAD_CPU, under=()):
         """ns that so many of it take, each."""

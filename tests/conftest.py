@@ -32,6 +32,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """Here, and not in pytest.ini, so that ansible-test knows them, too."""
     config.addinivalue_line('markers', 'libbpf: not with the BCC loader, where a module names LOADERS')
+    config.addinivalue_line('markers', 'large: needs what tests/large-packages.txt names; `make matrix` runs it')
     config.addinivalue_line('markers', 'shape(what, holds): a shape of plays, and what holds for it, in a sentence each; a row of docs/shapes.md')
 
 

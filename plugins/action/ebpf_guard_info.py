@@ -30,6 +30,9 @@ class ActionModule(ActionBase):
         _shell.step_out(self, task_vars or {})
         host = self._task.delegate_to or (task_vars or {}).get('inventory_hostname')
         if boolean(arguments.get('follow'), strict=False):
+            if self._task.async_val:
+                return dict(result, failed=True, msg='follow prints what happens while the task runs, so it can not run with async. '
+                                                     'Leave out one of both.')
             return dict(result, **self._follow(host, arguments, task_vars))
         result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments,
                                            task_vars=task_vars, wrap_async=self._task.async_val))

@@ -45,6 +45,7 @@ options:
         O(loopbreak.deploy.ebpf_guard#module:observe).
       - The playbook C(loopbreak.deploy.watch) does this for a whole inventory.
       - Nothing else is told. The commands of tasks with C(no_log) are hidden only in the run that has these tasks.
+      - It can not run with C(async).
     type: bool
     default: false
   stats:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A denied question gets an answer at once, whatever library asks: glibc, musl, c-ares, dig; and where it gets none."""
+"""A denied question gets an answer at once, whatever library asks: glibc, musl, c-ares, Node, dig; and where it gets none."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def clients(fleet, tmp_path_factory):
         fleet.exec("web1", "sh", "-c", f"base64 -d > {path}; chmod 755 {path}", input=base64.b64encode(content).decode())
 
 
+def node(question):
+    return (f"node -e 'require(`dns`).{question}, (error, found) => "
+            "{ console.log(error ? error.code : found); process.exitCode = error ? 1 : 0 })'")
+
+
 def down(controller):
     return controller.call("ebpf_guard", state="absent", fail_on_denied=False)
 
@@ -45,6 +50,9 @@ def test_every_library_ends_at_once_and_allowed_names_work(controller, fleet, cl
         Try(f"{MUSL} mirror.github.com", says="2001:db8:3::21"),
         Try(f"{PYTHON} {CARES} github.com", "dns", "github.com", "github.com ARES_ENOTFOUND", status=0),
         Try(f"{PYTHON} {CARES} mirror.github.com", says=f"mirror.github.com {MIRROR4}"),
+        # Node asks by the C library, and by c-ares of its own
+        Try(node("lookup(`github.com`, 4"), "dns", "github.com", "ENOTFOUND"), Try(node("lookup(`mirror.github.com`, 4"), says=MIRROR4),
+        Try(node("resolve4(`github.com`"), "dns", "github.com", "ENOTFOUND"), Try(node("resolve4(`mirror.github.com`"), says=MIRROR4),
         Try(f"dig @{RESOLVER4} github.com", "dns", "github.com", BLOCKED, status=0),
         Try(f"dig @{RESOLVER6} github.com aaaa", "dns", "github.com", BLOCKED, status=0),
         Try(f"dig @{RESOLVER6} +noedns www.github.com", "dns", "www.github.com", "status: NXDOMAIN", status=0),

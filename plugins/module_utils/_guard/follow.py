@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. A guard that is followed: what it denies, and what else is reached for the first time, soon after it happens.
 
-A call waits until there is something, tells it, and where the next one has to go on. Changes nothing.
+A call waits until there is something, tells it, and where the next one has to go on. Changes nothing, and ends where nobody
+listens any more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import select
+import sys
 import time
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
@@ -46,9 +49,8 @@ def follow(name, since):
             except (LookupError, TypeError):  # somebody else has written to the log
                 return dict(_since(NOTHING, since), up=False)
         if 'end' in state:  # its last report is about to be written
-            if time.monotonic() >= end:
+            if time.monotonic() >= end or _is_left_in(OFTEN):
                 return dict(_since(NOTHING, since), up=False)
-            time.sleep(OFTEN)
             continue
         began, found = time.monotonic(), None
         with contextlib.suppress(GuardError, OSError):  # it is going down, or its rules are being exchanged
@@ -58,9 +60,15 @@ def follow(name, since):
         took = time.monotonic() - began
         if found and (found['denied'] or found['observed'] or not since):
             return found
-        if time.monotonic() >= end:
+        if time.monotonic() >= end or _is_left_in(max(OFTEN, SHARE * took) if found else OFTEN):
             return _since(NOTHING, since)
-        time.sleep(max(OFTEN, SHARE * took) if found else OFTEN)
+
+
+def _is_left_in(seconds):
+    """Waits so long. Or less, if the connection breaks by which this call's result would go: then there is nobody to tell."""
+    waiting = select.poll()
+    waiting.register(sys.stdout, 0)  # that it has ended is told unasked
+    return bool(waiting.poll(seconds * 1000))
 
 
 def _since(found, since):

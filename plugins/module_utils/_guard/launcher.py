@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. The launcher: a shell script through which tasks enter the guard. Ansible runs it as `launcher -c COMMAND`.
 
-It needs nothing but a POSIX shell's own words. Root writes itself into the cgroup. Anyone else asks the agent, through
+It needs nothing but a POSIX shell's own words, and cat where tasks are refused. Root writes itself into the cgroup. Anyone else asks the agent, through
 a FIFO that only this user may write to, and waits until it sees itself inside. Who does not get inside does not run.
 
 Who is refused gets an answer that Ansible takes for the result of the task's module. So the task fails, with a sentence.
@@ -77,8 +77,17 @@ prepares() {
   done
 }
 
+# Who becomes another user waits for a mark in the command, and sends nothing before it.
+marked=
+mark() {
+  case $1 in
+    *BECOME-SUCCESS-*)
+      [ -n "$marked" ] || { marked=${1#*BECOME-SUCCESS-} && printf '%%s\n' "BECOME-SUCCESS-${marked%%%%[!a-z]*}"; } ;;
+  esac
+}
+
 # For a person the sentence, and then the task's result: with a terminal Ansible reads both, and warns of what is behind the
-# result. Who becomes another user waits for a mark.
+# result.
 refuse() {
   answer=$1 sentence=$2
   shift 2
@@ -86,11 +95,7 @@ refuse() {
     exec %(shell)s "$@"
   fi
   printf '%%s\n' "$sentence" >&2
-  case ${2-} in
-    *BECOME-SUCCESS-*)
-      mark=${2#*BECOME-SUCCESS-}
-      printf '%%s\n' "BECOME-SUCCESS-${mark%%%%[!a-z]*}" ;;
-  esac
+  mark "${2-}"
   printf '%%s\n' "$answer"
   exit %(refused)d
 }
@@ -146,9 +151,81 @@ attended() {
   read -r _pid < %(desk)s
 } 2> /dev/null
 
+# All of them, and at least one.
+all_plain() {
+  [ $# -gt 0 ] || return 1
+  for word; do
+    plain "$word" || return 1
+  done
+}
+
+# How another user is become: a program with options, of which one has a word behind it.
+becomes() {
+  case $1 in
+    sudo | */sudo | doas | */doas) shift ;;
+    *) return 1 ;;
+  esac
+  all_plain "$@" || return 1
+  option=
+  for word; do
+    case $word in
+      -*) ;;
+      *) [ "$option" = -u ] || return 1 ;;
+    esac
+    option=$word
+  done
+}
+
+# Ansible's question how a job is doing that began before: its module async_status, as a file or from standard input. What was
+# read of that stands in `polled`. Who becomes another user comes here twice, and the second time tells.
+polls() {
+  polled=
+  [ $# -eq 2 ] && [ "$1" = -c ] || return 1
+  launcher=%(launcher)s
+  asked=${2%%%%' && sleep 0'} again=" $launcher -c 'echo BECOME-SUCCESS-" prompt='-p "[sudo via ansible, key='
+  set -f
+  case $asked in
+    *"$again"*" ; "*"'")
+      before=${asked%%%%"$again"*} rest=${asked#*"$again"}
+      case $before in
+        *"$prompt"*'] password:" '*) before="${before%%%%"$prompt"*} ${before#*'] password:" '}" ;;
+      esac
+      # shellcheck disable=SC2086 # these are to become words
+      becomes $before && all_plain ${rest%%%%' ; '*} && rest=${rest#*' ; '} && all_plain ${rest%%"'"} || return 1
+      set +f
+      return ;;
+    'echo BECOME-SUCCESS-'*' ; '*) asked=${asked#*' ; '} ;;
+  esac
+  whole=$2 question=$asked
+  # shellcheck disable=SC2086 # it is to become words
+  set -- $asked
+  set +f
+  all_plain "$@" || return 1
+  while case ${1-} in [A-Za-z_]*=*) ;; *) false ;; esac; do
+    shift
+  done
+  case $#:${1-} in
+    1:*python*) [ ! -t 0 ] || return 1 ;;
+    2:*python*)
+      case $2 in
+        /*/ansible-tmp-*/AnsiballZ_async_status.py) return 0 ;;
+      esac
+      return 1 ;;
+    *) return 1 ;;
+  esac
+  mark "$whole"
+  polled=$(cat)
+  # outside of a module's arguments, where each of these quotes has a backslash
+  case $polled in
+    *"module_fqn='ansible.modules.async_status',"* | *"run_module(mod_name='ansible.modules.async_status', "*) ;;
+    *) return 1 ;;
+  esac
+}
+
 # Something was denied, and the policy says on_denied: stop.
+polled=
 if [ -e %(flag)s ] && { IFS= read -r answer && IFS= read -r sentence; } 2> /dev/null < %(flag)s; then
-  refuse "$answer" "$sentence" "$@"
+  polls "$@" || refuse "$answer" "$sentence" "$@"
 fi
 
 if ! inside; then
@@ -178,7 +255,10 @@ if ! inside; then
   fi
   inside || refuse %(not_let_in)s "$@"
 fi
-%(names)sexec %(shell)s "$@"
+%(names)s[ -z "$polled" ] || exec %(shell)s -c "$question" << POLLED
+$polled
+POLLED
+exec %(shell)s "$@"
 '''
 
 # What stays in the launcher's place when the guard ends while tasks may still come.
@@ -205,7 +285,8 @@ def script(place, relative, shell, as_is=False):
     return ENTER % {
         'name': place.name, 'relative': relative, 'procs': shlex.quote(procs), 'cgroup': shlex.quote(place.cgroup),
         'doors': shlex.quote(place.doors), 'flag': shlex.quote(place.flag),
-        'shell': shlex.quote(shell), 'refused': _said.REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
+        'shell': shlex.quote(shell), 'launcher': shlex.quote(place.launcher),
+        'refused': _said.REFUSED, 'names': AS_IS if as_is else '', 'refuse': _refuse(shell),
         'reboot': shlex.quote('ebpf_guard: ' + _said.REBOOT % place.name),
         'no_cgroup': because('the guard is not up on this host (there is no %s).' % procs),
         'frozen': because('its cgroup is frozen, so nothing in it runs. echo 0 > %s/cgroup.freeze lets it go on.'

@@ -157,6 +157,82 @@ def test_after_a_denial_that_stops_a_task_is_refused(place):
     assert run(place.launcher, '-c', 'exit 3').returncode == 3
 
 
+# Two modules as Ansible sends them: what says which one it is, and the arguments, on lines of their own.
+NEWER = "module_fqn='ansible.modules.%s',"
+OLDER = "    runpy.run_module(mod_name='ansible.modules.%s', init_globals=None)"
+ARGUMENTS = 'params = %r' % json.dumps({'cmd': 'echo ' + NEWER % 'async_status' + OLDER % 'async_status'})
+PYTHON, MARK = '/usr/bin/python3', 'BECOME-SUCCESS-' + 'a' * 32
+MODULE = """'''
+%s
+'''
+%s
+print(len(params), 'polled')
+"""
+
+
+def module(says, name):
+    return (MODULE % (says % name, ARGUMENTS)).encode()
+
+
+@pytest.fixture
+def stopped(place):
+    """A guard after a denial that stops; and files of the module async_status and of another one."""
+    with open(place.flag, 'w') as flag:
+        flag.write(launcher.stopped('it was denied'))
+    os.makedirs(TMP)
+    for name in ('async_status', 'command'):
+        with open('%s/AnsiballZ_%s.py' % (TMP, name), 'wb') as file:
+            file.write(module(NEWER, name))
+    yield place.launcher
+    shutil.rmtree('/tmp/.ansible/tmp')
+
+
+def as_root(command, launcher, become='sudo -H -S -n  -u root'):
+    return "%s %s -c 'echo %s ; %s'" % (become, launcher, MARK, command)
+
+
+PROMPT = 'sudo -H -S  -p "[sudo via ansible, key=abc] password:" -u root'
+FILE, OTHER = ('%s %s/AnsiballZ_%s.py' % (PYTHON, TMP, name) for name in ('async_status', 'command'))
+
+
+@pytest.mark.parametrize('says', [NEWER, OLDER], ids=['newer', 'older'])
+@pytest.mark.parametrize('command', [PYTHON, 'LANG=C A_B=http://x:3128 ' + PYTHON])
+def test_after_a_denial_a_job_that_began_before_is_asked_about(stopped, says, command):
+    """Who becomes another user sends the module when the mark is there."""
+    for asked in (command, as_root(command, stopped), as_root(command, stopped, PROMPT)):
+        for name in ('async_status', 'command'):
+            told = subprocess.Popen([stopped, '-c', asked + SLEEP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            mark = MARK in asked and told.stdout.readline().decode()
+            said, problem = told.communicate(module(says, name), timeout=20)
+            assert mark == (MARK in asked and MARK + '\n') and MARK.encode() not in said + problem
+            assert (told.returncode, b'polled' in said, problem == b'') == ((0, True, True) if name == 'async_status' else
+                                                                            (_said.REFUSED, False, False)), (said, problem)
+
+
+def test_after_a_denial_a_file_of_ansibles_asks_about_a_job(stopped):
+    for wraps in (str, lambda command: as_root(command, stopped), lambda command: as_root(command, stopped, PROMPT)):
+        assert b'polled' in run(stopped, '-c', wraps(FILE) + SLEEP).stdout
+        done = run(stopped, '-c', wraps(OTHER) + SLEEP)
+        assert done.returncode == _said.REFUSED and b'polled' not in done.stdout, done
+
+
+@pytest.mark.parametrize('command', [
+    'touch /tmp/ebg-ran; ' + FILE, FILE + '; touch /tmp/ebg-ran', FILE + ' && touch /tmp/ebg-ran', FILE + ' $(touch /tmp/ebg-ran)',
+    'touch /tmp/ebg-ran ' + FILE,
+    'A=`touch /tmp/ebg-ran` ' + FILE, 'A=1', '', PYTHON + ' -c "print(\'polled\')"',
+    PYTHON + '\ntouch /tmp/ebg-ran', FILE.replace('ansible-tmp', 'tmp'),
+    'touch /tmp/ebg-ran; sudo AGAIN', 'touch /tmp/ebg-ran AGAIN',
+    'sudo touch /tmp/ebg-ran AGAIN', 'sudo -u root touch /tmp/ebg-ran AGAIN',
+    'sudo $(touch /tmp/ebg-ran) AGAIN', 'sudo AGAIN; touch /tmp/ebg-ran', 'sudo AGAIN\ntouch /tmp/ebg-ran',
+    'sudo -p "[sudo via ansible, key=`touch /tmp/ebg-ran`] password:" AGAIN'], ids=lambda command: command[-40:])
+def test_after_a_denial_nothing_is_done_besides(stopped, command):
+    asked = command.replace('AGAIN', as_root(FILE, stopped, '').strip())
+    for name in ('async_status', 'command'):
+        done = run(stopped, '-c', asked + SLEEP, input=module(NEWER, name), cwd='/tmp')
+        assert done.returncode == _said.REFUSED and b'polled' not in done.stdout, done
+    assert not os.path.exists('/tmp/ebg-ran')
+
+
 @pytest.mark.parametrize('arguments', [
     ('-c', 'exit 0'), ('-c', 'exit 3'), ('-c', 'exit 255'), ('-c', 'kill -TERM $$'), ('-c', 'false; true'),
     ('-c', 'printf "<%s>" "$0" "$@"', 'zero', 'a b', '', "it's", 'say "x"', 'two\nlines', '*', '$HOME', '\\', '-c'),
