@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every example of every page, as it is pasted: it parses, what it names is there, and a play of it is a play."""
+"""Every example of every page, as it is pasted: it parses, what it names is there, and a play of it is a play. And every link."""
 
 from __future__ import annotations
 
@@ -152,3 +152,21 @@ def test_other_commands_are_there():
             assert words[1] in targets, where
         elif words[:1] == ['guarded-deploy.sh']:
             assert not [word for word in words[:words.index('--')] if word.startswith('--') and word not in script], where
+
+
+def headings(page):
+    """The anchors of a page, as GitHub makes them."""
+    text = re.sub(r'^ *```.*?^ *```$', '', page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return {re.sub(r'[^\w\- ]', '', re.sub(r'[`*]', '', head).strip().lower()).replace(' ', '-')
+            for head in re.findall(r'^#+ (.*)$', text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize('page', pages.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page):
+    wrong = []
+    for link in re.findall(r'\]\(([^)\s]+)\)', page.read_text()):
+        path, _hash, anchor = link.partition('#')
+        target = page.parent / path if path else page
+        if not link.startswith('http') and not (target.exists() and (not anchor or anchor in headings(target))):
+            wrong.append(link)
+    assert not wrong
