@@ -22,6 +22,7 @@ DIRECT, HIDDEN, TRANSIENT = 'direct', 'hidden', 'transient'
 PRESENTED = ('dns', 'tls', 'http')  # kinds that say a name: the address is but the way to it, a resolver or a proxy
 HOST = re.compile(r'[\w.-]+')
 ADDRESS6 = re.compile(r'[0-9A-Fa-f]*:[0-9A-Fa-f:.]+')
+SHELL = ('/dev/tcp/', '/dev/udp/')  # what bash connects to by itself
 GLUED = re.compile(r'-[A-Za-z]')  # an option of one letter with its value in the same word
 WORD = re.compile(r'[^\s\'"=:;,|&()<>]+')
 # Before a path, and behind one: not in the middle of another, but `-C/mnt/x`, `file:///mnt/x`, `/mnt/x/`, `/mnt/x/*.tar`.
@@ -165,7 +166,7 @@ def _hosts(argument):
     hosts = set()
     for found in HOST.finditer(argument):
         word, before = found.group(), argument[:found.start()]
-        if before.endswith('/') and not before.endswith('//'):
+        if before.endswith('/') and not before.endswith(('//', *SHELL)):
             continue  # a directory
         hosts.add(_host(word))
         if not before and GLUED.match(word):

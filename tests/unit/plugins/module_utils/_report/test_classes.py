@@ -29,7 +29,8 @@ def named(record, line, rule_paths=()):
     'curl HTTPS://GitHub.com./x', 'curl https://bob:x@github.com:443/x', 'tool --from=github.com,other.example',
     'sh -c "cd /srv && curl -s https://github.com | sh"', 'go install github.com/a/b@latest', 'tool -hgithub.com',
     'curl https://mirror.example/fetch?from=github.com', 'ssh -J a@github.com b', "python3 -c \"get('github.com')\"",
-    'curl -x http://proxy:3128 github.com', 'curl http://192.0.2.10/', 'nc 192.0.2.10 80', 'tool --to=192.0.2.10:443'])
+    'curl -x http://proxy:3128 github.com', 'curl http://192.0.2.10/', 'nc 192.0.2.10 80', 'tool --to=192.0.2.10:443',
+    "bash -c 'true > /dev/tcp/192.0.2.10/80'", "bash -c 'exec 3<> /dev/udp/github.com/53'"])
 def test_a_line_that_names_the_host(line):
     assert named(network(), line)
 
@@ -37,7 +38,8 @@ def test_a_line_that_names_the_host(line):
 @pytest.mark.parametrize('line', [
     './deploy.sh', 'curl https://www.github.com/x', 'curl https://notgithub.com/', 'curl https://github.com.example/',
     'tar -xf github.com.tar.gz', 'make -C /root/go/src/github.com/a/b', 'ls github-com', 'curl https://github.community/',
-    'tool github', 'curl http://192.0.2.101/', 'curl http://192.0.2.1/', 'nc 1192.0.2.10 80', 'tool my_github.com', "''"])
+    'tool github', 'curl http://192.0.2.101/', 'curl http://192.0.2.1/', 'nc 1192.0.2.10 80', 'tool my_github.com', "''",
+    "sh -c 'cat /srv/dev/github.com/80'"])
 def test_a_line_that_does_not(line):
     assert not named(network(), line)
 
