@@ -40,9 +40,10 @@ class _Wait:
         """(when, what became of it). Of several jobs, the one that took longest."""
         if not self.window.jobs:
             return self.window.end, self.window.outcome
-        if self.pids & running:
-            return now, RUNNING
         known = [jobs[one] for one in self.window.jobs if one in jobs]
+        # Ansible has a process that looks after a job, and it stays for some seconds after the end
+        if len(known) < len(self.window.jobs) and self.pids & running:
+            return now, RUNNING
         until = max((moment for moment, _outcome in known), default=self.last)
         return max(until, self.window.end), min((one for _moment, one in known), key=ENDS.index, default=self.window.outcome)
 

@@ -44,6 +44,8 @@ def cost(*found, others=(), jobs=None, offset=0.0, running=(), mode='drill'):
     ('in the background, of several', denied(), window(jobs=('j1', 'j2')),
      {'jobs': {'j1': (120.0, 'failed'), 'j2': (130.0, 'passed')}}, 28, 'failed'),
     ('in the background, and nobody looked', denied(last=140), window(jobs=('j1',)), {}, 38, 'passed'),
+    ('in the background, over, and who looked after it is still there', denied(), window(jobs=('j1',)),
+     {'jobs': {'j1': (130.0, 'passed')}, 'running': [7]}, 28, 'passed'),
     ('in the background, and still there', denied(), window(jobs=('j1',)), {'running': [7]}, 98, 'running'),
     ('the same of a child of it', denied(pids=[9], ancestry=[{'pid': 7, 'command': 'sh'}]), window(jobs=('j1',)),
      {'running': [7]}, 98, 'running'),
