@@ -107,7 +107,7 @@ $(BUILD)/bench/empty.bpf.o: bench/empty.bpf.c $(BUILD)/packages.stamp
 	mkdir -p $(@D)
 	$(CLANG) $(CLANG_FLAGS) -c $< -o $@
 
-$(BUILD)/bench/%: bench/%.c $(BUILD)/packages.stamp
+$(BUILD)/bench/%: bench/%.c bench/enter.h $(BUILD)/packages.stamp
 	mkdir -p $(@D)
 	$(CLANG) -O2 -static -Wall -Wextra -Wno-unused-result -Werror $< -o $@
 

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "enter.h"
+
 static long long now(void)
 {
 	struct timespec time;
@@ -26,17 +28,6 @@ static long long now(void)
 	getrusage(RUSAGE_CHILDREN, &children);
 	return (time.tv_sec + children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1000000000LL + time.tv_nsec +
 	       (children.ru_utime.tv_usec + children.ru_stime.tv_usec) * 1000LL;
-}
-
-static void enter(const char *cgroup)
-{
-	char path[4096];
-	FILE *procs;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	procs = fopen(path, "w");
-	if (!procs || fprintf(procs, "%d", getpid()) < 0 || fclose(procs))
-		err(1, "%s", path);
 }
 
 static void opened(const char *path)

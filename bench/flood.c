@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "enter.h"
+
 #define NAMES 1000
 #define IDS 65536
 #define MOST 64 /* sockets */
@@ -108,17 +110,6 @@ static int compare(const void *one, const void *other)
 static double part(double share)
 {
 	return answers ? took[(long)(share * (answers - 1))] / 1e3 : 0;
-}
-
-static void enter(const char *cgroup)
-{
-	char path[512];
-	FILE *procs;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	procs = fopen(path, "w");
-	if (!procs || fprintf(procs, "%d", getpid()) < 0 || fclose(procs))
-		err(1, "%s", path);
 }
 
 int main(int argc, char **argv)

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "enter.h"
+
 #define CHUNK 65536
 #define NAMES 256 /* that are asked for in turn */
 
@@ -164,17 +166,6 @@ static const struct {
 	{ "dns", load_dns, CLOCK_MONOTONIC },
 	{ "http", load_http, CLOCK_MONOTONIC },
 };
-
-static void enter(const char *cgroup)
-{
-	char path[512];
-	FILE *procs;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	procs = fopen(path, "w");
-	if (!procs || fprintf(procs, "%d", getpid()) < 0 || fclose(procs))
-		err(1, "%s", path);
-}
 
 static void stay_on(int cpu)
 {

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. The launcher: a shell script through which tasks enter the guard. Ansible runs it as `launcher -c COMMAND`.
 
-It needs nothing but a POSIX shell's own words, and cat where tasks are refused. Root writes itself into the cgroup. Anyone else asks the agent, through
-a FIFO that only this user may write to, and waits until it sees itself inside. Who does not get inside does not run.
+It needs nothing but a POSIX shell's own words, and cat where tasks are refused. Root writes itself into the cgroup. Anyone
+else asks the agent, through a FIFO that only this user may write to, and waits until it sees itself inside. Who does not get
+inside does not run.
 
 Who is refused gets an answer that Ansible takes for the result of the task's module. So the task fails, with a sentence.
 Without one, Ansible would call the host unreachable, and `always` would not run.
