@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from controller import Controller
 from matrix import policy
-from tasks import findings, kernels, role, tell
+from tasks import TRIED, findings, kernels, role, tell
 
 SCRIPT = Path(__file__).resolve().parent / "files" / "limited.py"
 LIMITS, OTHER = {"memory": "64M", "cpus": 0.5, "pids": 25}, {"memory": "96M", "pids": 30}
@@ -34,7 +34,7 @@ def look(mark):
     return [{"name": f"Look at the host ({mark})", "register": "host", "ansible.builtin.shell": LOOK}, tell(mark, "host.stdout_lines")]
 
 
-PLAY = {"hosts": "all", "gather_facts": False, "tasks": [
+PLAY = {"hosts": ",".join(TRIED), "gather_facts": False, "tasks": [
     *look("BEFORE"),
     guarded(limits=LIMITS), *limited("FIRST", "try"), guarded(limits=OTHER), *limited("OTHER", "lift"),
     role("stop"), *look("AFTER"),

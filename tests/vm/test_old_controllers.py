@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from controller import Controller
 from matrix import policy
-from tasks import findings, kernels, role, tell
+from tasks import TRIED, findings, kernels, role, tell
 
 USE = """
 for controller in net_cls net_prio; do
@@ -20,7 +20,7 @@ echo $$ > /mnt/net_cls/used/cgroup.procs; echo $$ > /mnt/net_prio/used/cgroup.pr
 """
 GIVE_BACK = "for controller in net_cls net_prio; do rmdir /mnt/$controller/used; umount /mnt/$controller; done"
 KNOCK = "bash -c 'true > /dev/udp/192.0.2.10/9' 2> /dev/null && echo passed || echo denied"
-PLAY = {"hosts": "all", "gather_facts": False, "tasks": [
+PLAY = {"hosts": ",".join(TRIED), "gather_facts": False, "tasks": [
     role("start", ebpf_guard_policy=policy("enforce", hosts=(), paths=())),
     {"name": "Somebody uses them", "register": "used", "ansible.builtin.raw": USE}, tell("USED", "used.stdout_lines"),
     {"name": "Knock", "register": "knocked", "ansible.builtin.shell": KNOCK}, tell("KNOCKED", "knocked.stdout"),

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ways out on each supported kernel: one play on all machines tries each, watched, and with rules and lock: true."""
+"""Ways out on supported kernels: one play on all machines tries each, watched, and with rules and lock: true."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from controller import Controller
 from images import KERNELS
-from tasks import findings, kernels, processes, tell
+from tasks import TRIED, findings, kernels, processes, tell
 
 SCRIPT = Path(__file__).resolve().parent / "files/outward.py"
 LAUNCHER = "/run/ebpf_guard/deploy/launcher"
@@ -82,7 +82,7 @@ def phase(mark, *more):
             tell(mark, "said.stdout | from_json"), *more, *guard(f"{mark}_DOWN", {"state": "absent"}, **INSIDE)]
 
 
-PLAY = {"hosts": "all", "gather_facts": False, "tasks": [
+PLAY = {"hosts": ",".join(TRIED), "gather_facts": False, "tasks": [
     script("prepare"), *phase("MONITOR"),
     *phase("DENY", *guard("EXCHANGE", {"policy": POLICIES["DENY"], "observe": True}, **INSIDE))]}
 
@@ -179,4 +179,4 @@ def test_a_locked_guard_is_exchanged_by_a_task_inside(kernel, measured):
 
 def test_the_callback_lists_what_was_asked_outside(measured):
     told = measured["output"].count("ways out, asked to act outside the guard (not watched there):")
-    assert told == 2 * len(KERNELS)  # in DENY those that no rule denies
+    assert told == 2 * len(TRIED)  # in DENY those that no rule denies
