@@ -17,6 +17,10 @@ description:
     outside it.
   - What ran outside is known by the kernel of the host, which counts who enters the guard. A task during which nobody did
     started nothing on the host, or went around the guard. Files that M(ansible.builtin.fetch) reads by sftp are told, too.
+  - Of more than three hosts, tells what is alike once. A denial that no host had before is told in full as soon as the guard of its
+    host comes down. The other hosts that have it are named when the task has ended on all of them, and hosts on which nothing was
+    denied are one line there. With the strategies C(free) and C(host_pinned), each further host with denials has a line at once, and
+    all else comes when the play is over.
   - Hides the commands of tasks with C(no_log), here and in the results of the modules of this collection.
   - At the end of the run prints one table of all guards, the distinct endpoints of all hosts, and the guards
     that were brought up and never taken down. Of what was tried where no rule allows it, prints the allow rules
@@ -64,8 +68,9 @@ options:
       - name: EBPF_GUARD_OBSERVED
   max_rows:
     description:
-      - How many rows each list shows at most, for every host and for the endpoints of the whole run.
-      - How many were left out is always told.
+      - How many rows each list shows at most, for every host and for the whole run. Of many hosts, it is also how many hosts are told
+        one by one, how many names a line names, and how many rows the table of the guards has before it adds hosts up.
+      - How many were left out is always told, and that the JSON report has them.
       - The tables of Markdown reports and annotations in GitHub Actions have so many rows, too.
     type: int
     default: 20
@@ -203,11 +208,14 @@ from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
     _brackets, _clock, _ending, _github, _judge, _output, _reboot, _run, _seen, _this_run)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import ADHOC, data_of, file_of, key_of, part
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import brief, document, model, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import ADHOC, data_of, file_of, hosts_of, key_of, part
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import brief, document, model, together
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, describe
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._unguarded import Unguarded
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._up import Guard, Up
+
+ALL = {'json', 'json.gz'}  # formats in which a report leaves nothing out
+ONE_BY_ONE = ('free', 'host_pinned')  # strategies in which a task has no end that hosts have in common
 
 
 def _kept(event):
@@ -238,11 +246,13 @@ class CallbackModule(CallbackBase):
         self._unguarded = Unguarded(self._up)
         self._starts = {}  # (host, task's uuid) -> controller time
         self._judge = _judge.Judge(self._up, self._unguarded, self._document)
+        self._together = together.Together()
+        self._is_cut = False  # is there more than was printed?
         self._output = _output.Output(self._display)
         self._refusal = _reboot.Refusal()
         self._adhoc = False
         self._playbooks = 0
-        self._ending = _ending.Ending(OURS, self._sum_up, self._end, self._leave)
+        self._ending = _ending.Ending(OURS, self._begins, self._sum_up, self._end, self._leave)
         self._running, self._pid = False, os.getpid()
         atexit.register(self._cut_off)
 
@@ -258,7 +268,7 @@ class CallbackModule(CallbackBase):
         # Raising here would only unload the callback, and the run would go on unjudged.
         super().set_options(*args, **kwargs)
         self._fail, self._observed = self.get_option('fail'), self.get_option('observed')
-        self._max_rows = self._unguarded.room = max(0, self.get_option('max_rows'))
+        self._max_rows = self._unguarded.room = self._together.max_rows = max(0, self.get_option('max_rows'))
         self._stdout = self.get_option('command_stdout')
         self._output = _output.Output(self._display, self.get_option('output'))
         self._document.directory, self._document.formats = self.get_option('report_dir'), self.get_option('reports')
@@ -279,11 +289,15 @@ class CallbackModule(CallbackBase):
 
     @_kept
     def v2_playbook_on_play_start(self, play):
+        self._begins('v2_playbook_on_play_start')
         self._up.play = play
         self._unguarded.begin(play)
+        self._together.hosts.update(hosts_of(play))
+        self._together.waits = play.strategy.rpartition('.')[2] not in ONE_BY_ONE
 
     @_kept
     def v2_playbook_on_task_start(self, task, is_conditional):
+        self._begins('v2_playbook_on_task_start')
         self._up.ending(task)
 
     @_kept
@@ -339,8 +353,7 @@ class CallbackModule(CallbackBase):
         name, for_real = self._unguarded.foretell(host, task) or (None, None)
         if for_real:
             self._document.ran_unguarded(host, name, for_real)
-            self._print([('warn', f'GUARD {name} on {host} [check mode]: not up'),
-                         *text.outside_section(for_real, self._max_rows)])
+            self._print(self._together.is_not_up(host, name, for_real))
 
     def _guarded(self, host, task, data, failed):
         """Follow one result of our own module, or each item of its loop."""
@@ -354,7 +367,7 @@ class CallbackModule(CallbackBase):
                 self._came_down(host, name, guard, item)
             elif guard:
                 if item.get('changed') or name not in self._up.hosts.get(host, ()):
-                    self._print([text.up_line(host, name, guard)])
+                    self._print(self._together.came_up(host, name, guard))
                 self._came_up(host, name, guard, args, task)
             elif 'censored' in item:
                 self._hidden(host, name, task, args, failed)
@@ -377,7 +390,7 @@ class CallbackModule(CallbackBase):
         report = (known or Guard(name, guard, {}, '', False)).report(host, data)
         show = self._observed or report['mode'] == 'monitor'
         self._judge.came_down(report, show)
-        self._print(text.block(report, show, self._max_rows))
+        self._print(self._together.came_down(report, show))
 
     def _hidden(self, host, name, task, args, failed):
         """Judge a result that no_log hides by what the task asked for."""
@@ -393,7 +406,7 @@ class CallbackModule(CallbackBase):
             # The task passed, so an enforcing guard denied nothing unexpected.
             because = f'no_log hides the report in {describe(task)}'
             self._judge.pass_unseen(host, known, because)
-            self._print([('warn', f'GUARD {name} on {host}: {because}')])
+            self._print(self._together.is_hidden(host, name, because))
 
     def _command_ended(self, host, data):
         status = _run.exit_status(data)
@@ -409,7 +422,17 @@ class CallbackModule(CallbackBase):
         self._output.of_command(data['stderr'], stderr=True)
 
     def _print(self, lines):
+        self._is_cut = self._is_cut or any(tone == 'more' for tone, dummy in lines)
         self._output.lines(lines)
+
+    def _begins(self, event):
+        """Before any callback tells that something begins: what has ended is told above its headline."""
+        if self._together.waits or event == 'v2_playbook_on_play_start':
+            self._ended()
+
+    @_kept
+    def _ended(self):
+        self._print(self._together.ended())
 
     @_kept
     def _collect(self, final):
@@ -426,6 +449,7 @@ class CallbackModule(CallbackBase):
             return
         within = self._running  # a playbook; else a later one of the command line was not reached
         if within:
+            self._ended()
             self._collect(final=True)
             if self._up:
                 self._tell()
@@ -438,10 +462,15 @@ class CallbackModule(CallbackBase):
         for host, guards in self._up.hosts.items() if self._document and (self._adhoc or not final) else ():
             for guard in guards.values():
                 self._document.untold(host, guard, 'up', [], guard.outside())
-        paths = self._document.end(_clock.now(), cut_off, self._judge.own_failure())
+        has_all = ALL.intersection(self._document.formats)
+        paths = self._document.end(_clock.now(), cut_off, self._judge.own_failure()) or []
         annotations, self._document.annotations = self._document.annotations, []
         self._output.annotations(annotations)
-        self._print([('plain', ''), *(('plain', f'REPORT {path}') for path in paths)] if paths else [])
+        told = [('plain', f'REPORT {path}') for path in paths]
+        if self._is_cut:
+            told.append(('plain', 'The JSON report has all that is not shown here.' if paths and has_all else
+                         'Not all is shown here. Set report_dir, and a JSON report has all of it.'))
+        self._print([('plain', ''), *told] if told else [])
 
     def v2_playbook_on_stats(self, stats):
         self._ending.turn(stats)
@@ -455,6 +484,7 @@ class CallbackModule(CallbackBase):
 
     @_kept
     def _sum_up(self, stats):
+        self._ended()
         self._collect(self._final)
         for host, told in self._judge.in_brief().items():
             stats.set_custom_stats(brief.KEY, told, host)

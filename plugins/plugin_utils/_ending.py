@@ -18,14 +18,15 @@ from ansible import constants as C
 from ansible.executor.task_queue_manager import TaskQueueManager
 
 EVENT, CALL = 'v2_playbook_on_stats', 'send_callback'
+BEGINS = ('v2_playbook_on_play_start', 'v2_playbook_on_task_start', 'v2_playbook_on_handler_task_start')
 
 
 class Ending:
-    def __init__(self, name, begin, judge, leave):
-        """`name`: our callback's. `begin` gets the statistics before any callback does, `judge` in our turn. What `judge` returns
-        goes to `leave`, which may exit, after all of them.
+    def __init__(self, name, next_begins, begin, judge, leave):
+        """`name`: our callback's. `next_begins` gets the event of a play or task before any callback does. `begin` gets the statistics
+        so, and `judge` in our turn. What `judge` returns goes to `leave`, which may exit, after all of them.
         """
-        self._name, self._begin, self._judge, self._leave = name, begin, judge, leave
+        self._name, self._next_begins, self._begin, self._judge, self._leave = name, next_begins, begin, judge, leave
         self._is_around = False  # around the event that is told now
         self._verdict = None  # what `judge` returned; None: our turn has not come
         self._comes_last = hasattr(TaskQueueManager, CALL)
@@ -35,6 +36,8 @@ class Ending:
     def _around(self, tell_all):
         @functools.wraps(tell_all)
         def send_callback(manager, method_name, *args, **kwargs):
+            if method_name in BEGINS:
+                self._next_begins(method_name)
             if method_name != EVENT:
                 return tell_all(manager, method_name, *args, **kwargs)
             self._verdict, self._is_around = None, True

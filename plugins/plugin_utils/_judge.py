@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _brackets, _gone, _run
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import hosts_of, key_of
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, brief, model, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import allow, brief, model, tables
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._up import Guard
 
@@ -46,11 +46,9 @@ class Judge:
         gone = _gone.details(guard.gone) if guard.gone else []
         title = 'GONE' if gone else title
         details += [*gone, ('because', because)]
-        if title == 'LEFT UP':
-            asked = 'state=absent' if guard.name == 'deploy' else f'state=absent name={guard.name}'
-            become = '-b ' if guard.become else ''
-            details.append(('remedy', f"run `ansible {host} {become}-m {OURS} -a '{asked}'`"))
-        self.fleet.miss(title, host, guard.name, guard.mode, details, len(guard.outside()))
+        asked = 'state=absent' if guard.name == 'deploy' else f'state=absent name={guard.name}'
+        remedy = f"ansible HOSTS {'-b ' if guard.become else ''}-m {OURS} -a '{asked}'" if title == 'LEFT UP' else None
+        self.fleet.miss(title, host, guard.name, guard.mode, details, len(guard.outside()), remedy)
         self._document.untold(host, guard, title.lower(), [f'{label} {said}' for label, said in gone] + [because],
                               guard.outside())
 
@@ -91,7 +89,7 @@ class Judge:
 
     def lines(self, max_rows):
         """The tables of a playbook."""
-        told = [('plain', ''), *text.fleet_lines(self.fleet, max_rows)] if self.fleet.guards else []
+        told = [('plain', ''), *tables.fleet_lines(self.fleet, max_rows)] if self.fleet.guards else []
         return told + self._tried.lines(max_rows)
 
     def own_failure(self):

@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import sys
+import textwrap
 
 from ansible import constants as C
 from ansible import context
@@ -19,7 +20,8 @@ from ansible import context
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _github
 
 AUTO, STDOUT, STDERR = 'auto', 'stdout', 'stderr'
-COLORS = {'bad': C.COLOR_ERROR, 'warn': C.COLOR_CHANGED, 'good': C.COLOR_OK, 'plain': None}
+COLORS = {'bad': C.COLOR_ERROR, 'warn': C.COLOR_CHANGED, 'good': C.COLOR_OK, 'plain': None, 'more': None}
+LONGEST = 400  # characters of a line, whatever a host or a task is called
 # by the last part of the name of the stdout callback: what programs read, a document or a line for each host
 MACHINE = re.compile('json|junit|xml|csv|sarif|oneline')
 
@@ -30,6 +32,12 @@ def is_for_machines():
     return bool(MACHINE.search(callback.rpartition('.')[2].lower()))
 
 
+def _broken(lines):
+    """No line is too long, and nothing of it is lost."""
+    return [(tone, part) for tone, line in lines
+            for part in (textwrap.wrap(line, LONGEST, subsequent_indent='    ') if len(line) > LONGEST else [line])]
+
+
 class Output:
     def __init__(self, display, wanted=AUTO):
         self._display = display
@@ -38,11 +46,13 @@ class Output:
 
     def lines(self, lines):
         """Lines are pairs of tone and text."""
+        lines = _broken(lines)
         if not self._file or not self._appended(lines):
             self._show(lines, self._stderr or bool(self._file))
 
     def last(self, lines):
         """What ends the run is told where people look, too."""
+        lines = _broken(lines)
         if self._file:
             self._appended(lines)
         self._show(lines, self._stderr or bool(self._file))

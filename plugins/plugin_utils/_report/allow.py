@@ -17,13 +17,14 @@ import re
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import PolicyError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.records import BY_DEFAULT
-from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import asked_name, clean
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import WIDTH
+from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import asked_name
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import WIDTH, clip
 
 # To YAML it is what it looks like, without quotes: a name with a dot, an address, a port, an id with a hyphen
 PLAIN = re.compile(r'[a-z][a-z0-9-]*(\.[a-z0-9-]+)+|[0-9]+(\.[0-9]+){3}|(tcp/|udp/)?[0-9]+|[a-z][a-z0-9_]*-[a-z0-9_-]+')
 # A name without ports where the name itself was refused, or a protocol that has none: else only the ports that were
 ANY = None
+NAME = 300  # characters of a name that no rule can have
 
 
 class Tried:
@@ -55,12 +56,15 @@ class Tried:
             fit = [rule for rule in rules if _valid(rule)]
             lines += [('plain', ''), ('plain', f'RULES that would let pass what was tried (guard {guard}), for its policy:'),
                       ('plain', 'allow:')]
-            lines += [('plain', line) for rule in fit[:max_rows] for line in _written(rule)]
-            left = len(fit) - max_rows
-            lines += [('plain', f'  # {left} more not shown (max_rows)')] if left > 0 else []
-            lines += [('plain', f'  # no rule can name {clean(what)}')
-                      for rule in rules if rule not in fit for what in rule.get('hosts') or rule['networks']]
+            lines += [line for rule in fit[:max_rows] for line in _written(rule, max_rows)] + _left_out('  ', len(fit) - max_rows)
+            unfit = [what for rule in rules if rule not in fit for what in rule.get('hosts') or rule['networks']]
+            lines += [('plain', f'  # no rule can name {clip(what, NAME)}') for what in unfit[:max_rows]]
+            lines += _left_out('  ', len(unfit) - max_rows)
         return lines
+
+
+def _left_out(indent, number):
+    return [('more', f'{indent}# {number} more not shown (max_rows)')] if number > 0 else []
 
 
 def _rules(names, addresses):
@@ -106,16 +110,17 @@ def _valid(rule):
     return True
 
 
-def _written(rule):
+def _written(rule, max_rows):
     """As in the documentation: a line for each key, or for each of its items where a line is too long."""
-    lines = [f'  - id: {_text(rule["id"])}']
+    lines = [('plain', f'  - id: {_text(rule["id"])}')]
     for key in ('hosts', 'networks', 'ports'):
         items = [_text(str(item)) for item in rule.get(key, ())]
         line = f'    {key}: [{", ".join(items)}]'
         if len(line) > WIDTH and items[1:]:
-            lines += [f'    {key}:'] + [f'      - {item}' for item in items]
+            lines += [('plain', f'    {key}:'), *(('plain', f'      - {item}') for item in items[:max_rows])]
+            lines += _left_out('      ', len(items) - max_rows)
         elif items:
-            lines.append(line)
+            lines.append(('plain', line))
     return lines
 
 

@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import clean
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import circle, folded, headline, text, waits
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import circle, folded, headline, model, text, waits
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, NOBODY
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.remedies import effect
 
@@ -88,7 +88,7 @@ def _shown(value):
 
 
 def _hosts(hosts):
-    shown = Markup(', ').join(text.clip(host, HOST) for host in sorted(hosts, key=folded.natural)[:HOSTS])
+    shown = Markup(', ').join(text.clip(host, HOST) for host in sorted(hosts, key=model.natural)[:HOSTS])
     return shown + f' and {_figure(len(hosts) - HOSTS)} more' if len(hosts) > HOSTS else shown
 
 
@@ -137,7 +137,7 @@ def _seconds(number):
 
 def _guards(found):
     """The worst first."""
-    return sorted(found.guards, key=lambda one: (RANKS.index(TONES.get(one.outcome, 'warn')), folded.natural(one.host), one.name))
+    return sorted(found.guards, key=lambda one: (RANKS.index(TONES.get(one.outcome, 'warn')), model.natural(one.host), one.name))
 
 
 def _sums(found):

@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from array import array
 from collections import Counter
 from typing import NamedTuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import asked_name, endpoint, known_name
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, lineage, moment_of, word
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import NEW, lineage, moment_of, natural, word
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.text import evidence, short
 
-DIGITS = re.compile(r'([0-9]+)')
 SEEN, WAY_OUT = 'seen', 'way out'  # beside the outcomes of denials, and what is new
 FINDINGS = 100  # of each sort
 WAYS, ALL_WAYS = 6, 200  # of a finding, and of all of a sort
@@ -134,11 +132,6 @@ class Marks:
         moment = moment_of(record.get('first_seen'), 0.0)
         if moment is not None:
             self.moments.append(moment)
-
-
-def natural(name):
-    """web2 stands before web10."""
-    return [(len(part.lstrip('0')) if number % 2 else -1, part.lstrip('0')) for number, part in enumerate(DIGITS.split(name))]
 
 
 def place(task):

@@ -15,6 +15,7 @@ the guard of that host), unknown and nobody, as entries.Missed has them. Knows n
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from datetime import datetime, timezone
 from typing import NamedTuple
@@ -36,7 +37,9 @@ REASONS = {'denied': 'accesses were denied on', 'new': 'what no baseline has was
            'broken': 'guards were not whole on', 'never_up': 'guards never came up on',
            'deserted': 'nobody entered the guards on', 'missing': 'reports are missing from'}
 SOME = 10  # hosts that a sentence names
+FEW = 3  # hosts of a run that are told one by one
 PATH_ROOM = 40  # for a path among other things in a line
+DIGITS = re.compile(r'([0-9]+)')
 
 
 class Task(NamedTuple):
@@ -108,6 +111,11 @@ def window_of(record, stamp, report):
 def task_of(record, stamp, report):
     window = window_of(record, stamp, report)
     return window.task if window else UNKNOWN
+
+
+def natural(name):
+    """web2 stands before web10."""
+    return [(len(part.lstrip('0')) if number % 2 else -1, part.lstrip('0')) for number, part in enumerate(DIGITS.split(name))]
 
 
 def short_path(path):
@@ -231,6 +239,17 @@ class Drilled:
         self.waited = max((one for one in (self.waited, waited) if one is not None), default=None)
 
 
+class Missing(NamedTuple):
+    """A guard whose report never came."""
+
+    title: str
+    host: str
+    name: str
+    mode: str
+    details: tuple  # (label, text) for the reader
+    remedy: str | None
+
+
 class Fleet:
     """Every guard of the run, kept small: one row per guard, one per distinct endpoint, and one per task of a drill."""
 
@@ -241,7 +260,7 @@ class Fleet:
         self.drill = {}  # (task, what became of it, what was taken away) -> Drilled, in the order in which they were told
         self.drills = {}  # (host, name, mode) -> (seconds that its tasks waited, whether all survived), of drills; None: not known
         self.notes = {}  # (host, name, mode) -> outcome that no report tells
-        self.missing = []  # (title, host, name, mode, details): guards whose report never came
+        self.missing = []  # Missing
 
     def add(self, report, show_observed):
         """Returns the report's tally."""
@@ -281,10 +300,10 @@ class Fleet:
         self.guards.setdefault((host, name, mode), Counter())['outside'] += outside
         self.notes[host, name, mode] = outcome_word
 
-    def miss(self, title, host, name, mode, details, outside=0):
-        """Add a guard whose report never came, with (label, text) details for the reader."""
+    def miss(self, title, host, name, mode, details, outside=0, remedy=None):
+        """Add a guard whose report never came. `remedy`: a command for HOSTS."""
         self.note(host, name, mode, title.lower(), outside)
-        self.missing.append((f'GUARD {title}: {name} on {host} [{mode}]', host, details))
+        self.missing.append(Missing(title, host, name, mode, tuple(details), remedy))
 
     def failing(self):
         """{key of REASONS: hosts}"""
@@ -307,7 +326,7 @@ class Fleet:
 
     def missing_hosts(self, never=False):
         """Hosts with a guard that was up and never reported; `never`: whose guard never came up."""
-        return sorted({host for title, host, dummy in self.missing if title.startswith(f'GUARD {NEVER_UP}: ') == never})
+        return sorted({one.host for one in self.missing if (one.title == NEVER_UP) == never})
 
     def outcome(self, key):
         """The word for one guard."""

@@ -4,12 +4,17 @@
 
 # PRIVATE: used by this collection only, may change without notice.
 
-"""The reports as text: lines of at most 80 columns. A line is a pair of tone (bad, warn, good, plain) and text."""
+"""The report of a guard as text: lines of at most 80 columns. A line is a pair of tone and text. Tones are bad, warn, good, plain,
+and `more` of a line that tells how much is not shown.
+"""
 
 from __future__ import annotations
 
 import itertools
 import textwrap
+from collections import Counter
+from functools import partial
+from typing import Any, Callable, NamedTuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import outcome
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words import (
@@ -17,12 +22,14 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._report.words imp
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import remedies
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.entries import DID_NOT_ENTER
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import (
-    NEW, NOBODY, lineage, merge, news, short_path, task_of, totals, word)
+    lineage, merge, news, short_path, task_of, totals, word)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.waits import (
-    FAILED, IGNORED, PASSED, RESCUED, RUNNING, SURVIVED, seconds)
+    FAILED, IGNORED, PASSED, RESCUED, RUNNING, seconds)
 
 WIDTH = 80
 ANCESTORS = 8  # that a row shows
+PLACES = 20  # addresses, names or users that a detail has room for
+FAULT = 400  # characters of what was wrong with a guard
 TAKEN = 5  # things that a row of the drill names
 DESERTED = ('Something starts the tasks without the shell that Ansible is told to use: a strategy such as that of Mitogen, '
             'or a connection plugin of another kind. Run the play with `strategy: linear` over ssh.')
@@ -31,6 +38,30 @@ WENT_AROUND = ('What did not enter started nothing on this host, or went around 
 ROOM = WIDTH - 13  # for the text of a detail, behind its label
 ENDED = {FAILED: 'the task failed', RUNNING: 'it is still running', RESCUED: 'the task failed, and was rescued',
          IGNORED: 'the task failed, and its error is ignored', PASSED: 'the task passed'}
+
+
+class Item(NamedTuple):
+    """One thing that a guard tells."""
+
+    key: tuple  # the same on every host where it is alike
+    about: Any  # what its lines are made of; a mapping with a count, where it has one
+    made: Callable  # the lines of that
+    fails: bool = False  # does the run fail for it?
+
+
+class Section(NamedTuple):
+    """Things of one sort."""
+
+    title: list  # of lines
+    items: list
+    is_list: bool = True  # does max_rows hold for it?
+
+    def lines(self, max_rows):
+        room = max_rows if self.is_list else len(self.items)
+        if not self.items:
+            return []
+        shown = [line for item in self.items[:room] for line in item.made(item.about)]
+        return [*self.title, *shown, *left_out(len(self.items) - room)]
 
 
 def clip(text, width):
@@ -63,6 +94,12 @@ def row_head(verdict, row):
         return '  '.join(filter(None, ('  ' + verdict, where, name, f'{row["count"]}x', what)))
     head = line(known_name(row))
     return (head, True) if len(head) <= WIDTH or ', ' not in known_name(row) else (line(''), False)
+
+
+def joined(texts):
+    """The first of several, and how many more there are."""
+    texts = list(texts)
+    return ', '.join(texts[:PLACES]) + (f' and {len(texts) - PLACES} more' if texts[PLACES:] else '')
 
 
 def wrapped(label, text):
@@ -134,11 +171,15 @@ def cost(one):
     return f'{seconds(one["waited"])}{runs}; {ENDED[one["outcome"]]}'
 
 
+def is_bad(row, report, verdict):
+    denied = verdict.startswith('DENIED') or verdict == 'NEW' and outcome.must_fail_for_news(report, report['mode'])
+    return bool(denied) and not row.get('expected') and not row.get('earlier')
+
+
 def head_lines(row, report, verdict=None):
     """What was denied, and by which rule; what of it did not fit the first line."""
     verdict, rule = verdict or word(row, report['mode']), row.get('rule')
-    is_bad = verdict.startswith('DENIED') or verdict == 'NEW' and outcome.must_fail_for_news(report, report['mode'])
-    tone = 'bad' if is_bad and not row.get('expected') and not row.get('earlier') else 'warn'
+    tone = 'bad' if is_bad(row, report, verdict) else 'warn'
     head, named = row_head(verdict, row)
     fits = rule and len(head) + len(rule) + 9 <= WIDTH
     lines = [(tone, f'{head}  (rule {rule})' if fits else head)]
@@ -147,11 +188,11 @@ def head_lines(row, report, verdict=None):
     if endpoint(row, short_path) != endpoint(row):
         lines += wrapped('path', clean(row['path']))
     if not named:
-        lines += wrapped('names', known_name(row))
+        lines += wrapped('names', joined(known_name(row).split(', ')))
     if asked_name(row) and row.get('kind') != 'dns':
-        lines += wrapped('at', ', '.join(row['addresses']))
+        lines += wrapped('at', joined(row['addresses']))
     elif row['endpoints'][1:]:
-        lines += wrapped('also', ', '.join(row['endpoints'][1:]))
+        lines += wrapped('also', joined(row['endpoints'][1:]))
     return lines
 
 
@@ -171,16 +212,37 @@ def asked_line(row):
     return 'plain', f'{head}  {command}' if command else head
 
 
-def up_line(host, name, guard):
-    """Tell in one line that a guard came up, and what is in force there."""
-    line = f'GUARD UP: {name} on {host} [{clean(guard.get("mode") or UNKNOWN)}]'
-    room = WIDTH - len(line) - 2
-    in_force = ', '.join(key for key, state in dict(guard.get('enforced') or {}).items() if state is True)
-    return 'good', f'{line}  {clip(in_force, room)}' if in_force and room > 8 else line
+def in_force(guard):
+    return ', '.join(key for key, state in dict(guard.get('enforced') or {}).items() if state is True)
+
+
+def up_line(where, name, guard):
+    """Tell in one line that a guard came up, and what is in force there. `where`: a host, or how many there are."""
+    line = f'GUARD UP: {name} on {where} [{clean(guard.get("mode") or UNKNOWN)}]'
+    room, what = WIDTH - len(line) - 2, in_force(guard)
+    return 'good', f'{line}  {clip(what, room)}' if what and room > 8 else line
+
+
+def figures(report):
+    """Counter of what the headline says, by outcome. New accesses are `new`."""
+    return totals(report) + Counter(new=sum(record.get('count', 1) for record in news(report)))
+
+
+def tone_of(report, sums):
+    if sums[outcome.DENIED] or sums[outcome.DRILL] or outcome.must_fail_for_news(report, report['mode']):
+        return 'bad'
+    doubts = (report.get('counters') or {}).get('lost') or report.get('faults') or limits(report).items or report['nobody']
+    return 'warn' if any(sums.values()) or doubts else 'good'
 
 
 def headline(report):
-    sums = totals(report)
+    sums, waited = figures(report), report.get('waited')
+    return heading(report['name'], report['mode'], tone_of(report, sums), report['host'], sums,
+                   None if waited is None else seconds(waited))
+
+
+def heading(name, mode, tone, where, sums, waited=None):
+    """`where`: a host, or how many there are. `waited`: how long the tasks of a drill did, in words."""
     denied = sums[outcome.DENIED] + sums[outcome.DRILL] + sums[outcome.EXPECTED]
     parts = []
     if denied:
@@ -191,51 +253,58 @@ def headline(report):
         parts.append(f'{amount(sums[outcome.EARLIER], "access")} denied before this run')
     if sums[outcome.WOULD_DENY]:
         parts.append(f'{amount(sums[outcome.WOULD_DENY], "access")} would be denied')
-    new = sum(record.get('count', 1) for record in news(report))
-    if new:
-        parts.append(f'{amount(new, "access")} new to the baseline')
-    if denied > sums[outcome.EXPECTED] or outcome.must_fail_for_news(report, report['mode']):
-        tone = 'bad'
-    else:
-        doubts = ((report.get('counters') or {}).get('lost') or report.get('faults') or limit_lines(report)
-                  or report['nobody'])
-        tone = 'warn' if parts or doubts else 'good'
-    if sums[outcome.DRILL] and report.get('waited') is not None:
-        parts.append(f'waited {seconds(report["waited"])}')
+    if sums['new']:
+        parts.append(f'{amount(sums["new"], "access")} new to the baseline')
+    if sums[outcome.DRILL] and waited:
+        parts.append(f'waited {waited}')
     text = ', '.join(parts) or ('clean, nothing denied' if tone == 'good' else 'nothing denied')
-    return tone, f'GUARD {report["name"]} on {report["host"]} [{report["mode"]}]: {text}'
+    return tone, f'GUARD {name} on {where} [{mode}]: {text}'
 
 
 def block(report, show_observed, max_rows):
-    """Tell one guard on one host, as soon as it is down."""
+    """Tell one guard on one host."""
+    return [headline(report), *(line for one in sections(report, show_observed) for line in one.lines(max_rows))]
+
+
+def sections(report, show_observed):
+    """All that there is to tell of a guard that is down, in an order that is the same for every guard."""
     earlier, denied = (merge(record for record in told(report['denied']) if bool(record.get('earlier')) is before)
                        for before in (True, False))
     observed = merge(told(report['observed']))
-    found = telling(merge(told(news(report))))
     seen = [row for row in observed if show_observed and row.get('kind') != 'unix' and not row.get('new')]
     seen.sort(key=lambda row: row.get('kind') == 'exec')  # every deployment executes a lot: that comes last
     return [
-        headline(report),
-        *gone_lines(report),
-        *(line for row in denied[:max_rows] for line in row_lines(row, report)),
-        *(seen_line(row) for row in seen[:max(0, max_rows - len(denied))]),
-        *left_out(len(denied) + len(seen) - max_rows),
-        *(line for row in found[:max_rows] for line in row_lines(row, report, 'NEW')),
-        *left_out(len(found) - max_rows),
-        *earlier_lines(report, earlier[:max_rows]),
-        *left_out(len(earlier) - max_rows),
-        *doubt_lines(report),
-        *section('ways out, asked to act outside the guard (not watched there):', asked_line,
-                 [row for row in observed if row.get('kind') == 'unix'], max_rows),
-        *limit_lines(report),
-        *outside_section(report['outside'], max_rows),
-        *outside_notes(report),
-        *section('in the guard of another host:', elsewhere_line, list(dict.fromkeys(report.get('elsewhere') or [])), max_rows),
-        *section("refused at the door (somebody else's process was to be brought in):", refused_line,
-                 report.get('refused') or [], max_rows),
-        *section('left running (moved out when the guard came down):',
-                 lambda one: detail(one['pid'], clip(one['command'], ROOM)), report.get('left_running') or [], max_rows),
+        gone(report),
+        Section([], [row_item(row, report) for row in denied]
+                + [Item(('seen', row.get('kind'), endpoint(row)), row, lambda row: [seen_line(row)]) for row in seen]),
+        Section([], [row_item(row, report, 'NEW') for row in telling(merge(told(news(report))))]),
+        Section(earlier_title(report), [row_item(row, report) for row in earlier if report.get('earlier')]),
+        *doubts(report),
+        listed('ways out, asked to act outside the guard (not watched there):', asked_line,
+               [(endpoint(row), row) for row in observed if row.get('kind') == 'unix']),
+        limits(report),
+        outside(report['outside']),
+        Section([], outside_notes(report), False),
+        listed('in the guard of another host:', elsewhere_line,
+               [(one, one) for one in dict.fromkeys(report.get('elsewhere') or ())]),
+        listed("refused at the door (somebody else's process was to be brought in):", refused_line,
+               [((one['uid'], one['owner'], one['command']), one) for one in report.get('refused') or ()]),
+        listed('left running (moved out when the guard came down):', lambda one: detail(one['pid'], clip(one['command'], ROOM)),
+               [(one['command'], one) for one in report.get('left_running') or ()]),
     ]
+
+
+def row_item(row, report, verdict=None):
+    """It is alike where the same task did the same, whatever the arguments of a command, which often name the host."""
+    said = verdict or word(row, report['mode'])
+    what = asked_name(row) or known_name(row) or endpoint(row)
+    key = (said, row.get('rule'), row.get('kind'), row.get('class'), what, str(task_of(row, row['first_seen'], report)))
+    return Item(key, row, partial(row_lines, report=report, verdict=verdict), is_bad(row, report, said))
+
+
+def listed(title, line, things):
+    """A line for each thing. `things`: pairs of what is alike on other hosts, and the thing."""
+    return Section([('warn', '  ' + title)], [Item((title, key), one, lambda one: [line(one)]) for key, one in things])
 
 
 def followed(host, found, is_first):
@@ -259,34 +328,29 @@ def told(records):
     return [record for record in records if not record.get('stands_for')]
 
 
-def gone_lines(report):
+def gone(report):
     """Whether the guard was there until its end, and for this run alone."""
-    lines = [('bad', '  GUARD GONE before state=absent: tasks that came later were not run')] if report.get('ended') else []
-    shared = [f'{one["host"]} ({one["user"]} on {one["controller"]})' for one in report.get('shared_with') or ()]
+    items = []
+    if report.get('ended'):
+        line = ('bad', '  GUARD GONE before state=absent: tasks that came later were not run')
+        items.append(Item(('gone',), None, lambda _none: [line], True))
+    shared = joined(f'{one["host"]} ({one["user"]} on {one["controller"]})' for one in report.get('shared_with') or ())
     if shared:
-        lines.append(('warn', '  it stays up, shared with others: what is denied may be of any of them'))
-        lines += wrapped('shared', clean(', '.join(shared)))
-    return lines
+        lines = [('warn', '  it stays up, shared with others: what is denied may be of any of them'), *wrapped('shared', clean(shared))]
+        items.append(Item(('shared',), None, lambda _none: lines))
+    return Section([], items, False)
 
 
-def earlier_lines(report, rows):
-    """What was denied before this run took the guard over."""
+def earlier_title(report):
+    """Of what was denied before this run took the guard over."""
     story = report.get('earlier')
-    if not story or not rows:
-        return []
-    return [('warn', '  before this run:'), *wrapped('since', story['since']), *wrapped('by', clean(story['by'])),
-            *(line for row in rows for line in row_lines(row, report))]
+    return [('warn', '  before this run:'), *wrapped('since', story['since']), *wrapped('by', clean(story['by']))] if story else []
 
 
-def section(title, line, items, max_rows):
-    """A title and a line for each item; nothing where there are none."""
-    if not items:
-        return []
-    return [('warn', '  ' + title), *map(line, items[:max_rows]), *left_out(len(items) - max_rows)]
-
-
-def outside_section(outside, max_rows):
-    return section('outside the guard (not watched, not stopped):', outside_line, list(dict.fromkeys(outside)), max_rows)
+def outside(tasks):
+    """`tasks`: pairs of how and task."""
+    return listed('outside the guard (not watched, not stopped):', outside_line,
+                  [(one, one) for one in dict.fromkeys(tasks)])
 
 
 def outside_line(outside):
@@ -301,48 +365,58 @@ def elsewhere_line(elsewhere):
 
 def outside_notes(report):
     """What a task that did not enter means, and what nobody knows."""
-    lines = []
+    items = []
     if report['nobody']:
-        lines.append(('bad', '  nobody entered the guard: its tasks ran outside'))
-        lines += [('plain', '    ' + part) for part in textwrap.wrap(DESERTED, WIDTH - 4)]
+        lines = [('bad', '  nobody entered the guard: its tasks ran outside'), *paragraph(DESERTED)]
+        items.append(Item(('nobody',), None, lambda _none: lines, report['mode'] == 'enforce'))
     elif any(how == DID_NOT_ENTER for how, _task in report['outside']):
-        lines += [('plain', '    ' + part) for part in textwrap.wrap(WENT_AROUND, WIDTH - 4)]
+        items.append(Item(('around',), None, lambda _none: paragraph(WENT_AROUND)))
     if report['unknown']:
-        lines.append(('warn', f'  whether {amount(report["unknown"], "earlier task")} entered is not known'))
-    return lines
+        items.append(counted('unknown', report['unknown'], lambda number: f'whether {amount(number, "earlier task")} entered is not known'))
+    return items
+
+
+def paragraph(text):
+    return [('plain', '    ' + part) for part in textwrap.wrap(text, WIDTH - 4)]
+
+
+def counted(key, number, sentence):
+    """A line with a number in it, which adds up over hosts."""
+    return Item((key,), {'count': number}, lambda about: [('warn', '  ' + sentence(about['count']))])
 
 
 def refused_line(one):
     return detail(f'uid {one["uid"]}', clip(f'pid {one["pid"]} of uid {one["owner"]}: {one["command"]}', ROOM))
 
 
-def doubt_lines(report):
+def doubts(report):
     """What keeps the rest from being the whole truth."""
-    lines, lost = [], (report.get('counters') or {}).get('lost')
+    items, lost = [], (report.get('counters') or {}).get('lost')
     if lost:
-        lines.append(('warn', f'  details of {amount(lost, "access")} did not fit; the totals are exact'))
+        items.append(counted('lost', lost, lambda number: f'details of {amount(number, "access")} did not fit; the totals are exact'))
     left = sum((report.get('rows_left_out') or {}).values())
     if left:
-        lines.append(('warn', f'  {amount(left, "row")} more {"is" if left == 1 else "are"} in the event log on the host; the '
-                              'totals are exact'))
-    if report.get('faults'):
-        lines.append(('warn', '  the guard was not whole all the time:'))
-        lines += [('plain', '    ' + part) for fault in report['faults']
-                  for part in textwrap.wrap(clean(fault), WIDTH - 4)]
-    return lines
+        items.append(counted('left out', left, lambda number: f'{amount(number, "row")} more {"is" if number == 1 else "are"} in the '
+                             'event log on the host; the totals are exact'))
+    faults = report.get('faults') or []
+    fails = outcome.is_broken(faults, report['mode'])
+    return [Section([], items, False),
+            Section([('warn', '  the guard was not whole all the time:')],
+                    [Item(('fault', fault), clip(fault, FAULT), paragraph, bool(fails)) for fault in faults])]
 
 
-def limit_lines(report):
+def limits(report):
     """Tell which limits of the policy were hit; a processor limit slows down, which is its purpose."""
-    limits = report.get('limits') or {}
-    kills, refused = ((limits.get(key) or {}).get(count) or 0 for key, count in (('memory', 'oom_kills'), ('pids', 'refused')))
-    lines = []
+    known = report.get('limits') or {}
+    kills, refused = ((known.get(key) or {}).get(count) or 0 for key, count in (('memory', 'oom_kills'), ('pids', 'refused')))
+    items = []
     if kills:
-        lines.append(detail('memory', f'limit of {size(limits["memory"]["limit"])}: {amount(kills, "process")} killed'
-                                      ' for lack of memory'))
+        items.append(Item(('memory',), {'count': kills}, lambda about: [detail('memory', (
+            f'limit of {size(known["memory"]["limit"])}: {amount(about["count"], "process")} killed for lack of memory'))]))
     if refused:
-        lines.append(detail('pids', f'limit of {limits["pids"]["limit"]}: no process could be started, {refused}x'))
-    return [('warn', '  limits were hit:'), *lines] if lines else []
+        items.append(Item(('pids',), {'count': refused}, lambda about: [detail('pids', (
+            f'limit of {known["pids"]["limit"]}: no process could be started, {about["count"]}x'))]))
+    return Section([('warn', '  limits were hit:')], items, False)
 
 
 def size(number):
@@ -354,99 +428,7 @@ def size(number):
 
 
 def left_out(number):
-    return [('plain', f'    … {number} more not shown (max_rows)')] if number > 0 else []
-
-
-def table(heads, rows, subject=1):
-    """The head and each row as a list of lines, in columns: numbers to the right, words to the left.
-
-    Where it is wider than a terminal, the columns that say nothing are left out. Where that is not enough, what a row is of
-    has a line of its own: so many columns, `subject`, where all of them are there.
-    """
-    cells = [heads] + [[str(cell) for cell in row] for row in rows]
-    numbers = [all(isinstance(row[column], int) for row in rows) for column in range(len(heads))]
-    texts = _aligned(cells, numbers)
-    if max(map(len, texts)) > WIDTH - 2:
-        kept = [column for column in range(len(heads)) if not column or any(row[column] not in ('0', '-') for row in cells[1:])]
-        cells, numbers = [[row[column] for column in kept] for row in cells], [numbers[column] for column in kept]
-        subject = sum(column < subject for column in kept)
-        texts = _aligned(cells, numbers)
-    if max(map(len, texts)) <= WIDTH - 2:
-        return [['  ' + text] for text in texts]
-    firsts, rests = (_aligned([row[part] for row in cells], numbers[part]) for part in (slice(subject), slice(subject, None)))
-    return [['  ' + first, '    ' + rest] for first, rest in zip(firsts, rests)]
-
-
-def _aligned(cells, numbers):
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return ['  '.join(cell.rjust(width) if number else cell.ljust(width)
-                      for cell, width, number in zip(row, widths, numbers)).rstrip() for row in cells]
-
-
-def fleet_lines(fleet, max_rows):
-    """Tell the whole run: the guards, the distinct endpoints, the guards whose report is missing."""
-    if not fleet.guards:
-        return []
-    lines = guard_lines(fleet) + endpoint_lines(fleet, max_rows) + drill_lines(fleet, max_rows)
-    for title, dummy, details in fleet.missing:
-        lines += [('plain', ''), ('bad', title)] + [detail(label, text) for label, text in details]
-    return lines
-
-
-def guard_lines(fleet):
-    tones = {outcome.DENIED: 'bad', outcome.DRILL: 'bad', NOBODY: 'bad', 'clean': 'good'}
-    outcomes = {key: fleet.outcome(key) for key in sorted(fleet.guards)}
-    rows = [[*key, sums[outcome.DENIED] + sums[outcome.DRILL], sums[outcome.EXPECTED], sums[outcome.WOULD_DENY],
-             sums['seen'], sums['outside'], outcomes[key]] for key, sums in sorted(fleet.guards.items())]
-    heads = ['host', 'guard', 'mode', 'denied', 'expected', 'would', 'seen', 'outside', 'outcome']
-    if any(NEW in sums for sums in fleet.guards.values()):  # some guard has a baseline
-        heads.insert(7, NEW)
-        for row, key in zip(rows, sorted(fleet.guards)):
-            row.insert(7, fleet.guards[key][NEW])
-    waited = {key: seconds(number) for key, (number, _survived) in fleet.drills.items() if number is not None}
-    if waited:
-        heads.insert(-1, 'waited')
-        for row, key in zip(rows, sorted(fleet.guards)):
-            row.insert(-1, waited.get(key, '-'))
-    head, *texts = table(heads, rows)
-    return [('plain', 'GUARDS'), *(('plain', line) for line in head)] + [
-        (tones.get(verdict, 'warn'), line) for verdict, text in zip(outcomes.values(), texts) for line in text]
-
-
-def endpoint_lines(fleet, max_rows):
-    """Those that were denied first, then those of most hosts."""
-    found = sorted(fleet.endpoints.items(),
-                   key=lambda item: (('NEW', 'seen').index(item[0][2]) + 1 + item[0][0].endswith(FILES['exec'])
-                                     if item[0][2] in ('NEW', 'seen') else 0,
-                                     -len(item[1][1]), -item[1][2], item[0]))
-    if not found:
-        return []
-    rows = [[where, clip(name or '-', 32), rule, verdict, len(hosts), count]
-            for (dummy, rule, verdict), (name, hosts, count, where) in found[:max_rows]]
-    texts = table(['endpoint', 'name', 'rule', 'verdict', 'hosts', 'accesses'], rows, subject=2)
-    return [('plain', ''), ('plain', 'ENDPOINTS'), *(('plain', line) for text in texts for line in text),
-            *left_out(len(found) - max_rows)]
-
-
-def drill_lines(fleet, max_rows):
-    """What a drill took away from which task, how long the task went on without, and whether it survived that."""
-    if not fleet.drill:
-        return []
-    rows, tones = [], []
-    for one in list(fleet.drill.values())[:max_rows]:
-        hosts = len(one.hosts)
-        first = [str(one.task or UNKNOWN), None, None, next(iter(one.hosts)) if hosts == 1 else amount(hosts, 'host'),
-                 '-' if one.waited is None else seconds(one.waited), SURVIVED.get(one.outcome, '-')]
-        more = len(one.taken) - TAKEN
-        shown = [(clip(what, 40), outage) for what, outage in one.taken[:TAKEN]] + [(f'and {more} more', '')] * (more > 0)
-        for number, (what, outage) in enumerate(shown):
-            rows.append([first[0], what, outage, *first[3:]] if not number else ['', what, outage, '', '', ''])
-            tones.append('bad' if one.outcome == FAILED else 'plain')
-    head, *texts = table(['task', 'endpoint', 'outage', 'host', 'waited', 'survived'], rows)
-    lines = [('plain', ''), ('plain', 'DRILL'), *(('plain', line) for line in head)]
-    lines += [(tone, line) for tone, text in zip(tones, texts) for line in text if line.strip()]
-    return lines + left_out(len(fleet.drill) - max_rows) + [('plain', '  ' + part) for part in textwrap.wrap(
-        survival(fleet.drills.values()), WIDTH - 2)]
+    return [('more', f'    … {number} more not shown (max_rows)')] if number > 0 else []
 
 
 def survival(drills):

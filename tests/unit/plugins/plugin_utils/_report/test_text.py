@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from reports import MADE, question, record, report, table, used
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model, text
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model, tables, text
 
 DIRECT = {'class': 'direct', 'evidence': {'pid': 7, 'command': 'curl github.com'}}
 HIDDEN = {'class': 'hidden', 'evidence': None}
@@ -171,7 +171,7 @@ def test_what_was_executed_comes_after_what_was_reached():
     assert [line.split('  ')[2] for line in lines] == ['/mnt/artifacts/tool', '192.0.2.10:443/tcp', '/usr/bin/sh (executed)']
     fleet = model.Fleet()
     fleet.add(report(used(kind='exec', mode='monitor'), observed=seen, mode='monitor'), True)
-    assert [line for dummy, line in text.fleet_lines(fleet, 20)][-5:] == [
+    assert [line for dummy, line in tables.fleet_lines(fleet, 20)][-5:] == [
         '  endpoint                        name  rule    verdict     hosts  accesses',
         '  /mnt/artifacts/tool (executed)  -     github  WOULD DENY      1         1',
         '  /mnt/artifacts/tool             -     -       seen            1         1',
@@ -364,7 +364,7 @@ def test_what_is_new_to_the_baseline():
     fleet.add(report(**news), False)
     fleet.add(report(host='web2'), False)
     assert fleet.hosts_with_news() == ['web1']
-    table = [line for _tone, line in text.fleet_lines(fleet, 20)]
+    table = [line for _tone, line in tables.fleet_lines(fleet, 20)]
     assert table[1:4] == ['  host  guard   mode     denied  expected  would  seen  new  outside  outcome',
                           '  web1  deploy  enforce       0         0      0     3    2        0  new',
                           '  web2  deploy  enforce       0         0      0     0    0        0  clean']

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from reports import record, report, table
 
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model, text, waits
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import model, tables, text, waits
 
 TASK = model.Task('Deploy', 'site.yml', 3)
 NOW = 200.0
@@ -91,7 +91,7 @@ def lines(*reports):
     fleet = model.Fleet()
     for one in reports:
         fleet.add(one, False)
-    printed = [line for _tone, line in text.fleet_lines(fleet, 20)]
+    printed = [line for _tone, line in tables.fleet_lines(fleet, 20)]
     assert all(len(line) <= 80 for line in printed)
     return printed[printed.index('DRILL') + 1:] if 'DRILL' in printed else None
 
