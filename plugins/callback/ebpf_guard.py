@@ -470,6 +470,7 @@ class CallbackModule(CallbackBase):
         if self._is_cut:
             told.append(('plain', 'The JSON report has all that is not shown here.' if paths and has_all else
                          'Not all is shown here. Set report_dir, and a JSON report has all of it.'))
+            self._is_cut = False
         self._print([('plain', ''), *told] if told else [])
 
     def v2_playbook_on_stats(self, stats):

