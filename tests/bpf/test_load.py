@@ -284,13 +284,3 @@ def test_a_closed_object_leaves_no_descriptor():
 
     before, after = child(load_often)
     assert before == after
-
-
-@pytest.mark.parametrize('release, package', [
-    ('ID=debian\nVERSION_ID="12"', 'libbpf1'), ('ID=debian\nVERSION_ID="11"', 'libbpf0'),
-    ('ID=ubuntu\nID_LIKE=debian\nVERSION_ID="22.04"', 'libbpf0'), ('ID=ubuntu\nVERSION_ID="24.04"', 'libbpf1'),
-    ('ID="rocky"\nID_LIKE="rhel centos fedora"', 'libbpf'), ('ID="opensuse-leap"\nID_LIKE="suse opensuse"', 'libbpf1'),
-    ('ID=linuxmint\nID_LIKE="ubuntu debian"', 'libbpf1'), ('', 'libbpf')])
-def test_the_package_that_has_libbpf(tmp_path, release, package):
-    (tmp_path / 'os-release').write_text(release + '\n')
-    assert libbpf.package_name(str(tmp_path / 'os-release')) == package

@@ -25,6 +25,10 @@ LOSSES = {
     "BTF": ("mount -t tmpfs none /sys/kernel/btf", "umount /sys/kernel/btf"),
     "libbpf": ("mkdir /tmp/away && mv /usr/lib/*/libbpf.so.[01]* /tmp/away",
                "mv /tmp/away/* /usr/lib/*-linux-gnu && rmdir /tmp/away"),
+    # the library itself, without what came with 0.3
+    "libbpf 0.3": ("cd /usr/lib/*-linux-gnu && mkdir /tmp/away && mv libbpf.so.[01]* /tmp/away && "
+                   "sed s/ring_buffer__epoll_fd/ring_buffer__epoll_xx/ /tmp/away/libbpf.so.1 > libbpf.so.0.2.0 && ln -s libbpf.so.0.2.0 libbpf.so.0",
+                   "cd /usr/lib/*-linux-gnu && rm libbpf.so.0 libbpf.so.0.2.0 && mv /tmp/away/* . && rmdir /tmp/away"),
 }
 SAID = {
     "cgroup2": "not able: This host has no cgroup2 mounted, and the guard needs it to tell the deployment from the rest of "
@@ -32,7 +36,8 @@ SAID = {
     "BTF": "not able: This kernel does not describe its types (/sys/kernel/btf/vmlinux is missing), and the guard needs "
            "that to read them. It needs a kernel built with CONFIG_DEBUG_INFO_BTF=y.",
     "libbpf": "not able: This host has no libbpf (libbpf.so.1 or libbpf.so.0), which loads the guard's programs into the "
-              "kernel. Install the package libbpf1. The role loopbreak.deploy.ebpf_guard does that by itself.",
+              "kernel. Install it with 'apt-get install libbpf1'. The role loopbreak.deploy.ebpf_guard does that by itself.",
+    "libbpf 0.3": "not able: This host has libbpf 0.2.0, and the guard needs libbpf 0.3 or later. Upgrade the package libbpf1.",
 }
 
 
@@ -93,6 +98,16 @@ def test_hosts_that_lack_something_are_told_what_to_change(controller, fleet):
     assert sorted(failed) == ["web1", "web2", "web3"] and len(each) == 3, run
     for page, line in zip(sorted(each), ("cgroup2   not mounted", "BTF       no", "libbpf    missing")):
         assert line in page, page
+
+
+def test_a_libbpf_that_is_too_old_is_told_by_the_doctor_and_by_a_start(controller, fleet):
+    """And nothing is installed: the package is there."""
+    with losing(fleet, web2="libbpf 0.3"):
+        doctor, start = controller.shipped("doctor", "--limit", "web2").ended(2), controller.guarded([], hosts="web2").ended(2)
+    page, together = pages(doctor)
+    assert together == [f"web2: {SAID['libbpf 0.3']}"] and "libbpf    0.2.0" in page, doctor
+    start.said(SAID["libbpf 0.3"].partition(": ")[2])
+    assert "Install the packages" not in start.output, start
 
 
 def test_a_host_where_bcc_can_is_partly_able(controller, fleet):

@@ -66,7 +66,7 @@ def test_a_host_without_libbpf_is_told_the_package(controller, fleet):
     fleet.exec("web3", "sh", "-c", f"mkdir /tmp/away && mv {' '.join(libraries)} /tmp/away")
     try:
         results, run = controller.adhoc("ebpf_guard", {"policy": policy()}, "web3")
-        run.ended(2).said("This host has no libbpf", "Install the package libbpf1")
+        run.ended(2).said("This host has no libbpf", "Install it with 'apt-get install libbpf1'.")
         run = controller.guarded([], hosts="web3", variables={"ebpf_guard_install": False})
         run.ended(2).said("This host has no libbpf")
         # as in a container: nothing is installed where no guard can be

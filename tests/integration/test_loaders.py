@@ -114,7 +114,7 @@ def test_auto_takes_bcc_where_libbpf_can_not_load(controller, fleet):
 @pytest.mark.parametrize("loader, lacking, said", [
     ("auto", [NO_BTF, NO_BCC], ["CONFIG_DEBUG_INFO_BTF", "Or have BCC compile the guard on this host", "python3-bpfcc",
                                 "python3-bcc", f"linux-headers-{RELEASE}", f"kernel-devel-{RELEASE}"]),
-    ("auto", [NO_LIBBPF, NO_BCC], ["This host has no libbpf", "Install the package libbpf1", "Or have BCC", "python3-bpfcc"]),
+    ("auto", [NO_LIBBPF, NO_BCC], ["This host has no libbpf", "Install it with 'apt-get install libbpf1'.", "Or have BCC", "python3-bpfcc"]),
     ("auto", [NO_BTF, NO_HEADERS], ["Neither loader", "With libbpf: This kernel does not describe its types",
                                     "With BCC: BCC finds no headers"]),
     ("bcc", [NO_BCC], ["/usr/bin/python3", "can not import bcc", f"python3-bpfcc and linux-headers-{RELEASE} (Debian, Ubuntu)",

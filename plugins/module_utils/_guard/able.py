@@ -10,11 +10,8 @@ that nobody else is in, and taken down again before the call ends. If the call i
 from __future__ import annotations
 
 import contextlib
-import errno
-import gzip
 import os
 import platform
-import re
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, place, stop
@@ -22,16 +19,12 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import sta
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, command, locks, users
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    bcc_compiler, bpf, files, libbpf, loader, optional, programs, security_hooks, ways_out)
+    bcc_compiler, bpf, files, libbpf, loader, optional, programs, remedy, ways_out)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 CONNECTIONS = programs.capabilities(programs.GUARD)  # one object: all of them, or no guard
-OLDEST_KERNEL = (5, 10)
-OLDEST_LIBBPF = (0, 5)
-OPTIONS = ('CONFIG_BPF_SYSCALL', 'CONFIG_CGROUP_BPF')
 POLICY = {'version': 1, 'lock': True, 'deny': [{'id': 'trial', 'reason': 'a trial', 'hosts': ['.trial.invalid']}]}
 KERNELS = {'maps.debug', 'progs.debug'}  # what the kernel itself puts into each bpffs, if it has the module bpf_preload
-SECURITYFS = '/sys/kernel/security'
 
 
 def look(objects):
@@ -49,7 +42,7 @@ def facts():
     """What the host has. None is for what is not there, and for what nothing here tells."""
     machine = os.uname()
     mounted = list(cgroup.mounts())
-    lsm, lockdown = security()
+    lsm, lockdown = remedy.security()
     found = {'kernel': machine.release, 'architecture': machine.machine, 'python': platform.python_version(),
              'btf': os.path.exists(libbpf.BTF), 'lsm': lsm, 'lockdown': lockdown,
              'cgroup2': None, 'cgroup_layout': None, 'libbpf': None, 'loader': None,
@@ -64,25 +57,9 @@ def facts():
         found['cgroup_layout'] = 'hybrid' if any(kind == 'cgroup' for _point, _root, kind in mounted) else 'unified'
     with contextlib.suppress(GuardError):
         libbpf.check()
-        found['libbpf'] = libbpf.Library().version() or 'unknown'
+        found['libbpf'] = 'unknown'
+    found['libbpf'] = libbpf.version() or found['libbpf']  # of one that is too old, too
     return found
-
-
-def security(directory=SECURITYFS):
-    """(the security modules in their order, the level of lockdown); (None, None) where securityfs is not mounted."""
-    modules = security_hooks.security_modules(os.path.join(directory, 'lsm'))
-    if modules is None:
-        return None, None
-    levels = _read(os.path.join(directory, 'lockdown')) or '[none]'  # a kernel without lockdown
-    return modules, levels.partition('[')[2].partition(']')[0]
-
-
-def _read(path, opener=open):
-    try:
-        with opener(path, 'rt') as content:
-            return content.read()
-    except OSError:
-        return None
 
 
 # What could be in force
@@ -99,7 +76,6 @@ def probe(objects, host):
     with _noted(missing, host):
         libbpf.check()
         library = libbpf.Library()
-        check_libbpf(library.version())
         if host['btf'] and not no_place:
             found = _load(library, objects, host)
             host['loader'] = loader.LIBBPF
@@ -156,22 +132,10 @@ def _noted(missing, host):
 def _why(error, host):
     """What failed, and what to change."""
     if isinstance(error, libbpf.KernelError):
-        return '%s %s' % (error, remedy(host, error.errno))
+        return '%s %s' % (error, remedy.remedy(error.errno, host['kernel'], host['lockdown']))
     if 'missing_packages' in getattr(error, 'facts', ()):
         return '%s The role loopbreak.deploy.ebpf_guard does that by itself.' % error
     return str(error)
-
-
-def check_libbpf(version):
-    """Raises GuardError where it is too old. One that does not tell its version is tried."""
-    if version and _numbers(version) < OLDEST_LIBBPF:
-        raise GuardError('This host has libbpf %s, and the guard needs 0.5 or later. Install a newer %s, as from the '
-                         "distribution's backports." % (version, libbpf.package_name()))
-
-
-def _numbers(version):
-    """The first two numbers of a version: '6.1.0-18-amd64' is (6, 1)."""
-    return tuple(int(number) for number in re.match(r'(\d+)\.(\d+)', version).groups())
 
 
 def _load(library, objects, host):
@@ -184,32 +148,6 @@ def _load(library, objects, host):
         found.update(dict.fromkeys(('unix', 'lock'), _why(error, host)))
     found.update(optional.probe(files.start, kernel, objects))
     return found
-
-
-def remedy(host, code):
-    """What to change where the kernel does not load the programs, in a sentence; `code`: the errno."""
-    if host['lockdown'] == 'confidentiality':
-        return ('It is locked down for confidentiality, and then no program may read the kernel. Boot with '
-                'lockdown=integrity, the level of Secure Boot.')
-    if _numbers(host['kernel']) < OLDEST_KERNEL:
-        return 'It is Linux %s. The guard needs 5.10 or later.' % host['kernel']
-    absent = [option for option in OPTIONS if option not in _built_with(host['kernel'])]
-    if absent:
-        return 'It is built without %s. Boot a kernel that has it.' % ' and '.join(absent)
-    if code == errno.EPERM:
-        return ('Something forbids it to root: look for a security module, a seccomp filter, and, where '
-                '%s/lockdown says so, lockdown=confidentiality.' % SECURITYFS)
-    return 'The guard needs Linux 5.10 or later with BTF, and these options: %s.' % ', '.join(OPTIONS)
-
-
-def _built_with(release):
-    """The options of the running kernel. Where nothing tells them, those that the guard needs: it was not for them."""
-    for path, opener in (('/proc/config.gz', gzip.open), ('/boot/config-' + release, open),
-                         ('/lib/modules/%s/config' % release, open)):
-        text = _read(path, opener)
-        if text:
-            return {line.partition('=')[0] for line in text.splitlines() if '=' in line}
-    return OPTIONS
 
 
 # How people read it

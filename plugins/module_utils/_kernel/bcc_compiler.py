@@ -20,7 +20,7 @@ import tempfile
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files, packages
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.btf import SYSCALL
 
 MAIN = 'guard.bpf.c'
@@ -28,7 +28,6 @@ NO_HEADERS = 'Unable to find kernel headers'  # BCC's own words
 KHEADERS = '/sys/kernel/kheaders.tar.xz'
 RELEASE = re.compile(r'UTS_RELEASE "([^"]+)"')
 VERSION_CODE = re.compile(r'LINUX_VERSION_CODE (?:(\d+)$|KERNEL_VERSION\((\d+), *(\d+), *(\d+)\))', re.M)
-DEBIAN, FEDORA = 'python3-bpfcc and linux-headers-%s', 'python3-bcc and kernel-devel-%s'
 
 
 def is_there():
@@ -44,7 +43,7 @@ def check():
                          % os.uname().machine)
     if not is_there():
         raise GuardError('%s can not import bcc, which compiles the guard on this host. Install %s, or use loader: libbpf.'
-                         % (sys.executable, needed()), missing_packages=packages())
+                         % (sys.executable, needed()), missing_packages=packages.bcc(os.uname().release))
     check_headers(headers(), os.uname().release, os.uname().version)
 
 
@@ -61,7 +60,7 @@ def check_headers(directories, release, built):
                 'The kernel headers in %s are those of Linux %s, and Linux %s runs: what BCC compiles with them reads the '
                 'wrong places of this kernel. Install the package with its own, linux-headers-%s (Debian, Ubuntu) or '
                 'kernel-devel-%s (Fedora, RHEL), boot the kernel that they are for, or use loader: libbpf.'
-                % (directory, others, release, release, release), missing_packages=packages()[1:])
+                % (directory, others, release, release, release), missing_packages=packages.bcc(os.uname().release)[1:])
 
 
 def _others(directory, release, built):
@@ -92,16 +91,8 @@ def _read(directory, path):
 
 def needed():
     """The packages that BCC comes with and compiles with, for people."""
-    release = os.uname().release
-    return '%s (Debian, Ubuntu), or %s (Fedora, RHEL)' % (DEBIAN % release, FEDORA % release)
-
-
-def packages(os_release='/etc/os-release'):
-    """The same as a list, for this distribution."""
-    with contextlib.suppress(OSError):
-        if re.search(r'^ID(_LIKE)?=.*(fedora|rhel|centos)', files.text(os_release), re.M):
-            return (FEDORA % os.uname().release).split(' and ')
-    return (DEBIAN % os.uname().release).split(' and ')
+    return '%s (Debian, Ubuntu), or %s (Fedora, RHEL)' % tuple(
+        ' and '.join(packages.bcc(os.uname().release, family)) for family in ('debian', 'fedora'))
 
 
 def compiled(sources, path=None):
@@ -133,7 +124,7 @@ def compiled(sources, path=None):
                 'BCC finds no headers of the kernel that runs, Linux %s. It looked for %s. Install the package with them, '
                 'linux-headers-%s (Debian, Ubuntu) or kernel-devel-%s (Fedora, RHEL), or use loader: libbpf.' % (
                     os.uname().release, ', '.join(headers()), os.uname().release, os.uname().release),
-                missing_packages=packages()[1:])
+                missing_packages=packages.bcc(os.uname().release)[1:])
         raise GuardError('BCC could not compile the guard on this host: %s' % _first_error(text, status))
 
 

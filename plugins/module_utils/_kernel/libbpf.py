@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The host's libbpf (0.5 to 1.x), or the one that BCC has inside: an object of programs and maps, loaded.
+"""PRIVATE. The host's libbpf (0.3 to 1.x), or the one that BCC has inside: an object of programs and maps, loaded.
 
 Every failure is a KernelError that names what was asked of the kernel and the errno; where libbpf or the verifier wrote
 more, the end of that follows.
@@ -16,13 +16,12 @@ import re
 import resource
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import ADVICE, GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files, packages
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import programs, remedy
 
 SONAMES = ('libbpf.so.1', 'libbpf.so.0')
 BCC_SONAME = 'libbcc.so.0'  # has libbpf inside, or leads to it
-PACKAGES = {'debian 11': 'libbpf0', 'ubuntu 22.04': 'libbpf0', 'debian': 'libbpf1', 'ubuntu': 'libbpf1',
-            'opensuse': 'libbpf1', 'suse': 'libbpf1'}
+NEWEST_CALL, SINCE = 'ring_buffer__epoll_fd', '0.3'  # of all that is called here, what libbpf has had for the shortest time
 ABSENT = 'No such file'  # in what dlopen(3) says of a library that is not there
 NO_TYPES = 'Error loading vmlinux BTF'  # libbpf's words
 BTF = '/sys/kernel/btf/vmlinux'
@@ -56,23 +55,6 @@ def words(code):
     return os.strerror(errno.ENOTSUP if code in NAMES else code)
 
 
-def package_name(os_release='/etc/os-release'):
-    """The package that holds libbpf on this distribution."""
-    words = {}
-    try:
-        for line in files.text(os_release).split('\n'):
-            key, _sep, value = line.strip().partition('=')
-            words[key] = value.strip('"\'')
-    except OSError:
-        pass
-    names = [words.get('ID', '')] + words.get('ID_LIKE', '').split()
-    names.insert(0, '%s %s' % (names[0], words.get('VERSION_ID', '')))
-    for name in names:
-        if name in PACKAGES:
-            return PACKAGES[name]
-    return 'libbpf'
-
-
 _warnings = []  # libbpf's last warnings, for error messages
 
 
@@ -95,16 +77,37 @@ def check_btf():
 
 
 def _open(sonames):
+    """The first of these libraries that has all that is called here."""
+    too_old = None
     for soname in sonames:
         try:
-            return ctypes.CDLL(soname, use_errno=True)
+            found = ctypes.CDLL(soname, use_errno=True)
         except OSError as error:
             if ABSENT not in str(error):
                 raise GuardError("%s, which loads the guard's programs into the kernel, is on this host and can't be loaded "
                                  'itself: %s.' % (soname, error))
-    package = package_name()
-    raise GuardError("This host has no libbpf (%s), which loads the guard's programs into the kernel. Install the package "
-                     '%s.' % (' or '.join(SONAMES), package), missing_packages=[package])
+            continue
+        if hasattr(found, NEWEST_CALL):
+            return found
+        too_old = too_old or soname
+    package = packages.libbpf()
+    if too_old:
+        raise GuardError('This host has libbpf %s, and the guard needs libbpf %s or later. Upgrade the package %s.%s' % (
+            version() or '(%s)' % too_old, SINCE, package, _kernel_too()))
+    raise GuardError("This host has no libbpf (%s), which loads the guard's programs into the kernel. %s%s" % (
+        ' or '.join(SONAMES), packages.how(package), _kernel_too()), missing_packages=[package])
+
+
+def version(mapped='/proc/self/maps'):
+    """Of the library that is loaded, as the name of its file has it, such as '1.1.2'; None where that has none."""
+    found = re.search(r'/libbpf\.so\.(\d+\.\d+(?:\.\d+)*)', files.text(mapped))
+    return found and found.group(1)
+
+
+def _kernel_too():
+    """A host whose libbpf is not enough may have a kernel that is not, either. Who has to change both is told both."""
+    release = os.uname().release
+    return ' And it runs Linux %s; the guard needs 5.10 or later.' % release if remedy.is_too_old(release) else ''
 
 
 def check():
@@ -126,11 +129,6 @@ class Library:
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         except (OSError, ValueError):
             pass
-
-    def version(self, mapped='/proc/self/maps'):
-        """The version as the name of the library's file has it, such as '1.1.2'; None where that has none."""
-        found = re.search(r'/libbpf\.so\.(\d+\.\d+(?:\.\d+)*)', files.text(mapped))
-        return found and found.group(1)
 
     def check(self, result, asked):
         """`result`, or a KernelError where it is negative."""

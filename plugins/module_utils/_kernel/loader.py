@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bcc, bcc_compiler, libbpf, programs
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bcc, bcc_compiler, libbpf, programs, remedy
 
 AUTO, LIBBPF, BCC = 'auto', 'libbpf', 'bcc'
 
@@ -59,7 +59,12 @@ def kept(objects, loaded):
 def _start(loaded, sizes, kept):
     for name, entries in sizes.items():
         loaded.set_size(name, entries)
-    loaded.load(kept)
+    try:
+        loaded.load(kept)
+    except libbpf.KernelError as error:
+        if error.errno in libbpf.LACKING:
+            raise
+        raise GuardError('%s %s' % (error, remedy.remedy(error.errno))) from error
     return loaded
 
 
