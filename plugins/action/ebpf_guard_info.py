@@ -13,7 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _github, _no_log, _shell, _told
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _github, _no_log, _shell, _told, _way_in
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import text
 
 
@@ -34,8 +34,9 @@ class ActionModule(ActionBase):
                 return dict(result, failed=True, msg='follow prints what happens while the task runs, so it can not run with async. '
                                                      'Leave out one of both.')
             return dict(result, **self._follow(host, arguments, task_vars))
-        result.update(self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments,
-                                           task_vars=task_vars, wrap_async=self._task.async_val))
+        result.update(_way_in.explained(self, self._execute_module(
+            module_name='loopbreak.deploy.ebpf_guard_info', module_args=arguments, task_vars=task_vars,
+            wrap_async=self._task.async_val)))
         for guard in result.get('guards') or []:
             _told.add_tasks(host, guard)
             _no_log.conceal(host, guard, None)
@@ -45,8 +46,8 @@ class ActionModule(ActionBase):
         """What the last call returned, without what is printed."""
         printed, since = 0, {}
         while True:
-            found = self._execute_module(module_name='loopbreak.deploy.ebpf_guard_info', task_vars=task_vars,
-                                         module_args=dict(arguments, _since=since))
+            found = _way_in.explained(self, self._execute_module(
+                module_name='loopbreak.deploy.ebpf_guard_info', task_vars=task_vars, module_args=dict(arguments, _since=since)))
             if found.get('failed') or found.get('unreachable'):
                 return found
             _no_log.conceal(host, found, None)

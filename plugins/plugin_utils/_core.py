@@ -29,6 +29,11 @@ def data_of(result):
     return result._return_data if hasattr(result, '_return_data') else part(result, 'result')
 
 
+def interpreter_of(action):
+    """The Python that ran the action's last module, as the shell of the host is told to; None where nobody knows."""
+    return (getattr(action, '_used_interpreter', None) or '').lstrip('#!') or None
+
+
 def file_of(playbook):
     """The path of a playbook; ADHOC for a call without one."""
     if hasattr(playbook, '_file_name'):

@@ -1,7 +1,8 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. The way into a guard, tried from the controller as the tasks will take it: as the login user, and by become.
+"""PRIVATE. The way to a host's Python and into a guard, tried from the controller as the tasks will take it: as the login user, and by
+become.
 
 What a host's sudoers allow, say, is known to nobody before it is tried. A command that does nothing goes that way once.
 """
@@ -11,8 +12,11 @@ from __future__ import annotations
 import re
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _core
 
 ROOT = 'root'
+OLDEST_PYTHON = (3, 8)
+VERSION = "%s -c 'import sys; print(\"Python %%d.%%d\" %% sys.version_info[:2])'"
 PASSWORD = re.compile(r'(Missing|Incorrect) \S+ password')  # Ansible's words
 NOT_RUN = (126, 127)  # the shell's, for a program that is not there or may not be run
 OF_SSH = re.compile('Shared connection to|Connection to .* closed|Warning: Permanently added')  # says nothing of the host
@@ -54,7 +58,22 @@ def call(action, arguments, task_vars):
     said = (result.get('module_stderr') or '').strip().rpartition('\n')[2]
     if become and result.get('rc') in NOT_RUN and (become.get_option('become_exe') or _word(become)) in said:
         return _without_root(action, said, 'Set ansible_become_method to what this host has, or log in as root.')
-    return result
+    return explained(action, result)
+
+
+def explained(action, result):
+    """The result of our module, which the action has just run. Where the host's Python is too old for it, there is none, and
+    ansible-core can only tell that: this says why.
+    """
+    interpreter = _core.interpreter_of(action)
+    if 'module_stdout' not in result or not interpreter:
+        return result
+    said = action._low_level_execute_command(VERSION % interpreter)['stdout']
+    version = re.search(r'^Python (\d+)\.(\d+)\s*$', said, re.M)
+    if not version or tuple(map(int, version.groups())) >= OLDEST_PYTHON:
+        return result
+    return {'failed': True, 'msg': 'The Python of this host, %s, is %s.%s, and the guard needs Python 3.8 or later. Install a newer one '
+                                   'there, and set ansible_python_interpreter to it.' % (interpreter, *version.groups())}
 
 
 def _without_root(action, said, remedy):

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+import pythons
 import shapes
 from controller import Controller
 from fleet import Fleet
@@ -48,3 +49,11 @@ def controller(request, fleet, tmp_path):
         for name in {Path(path).name for path in found if Path(path).parent.name == "ebpf_guard"}:
             controller.adhoc("ebpf_guard", {"state": "absent", "name": name}, host)
     assert not left, f"left on the hosts: {left}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    ran = [report for reports in terminalreporter.stats.values() for report in reports if "test_pythons.py" in getattr(report, "nodeid", "")]
+    if ran and not pythons.here(pythons.PROMISED):
+        terminalreporter.section(f"NO PYTHON {pythons.PROMISED} ON THIS MACHINE", red=True)
+        terminalreporter.line(f"The oldest Python that ran as a target's was {pythons.oldest()}. For {pythons.PROMISED}, the promised "
+                              "one, only vermin has looked at the code. Install one on the PATH, or with pyenv.")

@@ -118,11 +118,12 @@ def _headers(kernel: Path, modules: Path) -> None:
 class Apt:
     """An apt that has lists of its own, in a directory, and thinks that nothing is installed."""
 
-    def __init__(self, suite: str, architecture: str, directory: Path) -> None:
+    def __init__(self, suite: str, architecture: str, directory: Path, security: bool = True) -> None:
+        """`security`: with the security updates."""
         self.directory = directory
         for needed in ("lists/partial", "cache/archives/partial"):
             (directory / needed).mkdir(parents=True)
-        (directory / "sources.list").write_text("".join(f"{line}\n" for line in _sources(suite)))
+        (directory / "sources.list").write_text("".join(f"{line}\n" for line in _sources(suite, security)))
         (directory / "status").touch()
         self.options = [f"-o={option}" for option in (
             f"Dir::Etc::SourceList={directory}/sources.list", "Dir::Etc::SourceParts=/dev/null",
@@ -147,9 +148,9 @@ class Apt:
         return list((self.directory / "cache/archives").glob("*.deb"))
 
 
-def _sources(suite: str) -> list[str]:
+def _sources(suite: str, security: bool = True) -> list[str]:
     sources = [f"deb {MIRROR}/debian {suite} main"]
-    if suite != "sid":
+    if security and suite != "sid":
         sources.append(f"deb {MIRROR}/debian-security {suite}-security main")
     return sources
 
