@@ -41,6 +41,7 @@
 #define MAP(name) ((void *)bpf_pseudo_fd(1, EBG_FD_##name))
 
 #define HAS_SET_RETVAL (LINUX_VERSION_CODE >= KERNEL_VERSION(5, 18, 0))
+#define HAS_COARSE_CLOCK (LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0))
 
 /* Follows pointers through the kernel's structures, as the kernel's own headers have them. */
 #define EBG_READ(from, field)                                            \

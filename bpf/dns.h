@@ -25,14 +25,25 @@ static __always_inline int holds(struct scratch *s, __u32 position, __u32 length
 	return position < EBG_MESSAGE && position + length <= size && size <= EBG_MESSAGE;
 }
 
-/* Notes that this process asked for the name. */
+#define EBG_ASKED_TICKS 8 /* for so long a note is not made again: soon enough to stay among the latest */
+
+/* Notes that this process asked for the name. First the quick looks: to find out whether the question is its own takes longer. */
 static __always_inline void note_question(struct scratch *s, __u64 socket_cgroup)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct ebg_asked asked = { .name = s->hash, .pid = BPF_CORE_READ(task, tgid) };
+	__u32 index = FORGET(s->kept_in), now = ticks();
+	struct recent_names *names = bpf_map_lookup_elem(MAP(ebg_recent_name), &index);
+	struct recent_name *name;
 	__u8 yes = 1;
 
-	/* First the quick look: to find out whether the question is this process's own takes longer. */
+	if (!names)
+		return; /* never: it is an array, and the index is in it */
+	name = &names->name[BELOW(EBG_ALIKE, FORGET(s->kept_at))];
+	if (name->hash == asked.name && (__u32)name->asked == asked.pid && now - (name->asked >> 32) < EBG_ASKED_TICKS)
+		return;
+	if (name->hash == asked.name)
+		name->asked = (__u64)now << 32 | asked.pid;
 	if (bpf_map_lookup_elem(MAP(ebg_asked), &asked))
 		return;
 	if (!sender(socket_cgroup))
@@ -468,6 +479,83 @@ FUNCTION(int, read_record, __u32 slot)
 	return RECORD_READ;
 }
 
+/*
+ * The answers that were read a moment ago: tools ask for the same names again and again, and to read an answer takes as long
+ * as all the rest. For so short a time nothing would hold longer: see lead_of().
+ */
+#define EBG_RECENT_ANSWERS_BITS 10
+#define EBG_ANSWER_WORDS 10 /* of 64 bits: what comes behind the question */
+
+struct recent_answer {
+	struct cell cell;
+	__u64 name; /* hash of the question's */
+	__u64 time;
+	__u32 form; /* how many bytes, and how many records */
+	__u32 doubted;
+	__u64 words[EBG_ANSWER_WORDS]; /* 0 behind it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1 << EBG_RECENT_ANSWERS_BITS);
+	__type(key, __u32);
+	__type(value, struct recent_answer);
+} ebg_last_answer SEC(".maps");
+
+/* The word at `index` of what comes behind the question, which ends after `size` bytes. */
+static __always_inline __u64 answer_word(struct scratch *s, __u32 start, __u32 size, __u32 index)
+{
+	__u64 word = *(__u64 *)(s->message + BELOW(EBG_MESSAGE, start) + 8 * index);
+
+	if (size <= 8 * index)
+		return 0;
+	return size < 8 * index + 8 ? word & ((1ULL << (8 * size & 63)) - 1) : word;
+}
+
+/* Where an answer is kept that goes on with `size` bytes at `start`; NULL where it is too long for that. */
+static __always_inline struct recent_answer *place_of_answer(struct scratch *s, __u32 start, __u32 size)
+{
+	__u32 index = mixed(FORGET(s->question), answer_word(s, start, size, 0)) * EBG_HASH_PRIME >> (64 - EBG_RECENT_ANSWERS_BITS);
+
+	if (FORGET(s->source) != EBG_SOURCE_PACKET || size > 8 * EBG_ANSWER_WORDS)
+		return NULL;
+	return bpf_map_lookup_elem(MAP(ebg_last_answer), &index);
+}
+
+/* Was this answer read a moment ago? */
+static __always_inline int is_repeated(struct scratch *s, struct recent_answer *recent, __u32 start, __u32 size, __u32 form,
+				       __u64 now)
+{
+	__u32 version = begin_read(&recent->cell), i;
+	__u64 different = (recent->name ^ s->question) | (recent->form ^ form) | (recent->doubted ^ s->heard.doubted);
+
+	if (!version || different || now - recent->time >= 1ULL << EBG_TICK_BITS)
+		return 0;
+#pragma unroll
+	for (i = 0; i < EBG_ANSWER_WORDS; i++) {
+		different |= recent->words[i] ^ answer_word(s, start, size, i);
+		barrier_var(different);
+	}
+	return !different && was_whole(&recent->cell, version);
+}
+
+static __always_inline void keep_answer(struct scratch *s, struct recent_answer *recent, __u32 start, __u32 size, __u32 form,
+					__u64 now)
+{
+	__u32 i;
+
+	if (begin_write(&recent->cell)) {
+		recent->name = s->question;
+		recent->time = now;
+		recent->form = form;
+		recent->doubted = s->heard.doubted;
+#pragma unroll
+		for (i = 0; i < EBG_ANSWER_WORDS; i++)
+			recent->words[i] = answer_word(s, start, size, i);
+	}
+	end_write(&recent->cell);
+}
+
 #define EBG_RECORD_RUN 16
 
 /* Reads some records, from one with this number on. Returns 0 where more may follow, 1 at the end, or what stops it. */
@@ -487,11 +575,37 @@ FUNCTION(int, read_records, __u32 slot, __u32 first, __u32 records)
 	return 0;
 }
 
+/* Reads the records at s->cursor, unless the same were read a moment ago. Returns what stopped it, if not their end. */
+FUNCTION(int, read_all_records, __u32 slot, __u32 records)
+{
+	struct scratch *s = scratch(slot);
+	struct recent_answer *recent;
+	__u32 start, size, form, i;
+	__u64 now = about_now();
+	int result = 0;
+
+	if (!s)
+		return RECORD_UNREADABLE;
+	start = FORGET(s->cursor);
+	if (start > FORGET(s->size))
+		return RECORD_UNREADABLE;
+	size = FORGET(s->size) - start;
+	form = size << 16 | records;
+	recent = place_of_answer(s, start, size);
+	if (recent && is_repeated(s, recent, start, size, form, now))
+		return 0;
+	for (i = 0; i < EBG_RECORDS && !result; i += EBG_RECORD_RUN)
+		result = read_records(slot, i, records);
+	if (recent && result > 0)
+		keep_answer(s, recent, start, size, form, now);
+	return result;
+}
+
 /* Keeps which addresses the answer has for its name. Returns -1 where some could not be kept: it must not arrive. */
 static __always_inline int read_answer(struct scratch *s)
 {
-	__u32 slot = FORGET(s->slot), i, records;
-	int position, result = 0;
+	__u32 slot = FORGET(s->slot), records;
+	int position;
 
 	if (!holds(s, 0, EBG_DNS_HEADER) || !(byte_at(s, 2) & 0x80))
 		return 0;
@@ -509,9 +623,7 @@ static __always_inline int read_answer(struct scratch *s)
 	s->heard.doubted = !is_believed(FORGET(s->source), FORGET(s->from_resolver), was_asked(slot));
 	FORGET(s->introduced) = 0;
 	FORGET(s->cursor) = position + 4;
-	for (i = 0; i < EBG_RECORDS && !result; i += EBG_RECORD_RUN)
-		result = read_records(slot, i, records);
-	return result == RECORD_LOST ? -1 : 0;
+	return read_all_records(slot, records) == RECORD_LOST ? -1 : 0;
 }
 
 #endif

@@ -201,8 +201,36 @@ static __always_inline struct judgement judge_both(struct judgement it, struct e
 	return behind;
 }
 
-#define EBG_ASKS 4 /* of on_packet(): it may go on, and holds a DNS question */
+#define EBG_ASKS 4 /* of on_packet(): it may go on, and holds a DNS question; above 8 bits, where its UDP header is */
 #define EBG_UNHEARD 5 /* the same: nobody listens on its port */
+
+/*
+ * Is it a DNS question that is allowed, and that nobody is told of? Most are, and where it was to go matters to no record.
+ * Its UDP header is at `transport`.
+ */
+PACKET_FUNCTION(int, is_plain_question, struct __sk_buff *skb, __u32 transport)
+{
+	const struct ebg_config *config = configuration();
+	struct scratch *s;
+	int end = -1;
+
+	if (!config || config->observe)
+		return 0;
+	s = claim();
+	if (!s)
+		return 0;
+	if (!skb->gso_size && load_payload(skb, s, transport + 8) == 0)
+		end = read_question(FORGET(s->slot), 0);
+	if (end >= 0 && judge_question(config, &s->found).deny)
+		end = -1;
+	if (end >= 0) {
+		note_question(s, socket_cgroup(skb));
+		expect_answer(FORGET(s->slot), 0);
+		count(EBG_KIND_DNS * EBG_VERDICTS + EBG_VERDICT_ALLOWED);
+	}
+	release(s);
+	return end >= 0;
+}
 
 /* Judges the DNS question in a datagram. */
 PACKET_FUNCTION(int, on_question, struct __sk_buff *skb)
@@ -431,7 +459,7 @@ PACKET_FUNCTION(int, on_packet, struct __sk_buff *skb)
 		result = outage == EBG_OUTAGE_TIMEOUT ? EBG_SWALLOW : outage ? EBG_UNHEARD : EBG_REFUSE;
 	}
 	if (result == EBG_PASS && packet.to.protocol == EBG_UDP && is_dns(&access.to, &packet.to))
-		result = EBG_ASKS;
+		result = EBG_ASKS | packet.transport << 8;
 	return result;
 }
 

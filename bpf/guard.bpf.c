@@ -131,8 +131,8 @@ PROGRAM("cgroup_skb/egress", ebg_egress)(struct __sk_buff *skb)
 		return EBG_PASS;
 	if (!tcp_socket(skb)) {
 		result = on_packet(skb);
-		if (result == EBG_ASKS) {
-			result = on_question(skb);
+		if ((result & 0xff) == EBG_ASKS) {
+			result = is_plain_question(skb, result >> 8) ? EBG_PASS : on_question(skb);
 			if (result == EBG_REFUSE)
 				result = answer_refused(skb);
 		} else if (result == EBG_UNHEARD) {

@@ -20,5 +20,6 @@
 #define MAP(name) (&name)
 
 #define HAS_SET_RETVAL bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_set_retval)
+#define HAS_COARSE_CLOCK bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_ktime_get_coarse_ns)
 
 #endif

@@ -62,9 +62,15 @@ typedef __u64 lead_t;
 
 #define EBG_FOR_EVER 0xffffffffULL
 
+/* CLOCK_MONOTONIC, some milliseconds late where the kernel can tell that faster (5.11 and later): as the last timer found it. */
+static __always_inline __u64 about_now(void)
+{
+	return HAS_COARSE_CLOCK ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
+}
+
 static __always_inline __u32 ticks(void)
 {
-	return bpf_ktime_get_ns() >> EBG_TICK_BITS;
+	return about_now() >> EBG_TICK_BITS;
 }
 
 /* One lead for each slice, not for each name: names under the same rules share a lead. */

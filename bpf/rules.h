@@ -31,12 +31,12 @@ static __always_inline __u32 protocol_port(const struct ebg_endpoint *to)
 	return (__u32)to->protocol << 16 | to->port;
 }
 
-/* `until`: CLOCK_MONOTONIC, ns. */
+/* `until`: CLOCK_MONOTONIC, ns. Rounded up, so that it holds for a tick more: the same answer may come again meanwhile. */
 static __always_inline lead_t lead_of(const struct ebg_name_rules *rules, __u64 until, __u32 doubted)
 {
 	__u32 flags = (rules->denies ? EBG_LEAD_DENIES : 0) | (doubted ? EBG_LEAD_DOUBTED : 0);
 
-	until >>= EBG_TICK_BITS;
+	until = (until + (1ULL << EBG_TICK_BITS) - 1) >> EBG_TICK_BITS;
 	if (until > EBG_FOR_EVER / 4) /* some thirty years */
 		until = EBG_FOR_EVER;
 	if (rules->slice.count)

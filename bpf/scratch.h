@@ -62,6 +62,7 @@ struct scratch {
 	__u32 question_size, target_size; /* bytes of the names in `heard`, with the 0 at their ends */
 	struct ebg_name_rules found; /* the rules for `name` */
 	__u64 hash;                  /* of `name` */
+	__u32 kept_in, kept_at;      /* where `name` is among recent names, if the mark there is its own */
 	__u64 labels[EBG_LABELS];    /* the hashes of the labels of `name` */
 	__u8 starts[EBG_LABELS];     /* where they begin in `name` */
 	struct ebg_alias alias;          /* of an answer: what the question's name is an alias of */

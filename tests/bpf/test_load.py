@@ -38,7 +38,7 @@ FILE_MAPS = {'ebg_filter': (ctypes.c_uint32, _abi.Filter), 'ebg_paths': (ctypes.
              'ebg_scope': (ctypes.c_uint32, ctypes.c_uint32)}
 # What the programs keep for themselves, and a queue, which has neither keys nor values.
 PRIVATE = {'ebg_addresses', 'ebg_aliases', 'ebg_opened', 'ebg_head', 'ebg_scratch', 'ebg_claims', 'ebg_refused',
-           'ebg_questions', 'ebg_recent', 'ebg_changes', 'ebg_recent_name'}
+           'ebg_questions', 'ebg_recent', 'ebg_changes', 'ebg_recent_name', 'ebg_last_answer'}
 ENTRIES = {'ebg_counters': _abi.COUNTERS, 'ebg_denied': _abi.MAX_DENIED, 'ebg_observed': _abi.MAX_OBSERVED,
            'ebg_images': _abi.MAX_IMAGES, 'ebg_ancestors': _abi.MAX_ANCESTORS, 'ebg_heard': _abi.MAX_HEARD,
            'ebg_asked': _abi.MAX_ASKED, 'ebg_members': _abi.MAX_MEMBERS, 'ebg_entries': _abi.MAX_ENTRIES,

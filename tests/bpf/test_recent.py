@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -233,3 +234,61 @@ def test_an_alias_is_read_from_where_a_pointer_leads(guards, segment):
         assert guard.hears(segment(sent)) == 1
     assert {_names.from_wire(bytes(value.target)) for _key, value in guard.heard()} == {'denied.test'}
     assert is_denied(guard) and is_denied(guard, '198.51.100.8')
+
+
+# --- answers ---
+
+def hears(guard, name, addresses):
+    """Twice, so that the second one is the same as one before."""
+    message = answer(name, [record(A, socket.inet_aton(address)) for address in addresses])
+    for _time in range(2):
+        assert guard.hears(answer_frame(message), _abi.SOURCE_PACKET) == 1
+
+
+@pytest.mark.parametrize('before', range(8))
+def test_an_answer_that_differs_by_one_byte_is_read(guards, before):
+    """Of answers that are about as long as are kept, and whatever stands in front of what differs."""
+    guard = guards(attach=False, **RULES)
+    others = ['203.0.113.%d' % number for number in range(before)]
+    for number in range(1, 20):
+        address = '198.51.100.%d' % number
+        assert not is_denied(guard, address)
+        hears(guard, 'a.denied.test', [*others, address])
+        assert is_denied(guard, address)
+
+
+def test_the_same_answer_to_another_question_is_read(guards):
+    guard = guards(attach=False, **RULES)
+    for name, denied in (('a.fine.test', False), ('b.fine.test', False), ('a.denied.test', True)):
+        hears(guard, name, [ADDRESS])
+        assert is_denied(guard) == denied
+    heard = {_names.from_wire(bytes(value.name)) for _key, value in guard.heard()}
+    assert heard == {'a.fine.test', 'b.fine.test', 'a.denied.test'}
+
+
+def test_an_answer_with_fewer_records_is_another(guards):
+    """Its count of records is all that differs: the last one stands there as before, and counts no more."""
+    guard = guards(attach=False, **RULES)
+    message = bytearray(answer('a.denied.test', [record(A, socket.inet_aton(address)) for address in (ADDRESS, '198.51.100.8')]))
+    message[7] = 1
+    assert guard.hears(answer_frame(bytes(message)), _abi.SOURCE_PACKET) == 1
+    assert is_denied(guard) and not is_denied(guard, '198.51.100.8')
+    message[7] = 2
+    assert guard.hears(answer_frame(bytes(message)), _abi.SOURCE_PACKET) == 1
+    assert is_denied(guard, '198.51.100.8')
+
+
+def test_every_process_that_asks_is_noted(guards):
+    """Also where another one has asked for the same a moment ago."""
+    guard = guards(**RULES)
+
+    def ask():
+        guard.enter()
+        with socket.socket(type=socket.SOCK_DGRAM) as udp:
+            for name in ('a.fine.test', 'b.fine.test', 'a.fine.test'):
+                udp.sendto(question(name), ('127.0.0.53', 53))
+        return os.getpid()
+
+    pids = {child(ask) for _process in range(3)}
+    found = {(key.name, key.pid) for key, _yes in guard.kernel.items(guard.maps['ebg_asked'], _abi.Asked, ctypes.c_uint8)}
+    assert found == {(_names.name_hash(name), pid) for name in ('a.fine.test', 'b.fine.test') for pid in pids}
