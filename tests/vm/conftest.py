@@ -19,14 +19,15 @@ RELEASES, UNAVAILABLE = {}, []
 
 
 @contextlib.contextmanager
-def booted(*kernels):
-    """{kernel: Machine}, all up. Without QEMU or Debian's archive: skipped, and told at the end; in CI a failure."""
+def booted(*kernels, **options):
+    """{kernel: Machine}, all up; options: as of Machine. Without QEMU or Debian's archive: skipped, and told at the end; in
+    CI a failure."""
     try:
         images(*kernels)
     except VmError as error:
         UNAVAILABLE.append(str(error))
         skip(Lack.VIRTUAL_MACHINES, str(error))
-    with Machines(*kernels) as machines:
+    with Machines(*kernels, **options) as machines:
         RELEASES.update({kernel: machine.image.release for kernel, machine in machines.items()})
         yield machines
 
@@ -59,6 +60,13 @@ def arm64():
     with booted(*ARM64) as machines:
         serve(machines)
         yield machines
+
+
+@pytest.fixture(scope="module")
+def counting():
+    """A machine whose clock counts instructions."""
+    with booted("6.12", counting=True) as machines:
+        yield machines["6.12"]
 
 
 def pytest_terminal_summary(terminalreporter):

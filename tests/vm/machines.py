@@ -45,7 +45,7 @@ class Machine:
         self.kernel, self.image, self.directory, self.memory, self.key = kernel, image, directory, memory, KEY
         self.arm = image.architecture == "arm64"
         # one CPU: what a second one does would count, too
-        self.clock = ["-smp", "1", "-icount", "shift=1,sleep=off"] if counting else ["-smp", "2"]
+        self.clock = ["-smp", "1", "-icount", "shift=1"] if counting else ["-smp", "2"]
         self.port = _free_port()
         self.console = BUILD / f"console-{kernel}-{self.port}.log"    # of a machine that has ended: without the port
         self.process = self._start()
