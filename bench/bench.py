@@ -41,6 +41,7 @@ CHUNK = 65536       # bytes of a write, as load.c has it
 UNGUARDED, ENFORCE, MONITOR = "unguarded", "enforce, 100,000 rules", "monitor, 100,000 rules"
 NFTABLES = "nftables, the same 100,000 networks"
 CALLS = 40_000      # connect(2) or sendto(2) in one go
+ELSEWHERE = 100_000     # addresses that are connected to in turn, as load.c has it
 FLOOD, FLOOD_SECONDS = 10_000, 1    # DNS questions a second
 
 
@@ -138,6 +139,15 @@ def connect_row(room, cgroups):
                                            under=("strace", "-f", "-o", "/dev/null", "-e", "trace=connect"))}
     return [call_row(room, cgroups, "allowed connect(2) of a UDP socket", "connect"),
             Row("the same, elapsed", "ns", interleaved(by_tracer, ROUNDS))]
+
+
+def elsewhere_row(room, cgroups):
+    """To another address each time, so that nothing is remembered and the tables are cold."""
+    row = Row(f"allowed connect(2) to {ELSEWHERE:,} addresses in turn, CPU time", "ns", interleaved({
+        way: lambda cgroup=cgroups[way]: room.load(cgroup, "elsewhere", ELSEWHERE)
+        for way in (UNGUARDED, "enforce, no rules", "enforce, 1,000 rules", ENFORCE)}, ROUNDS))
+    row.target(ENFORCE, "<=", 1.5)
+    return [row]
 
 
 def send_row(room, cgroups):
@@ -309,8 +319,8 @@ def plays_row(_room, _cgroups):
     return plays.rows()
 
 
-ROWS = [start_row, connect_row, send_row, write_row, sendfile_row, dns_row, flood_row, stats_row, http_row, controller_row,
-        check_row, plays_row, files_row]
+ROWS = [start_row, connect_row, elsewhere_row, send_row, write_row, sendfile_row, dns_row, flood_row, stats_row, http_row,
+        controller_row, check_row, plays_row, files_row]
 
 
 # --- the run ---

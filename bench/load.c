@@ -3,7 +3,7 @@
  * What is measured: one kind of traffic, as often as told, by a process in the cgroup that is told. Prints the time
  * that it took, in ns.
  *
- * load CGROUP CPU connect|send|traced|write|sendfile|dns|http ADDRESS COUNT
+ * load CGROUP CPU connect|elsewhere|send|traced|write|sendfile|dns|http ADDRESS COUNT
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -50,6 +50,22 @@ static void load_connect(const char *address, long count)
 	while (count--)
 		if (connect(fd, (void *)&to, sizeof(to)) < 0)
 			err(1, "connect");
+}
+
+#define ELSEWHERE 100000
+
+/* The same, to another address each time, around the one that is told: none of the last 100,000. */
+static void load_elsewhere(const char *address, long count)
+{
+	struct sockaddr_in to = target(address, 9);
+	uint32_t first = ntohl(to.sin_addr.s_addr);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	while (count--) {
+		to.sin_addr.s_addr = htonl(first + 2 * (count % ELSEWHERE));
+		if (connect(fd, (void *)&to, sizeof(to)) < 0)
+			err(1, "connect");
+	}
 }
 
 /* A datagram each, from a socket that is not connected: to a port whose owner reads none. */
@@ -159,6 +175,7 @@ static const struct {
 	clockid_t clock; /* that of the process where it waits for nobody: others on the machine then don't count */
 } LOADS[] = {
 	{ "connect", load_connect, CLOCK_PROCESS_CPUTIME_ID },
+	{ "elsewhere", load_elsewhere, CLOCK_PROCESS_CPUTIME_ID },
 	{ "send", load_send, CLOCK_PROCESS_CPUTIME_ID },
 	{ "traced", load_connect, CLOCK_MONOTONIC }, /* what the tracer takes is no time of the process */
 	{ "write", load_write, CLOCK_MONOTONIC },

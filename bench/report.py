@@ -66,7 +66,7 @@ def interleaved(ways, rounds, warm_up=True):
     return samples
 
 
-def _spread(values):
+def spread(values):
     """(lower quartile, median, upper quartile)"""
     if len(values) < 2:
         return values[0], values[0], values[0]
@@ -78,12 +78,12 @@ def as_table(row):
     for number, (way, values) in enumerate(row.samples.items()):
         line = f"  {way:<42}{statistics.median(values):>11,.1f}"
         if number:
-            low, middle, high = _spread(row.ratios(way))
+            low, middle, high = spread(row.ratios(way))
             line += f"  {middle:6.2f} x ({low:.2f} to {high:.2f})"
         lines.append(line)
     lines += [f"  {way:<42} NOT MEASURED HERE: {why}" for way, why in row.missing.items()]
     for check in row.checks:
-        low, middle, high = _spread(check.values)
+        low, middle, high = spread(check.values)
         said = {True: "met: ", False: "NOT MET: ", None: ""}[check.met()]
         line = f"  {said:>9}{check.what}: {middle:.2f} {check.unit} ({low:.2f} to {high:.2f})"
         lines.append(line + (f", target {check.comparison} {check.limit:g} {check.unit}" if said else ""))
@@ -92,7 +92,7 @@ def as_table(row):
 
 def as_mapping(row):
     def told(values):
-        low, middle, high = _spread(values)
+        low, middle, high = spread(values)
         return {"median": middle, "quartiles": [low, high], "rounds": values}
 
     return {"title": row.title, "unit": row.unit,

@@ -35,6 +35,7 @@ OBJECT = COLLECTIONS / "ansible_collections/loopbreak/deploy/plugins/ebpf_guard.
 
 SERVER = "192.0.2.1"    # the room has no other network, so nobody else has these
 PROXY, RESOLVER = "192.0.2.3", "192.0.2.5"     # odd: the rules of the bench deny every second address
+AROUND = "192.0.0.0/13"     # the addresses that the rules deny, and those between them
 NAME = "bench-"         # what the guards' names begin with
 PLAIN = "loopbreak-bench"   # the cgroup beside the guards'
 UNSHARED = "LOOPBREAK_BENCH_ROOM"
@@ -105,7 +106,8 @@ class Room:
         if fleet_headers.is_needed():
             self.environment["BCC_KERNEL_SOURCE"] = str(fleet_headers.write(Path("/run/headers")))
         run("ip", "-batch", "-", input="link set lo up\n" + "".join(
-            f"address add {address}/32 dev lo\n" for address in (SERVER, PROXY, RESOLVER)))
+            f"address add {address}/32 dev lo\n" for address in (SERVER, PROXY, RESOLVER))
+            + f"route add local {AROUND} dev lo\n")
 
     def _remove_cgroups(self):
         for name in look.names():

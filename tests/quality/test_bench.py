@@ -40,6 +40,27 @@ def test_the_controller():
     assert one["size"] and one["seconds"] and one["view"] and all(one["written"].values())
 
 
+def test_two_runs_are_compared(tmp_path):
+    def run(name, guarded, more=()):
+        row = {"title": "a row", "ways": {way: {"rounds": rounds} for way, rounds in (("plain", [10, 10, 10]), ("guarded", guarded))},
+               "targets": [{"what": "guarded", "unit": "x", "rounds": [9]}, {"what": "a figure", "unit": "MB", "rounds": [5]}, *more]}
+        machine = {"kernel": "6.12", "cpus": 2, "cpu": "a CPU"}
+        (tmp_path / name).write_text(json.dumps({"machine": machine, "rows": [row]}))
+        return tmp_path / name
+
+    def compared(*runs):
+        return subprocess.run([sys.executable, ROOT / "bench" / "compare.py", *runs], capture_output=True, text=True,
+                              check=True).stdout.splitlines()[3:]
+
+    before, alike = run("before", [11, 12, 13]), run("alike", [12, 12, 12])
+    after = run("after", [14, 15, 16], [{"what": "new", "unit": "s", "rounds": [1]}])
+    said = [line.split() for line in compared(before, alike)]
+    assert said == [["a", "row"], ["guarded", "1.20", "1.20", "x"], ["a", "figure", "5.00", "5.00", "MB"]]
+    said = [line.split() for line in compared(before, after)]
+    assert said == [["a", "row"], ["guarded", "1.20", "1.50", "x", "CHANGED"], ["a", "figure", "5.00", "5.00", "MB"],
+                    ["new", "only", "after"]]
+
+
 def test_a_policy_file(tmp_path):
     file = tmp_path / "policy.yml"
     file.write_text(json.dumps(POLICY))
