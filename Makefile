@@ -32,8 +32,8 @@ help:
 	@echo "make kernel       the BPF programs in this kernel"
 	@echo "make kills        a call killed before every line that it runs, and what becomes of the guard; writes build/kills.txt"
 	@echo "make integration  plays over SSH on test hosts"
-	@echo "make shapes       plays of every shape, with one ansible-core: make shapes CORE=2.17; writes docs/shapes.md"
-	@echo "make matrix       the same with the oldest and with the newest ansible-core that can run here; and DNS by large clients"
+	@echo "make shapes       plays of every shape, with one ansible-core: make shapes CORE=2.17; without one, with each; writes docs/shapes.md"
+	@echo "make matrix       all plays over SSH, and the unit tests, with every supported ansible-core; nox; DNS by large clients"
 	@echo "make drills       what tools say in a drill, and in a real outage; writes docs/drills.md"
 	@echo "make kernels      the role on virtual machines with every supported kernel; writes docs/kernels.md"
 	@echo "make vm           a root shell on such a machine: make vm KERNEL=5.10, 6.1, 6.12 or sid"
@@ -69,14 +69,14 @@ page: $(INSTALLED)/MANIFEST.json
 integration: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/fleet tests/integration
 
+shapes: CORE ?= all
 shapes: $(INSTALLED)/MANIFEST.json
-	$(BIN)/python -m pytest tests/integration -m shape $(if $(CORE),--core $(CORE))
+	$(BIN)/python -m pytest tests/integration -m shape --core $(CORE)
 
 matrix: $(INSTALLED)/MANIFEST.json
 	@tests/install-packages.sh tests/large-packages.txt
-	$(MAKE) shapes
-	$(MAKE) shapes CORE=2.17
-	$(BIN)/python -m pytest tests/integration -m large
+	$(BIN)/python -m pytest tests/integration --core all
+	$(BIN)/python -m pytest tests/integration tests/quality -m large
 
 drills: $(INSTALLED)/MANIFEST.json
 	@tests/install-packages.sh tests/drills/packages.txt

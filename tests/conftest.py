@@ -26,13 +26,14 @@ sys.path.append(str(COLLECTIONS))  # last: a PYTHONPATH that leads to a checkout
 
 
 def pytest_addoption(parser):
-    parser.addoption('--core', metavar='VERSION', help='the ansible-core that runs the plays of the integration tests, as 2.17')
+    parser.addoption('--core', metavar='VERSION', help='the ansible-core that runs the plays of the integration tests, as 2.17; all: each of them')
 
 
 def pytest_configure(config):
     """Here, and not in pytest.ini, so that ansible-test knows them, too."""
     config.addinivalue_line('markers', 'libbpf: not with the BCC loader, where a module names LOADERS')
-    config.addinivalue_line('markers', 'large: needs what tests/large-packages.txt names; `make matrix` runs it')
+    config.addinivalue_line('markers', 'large: takes long, or needs what tests/large-packages.txt names; `make matrix` runs it')
+    config.addinivalue_line('markers', 'cores: with the oldest and with the newest ansible-core; of most tests `make matrix` alone does so')
     config.addinivalue_line('markers', 'shape(what, holds): a shape of plays, and what holds for it, in a sentence each; a row of docs/shapes.md')
 
 

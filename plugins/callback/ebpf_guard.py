@@ -208,7 +208,8 @@ from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
     _brackets, _clock, _ending, _github, _judge, _output, _reboot, _run, _seen, _this_run)
-from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import ADHOC, data_of, file_of, hosts_of, key_of, part
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._core import (
+    ADHOC, arguments_of, data_of, file_of, hosts_of, key_of, part)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import brief, document, model, together
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS, action_of, describe
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._unguarded import Unguarded
@@ -345,7 +346,7 @@ class CallbackModule(CallbackBase):
             if task.check_mode is not True:
                 self._guarded(task.delegate_to or host.name, task, data, failed)
         elif self._up:
-            self._up.ran(host, task, part(result, 'task_fields').get('args'), data, failed, start or end, end)
+            self._up.ran(host, task, arguments_of(result), data, failed, start or end, end)
         if _run.PLAYBOOK in (task.get_path() or '') and action_of(task) == 'shell':
             self._command_ended(host.name, data)
 

@@ -34,6 +34,12 @@ def interpreter_of(action):
     return (getattr(action, '_used_interpreter', None) or '').lstrip('#!') or None
 
 
+def arguments_of(result):
+    """What the task was given. Since ansible-core 2.21 the task has that itself, with its templates filled."""
+    fields = getattr(result, '_task_fields', None)
+    return part(result, 'task').args if fields is None else fields.get('args')
+
+
 def file_of(playbook):
     """The path of a playbook; ADHOC for a call without one."""
     if hasattr(playbook, '_file_name'):

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 import yaml
-from controller import BIN, policy, where
+from controller import policy, where
 from hosts import remains
 
 RULE = "  - id: github\n    reason: r\n"
@@ -58,6 +58,7 @@ BAD_OPTIONS = {
 }
 
 
+@pytest.mark.cores
 def test_every_bad_policy_is_refused_without_a_target(controller):
     tasks = []
     for number, (name, (text, _fragments)) in enumerate(BAD_POLICIES.items()):
@@ -95,7 +96,7 @@ def test_no_policy_and_no_such_file(controller):
 def test_a_vaulted_policy_file(controller):
     (controller.directory / "password").write_text("secret\n")
     path = controller.write(policy("drill"))
-    subprocess.run([BIN / "ansible-vault", "encrypt", "--vault-password-file", "password", path.name],
+    subprocess.run([controller.bin / "ansible-vault", "encrypt", "--vault-password-file", "password", path.name],
                    cwd=controller.directory, check=True, capture_output=True, env=controller.environment)
     results, run = controller.adhoc("ebpf_guard", {"policy_file": path.name}, "web1", "--vault-password-file", "password")
     assert results["web1"]["guard"]["mode"] == "drill", run

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from controller import BIN, reach
+from controller import reach
 from hosts import OVER, remains
 
 LAST = "/run/ebpf_guard/deploy/last.json"
@@ -20,11 +20,11 @@ ENDS = {  # what ends it: a shell command of a task inside, or an ansible call o
 MEETS = {"name": "Meets it", "ansible.builtin.command": "touch /tmp/it-ran"}
 
 
-def ends(how):
+def ends(controller, how):
     if isinstance(ENDS[how], str):
         return {"name": "Ends it", "ansible.builtin.shell": ENDS[how], "become": True}
     program, *arguments = ENDS[how]
-    return {"name": "Ends it", "ansible.builtin.command": {"argv": [str(BIN / program), *arguments]},
+    return {"name": "Ends it", "ansible.builtin.command": {"argv": [str(controller.bin / program), *arguments]},
             "delegate_to": "localhost", "become": False, "vars": {"ansible_connection": "local"}}
 
 
@@ -34,7 +34,7 @@ def ends(how):
     ("its ttl", "root", "true"), ("its ttl", "deploy", "false"), ("its ttl", "deploy", "true"),
     ("the removal of its state", "root", "false"), ("state=absent", "deploy", "true")])
 def test_the_task_that_meets_it_fails(controller, fleet, how, user, pipelining):
-    run = controller.guarded([*reach("tcp", "192.0.2.10"), ends(how), MEETS], "-e", f"ansible_user={user}",
+    run = controller.guarded([*reach("tcp", "192.0.2.10"), ends(controller, how), MEETS], "-e", f"ansible_user={user}",
                              play={"become": user != "root"}, ANSIBLE_PIPELINING=pipelining)
     run.ended(2).said(f"this task was not run, because guard 'deploy' was ended by {how}", "GUARD GONE", "1 access denied",
                       "Take the guard down", "task     Reach 192.0.2.10 by tcp")
@@ -45,7 +45,7 @@ def test_the_task_that_meets_it_fails(controller, fleet, how, user, pipelining):
 
 def test_a_guard_that_is_gone_and_never_asked_for_is_told(controller, fleet):
     """The play ends before state=absent. What stays is no guard and no damage; the next start removes it."""
-    run = controller.guarded([ends("its ttl"), {**MEETS, "ignore_errors": True},
+    run = controller.guarded([ends(controller, "its ttl"), {**MEETS, "ignore_errors": True},
                               {"name": "End", "ansible.builtin.meta": "end_host"}])
     run.ended(2).said("GUARD GONE: deploy on web1 [enforce]", "ended by its ttl at 2", f"report   {LAST} on the host")
     assert "LEFT UP" not in run.output, run

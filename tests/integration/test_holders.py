@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from controller import BIN, guarded_play, policy, reach, where
+from controller import guarded_play, policy, reach, where
 from hosts import denied
 from names import until
 
@@ -15,7 +15,7 @@ from names import until
 def another(controller, plays, name, *arguments):
     """A task: another run, while this one goes on."""
     return [{"name": name, "ansible.builtin.command": {"argv": [
-        str(BIN / "ansible-playbook"), str(controller.write(plays)), *arguments]}, "delegate_to": "localhost",
+        str(controller.bin / "ansible-playbook"), str(controller.write(plays)), *arguments]}, "delegate_to": "localhost",
         "vars": {"ansible_connection": "local"}, "register": "other", "failed_when": False},
         {"name": "Tell", "ansible.builtin.debug": {"msg": "OTHER {{ [other.rc, other.stdout] | to_json }}"}}]
 

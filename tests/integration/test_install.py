@@ -9,15 +9,17 @@ import os
 import re
 import subprocess
 
+import pytest
 import yaml
-from controller import BIN, ROOT, Controller, policy, reach
+from controller import ROOT, Controller, policy, reach
 from pages import blocks, shell_lines
 
 
+@pytest.mark.cores
 def test_the_artifact_works_from_an_empty_path(fleet, controller, tmp_path):
     [artifact] = (ROOT / "build" / "dist").glob("loopbreak-deploy-*.tar.gz")
     empty = tmp_path / "collections"
-    subprocess.run([BIN / "ansible-galaxy", "collection", "install", "--offline", "-p", empty, artifact], check=True,
+    subprocess.run([controller.bin / "ansible-galaxy", "collection", "install", "--offline", "-p", empty, artifact], check=True,
                    capture_output=True, env={**controller.environment, "ANSIBLE_COLLECTIONS_PATH": str(empty)})
     user = Controller(fleet, tmp_path / "user", collections=empty)
     run = user.guarded(reach("tcp", "192.0.2.10"))
@@ -43,7 +45,7 @@ def test_the_quickstart_works_as_it_is_pasted(controller):
     def pasted(line, **environment):
         given = {key: value for key, value in controller.environment.items() if key != "ANSIBLE_CALLBACKS_ENABLED"}
         done = subprocess.run(line, shell=True, cwd=controller.directory, text=True, check=False, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, env={**given, "PATH": f"{BIN}:{os.environ['PATH']}", **environment})
+                              stderr=subprocess.STDOUT, env={**given, "PATH": f"{controller.bin}:{os.environ['PATH']}", **environment})
         return done.returncode, done.stdout
 
     look, enforce, pipeline = [line for where, line in shell_lines() if where.startswith("README.md:")

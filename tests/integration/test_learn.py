@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 
 WARM = "/tmp/warm"  # the cache of a tool that asks for updates once a day, and has today
@@ -31,6 +32,7 @@ def learn(controller, *arguments):
     return controller.shipped("learn", "-e", "ebpf_guard_reports=reports", "-e", "ebpf_guard_baseline=mysql.deps.yml", *arguments)
 
 
+@pytest.mark.cores
 def test_learned_sealed_and_watched(controller, fleet):
     for host in ("web1", "web2"):
         fleet.exec(host, "mkdir", "-p", f"{WARM}/tool")

@@ -62,6 +62,7 @@ EVERYTHING = [
 BROKEN = "was detached"  # the link of the program
 
 
+@pytest.mark.cores
 def test_all_formats_tell_the_same_of_all_that_can_be(controller):
     """On one host more is denied than has room, a second one is only watched, and the guard of a third one is broken."""
     (controller.directory / "deps.yml").write_text(yaml.safe_dump({"version": 1, "dependencies": [
@@ -89,7 +90,8 @@ def test_all_formats_tell_the_same_of_all_that_can_be(controller):
     assert {(one["host"], one["address"]) for one in found["observed"] if one["kind"] == "connect"} == {
         (host, address) for host in ("web1", "web2", "web3") for address in (NEW, KNOWN)}
     shells = {one["command"] for one in found["observed"] if one["path"] == "/usr/bin/dash"}
-    assert shells == {"/bin/sh -c /usr/bin/python3 && sleep 0"}  # and none of the guard's own
+    pause = " && sleep 0" if controller.core < (2, 21) else ""
+    assert shells == {f"/bin/sh -c /usr/bin/python3{pause}"}  # and none of the guard's own
     assert {one["host"]: one["outcome"] for one in found["guards"]} == {
         "web1": "denied", "web2": "new", "web3": "denied"}
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
-from controller import BIN, COLLECTIONS, policy
+from controller import COLLECTIONS, policy
 from hosts import remains
 
 SCRIPT = COLLECTIONS / "ansible_collections/loopbreak/deploy/scripts/guarded-deploy.sh"
@@ -48,7 +48,7 @@ def script_environment(ci):
     """Ansible's own variables, as few as a pipeline has."""
     config = yaml.safe_load(ci.fleet.inventory.read_text())["fleet"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "ANSIBLE_HOME": ci.environment["ANSIBLE_HOME"],
+    return {**kept, "PATH": f"{ci.bin}:{os.environ['PATH']}", "ANSIBLE_HOME": ci.environment["ANSIBLE_HOME"],
             "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",  # as on a host without other ones in its PATH
             "ANSIBLE_SSH_COMMON_ARGS": config["vars"]["ansible_ssh_common_args"],
             "ANSIBLE_SSH_CONTROL_PATH_DIR": ci.environment["ANSIBLE_SSH_CONTROL_PATH_DIR"], "TMPDIR": str(ci.directory)}
@@ -76,6 +76,7 @@ def test_the_run_ends_as_the_command_does(ci, command, status, said):
     assert not list(ci.directory.glob("tmp.*")), "its temporary directory is left"
 
 
+@pytest.mark.cores
 def test_of_several_hosts_the_highest_status_counts_and_output_is_as_it_was(ci):
     command = ("printf '{\"a\": \"%s\"}\\n\\n' \"$WHO\"; pwd; id -un; hostname; echo 'a\tb' >&2; "
                "case $(hostname) in web2) exit 7 ;; web3) exit 3 ;; esac")

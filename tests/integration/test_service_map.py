@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 
-from controller import BIN, guarded_play
+from controller import guarded_play
 from names import report_of
 
 POLICY = "version: 1\nservice: mysql\nresolve: {interval: 0}\nservices: ../maps/%s.yml\n"
@@ -65,7 +65,7 @@ def test_a_catalogue_gives_the_same_rules(controller):
     # a map that came from a vault makes the whole policy a secret
     key = ["--vault-password-file", "key"]
     (controller.directory / "key").write_text("password\n")
-    subprocess.run([BIN / "ansible-vault", "encrypt", *key, "maps/map.yml"], cwd=controller.directory, check=True,
+    subprocess.run([controller.bin / "ansible-vault", "encrypt", *key, "maps/map.yml"], cwd=controller.directory, check=True,
                    capture_output=True, env=controller.environment)
     results, run = controller.adhoc("ebpf_guard", {"policy_file": "policies/map.yml"}, "web1", "--diff", *key)
     assert results["web1"]["guard"]["policy_sha256"] == by_map["guard"]["policy_sha256"], run

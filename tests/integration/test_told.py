@@ -10,7 +10,7 @@ import re
 import subprocess
 
 import pytest
-from controller import BIN, REASON, policy
+from controller import REASON, policy
 
 NAMED = policy(deny=[{"id": "github", "reason": REASON, "owner": "db-team", "hosts": [".github.com"]}])
 HEAD = "Guard 'deploy' denied what the policy does not expect:\n"
@@ -137,12 +137,13 @@ def test_check_mode_fails_nothing(controller):
 SECRETS = ("inline", "whole", "file")  # in the names of hosts that nobody may read
 
 
+@pytest.mark.cores
 def test_a_policy_that_came_from_a_vault_is_shown_nowhere(controller):
     """By values of a mapping, as a variable of an encrypted file, and as an encrypted policy file; also when it goes."""
     at, key = controller.directory, ["--vault-password-file", "key"]
 
     def vault(*arguments):
-        return subprocess.run([BIN / "ansible-vault", *arguments, *key], cwd=at, check=True, capture_output=True, text=True,
+        return subprocess.run([controller.bin / "ansible-vault", *arguments, *key], cwd=at, check=True, capture_output=True, text=True,
                               env=controller.environment).stdout
 
     def rules(host):

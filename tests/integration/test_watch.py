@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 
+import pytest
 from controller import policy
 from hosts import agents, denied, inside
 from names import until
@@ -43,6 +44,7 @@ class Watching:
         return self.process.wait(60), "".join(self.told)
 
 
+@pytest.mark.cores
 def test_a_guard_is_watched_until_it_is_down(controller, fleet):
     controller.call("ebpf_guard", policy=policy("drill"), observe=True)
     assert denied(fleet)

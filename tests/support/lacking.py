@@ -16,6 +16,7 @@ class Lack(enum.Enum):
 
     VIRTUAL_MACHINES = 'there are no virtual machines'
     SANITY_TOOLS = 'ansible-test did not do everything'
+    CORE = 'a supported ansible-core can not run here'
     MPTCP = 'this kernel has no MPTCP'
     FLEET_HEADERS = "the headers of this machine's kernel are not the fleet's, so no test can take them away"
 

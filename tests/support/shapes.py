@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,16 +14,6 @@ TABLE = ROOT / "docs" / "shapes.md"
 TESTS = ROOT / "tests" / "integration"
 MARKERS = "<!-- what `make shapes` found -->\n", "<!-- end -->\n"
 PASSED = "\nAll of it passed with ansible-core "
-
-
-def environment(core):
-    """The directory of the programs of this ansible-core, in an environment of its own, which is made when it is not there."""
-    home = ROOT / "build" / f"core-{core}"
-    if not (home / "bin" / "ansible-playbook").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        subprocess.run([home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", f"ansible-core=={core}.*"],
-                       check=True)
-    return home / "bin"
 
 
 def marked(path):
@@ -52,24 +40,34 @@ def parts():
 
 
 class Table:
-    """A plugin of pytest that writes the table, when every test that is a row of it has run and passed."""
+    """A plugin of pytest that writes the table, when every test that is a row of it has run and passed with one ansible-core."""
 
     def __init__(self):
-        self.passed, self.failed, self.core = set(), set(), None
+        self.versions, self.passed, self.failed = {}, set(), set()
+
+    def ran_with(self, test, version):
+        self.versions[test.nodeid] = version
 
     def pytest_runtest_logreport(self, report):
+        if report.nodeid not in self.versions:
+            return
         name = Path(report.fspath).name, report.nodeid.partition("::")[2].partition("[")[0]
         if report.failed or report.skipped:
             self.failed.add(name)
         elif report.when == "call":
-            self.passed.add(name)
+            self.passed.add((self.versions[report.nodeid], name))
 
-    def pytest_sessionfinish(self, session):
+    def pytest_sessionfinish(self):
         wanted = {(path.name, name) for path in TESTS.glob("test_*.py") for name, *_row in marked(path)}
-        if not wanted <= self.passed - self.failed:
-            return
-        version = ".".join(map(str, self.core))
-        before, table, versions, after = parts()
-        others = [one for one in versions if one.rpartition(".")[0] != version.rpartition(".")[0]] if table == rows() else []
-        passed = " and ".join(sorted([*others, version], key=lambda one: [int(part) for part in one.split(".")]))
-        TABLE.write_text(f"{before}{MARKERS[0]}{rows()}{PASSED}{passed}.\n{MARKERS[1]}{after}")
+        for version in sorted(set(self.versions.values())):
+            if wanted <= {name for which, name in self.passed if which == version} - self.failed:
+                write(".".join(map(str, version)))
+
+
+def write(version):
+    """The table anew, and that all of it passed with this version, too."""
+    before, table, versions, after = parts()
+    others = [one for one in versions if one.rpartition(".")[0] != version.rpartition(".")[0]] if table == rows() else []
+    *most, last = sorted([*others, version], key=lambda one: [int(part) for part in one.split(".")])
+    passed = f"{', '.join(most)} and {last}" if most else last
+    TABLE.write_text(f"{before}{MARKERS[0]}{rows()}{PASSED}{passed}.\n{MARKERS[1]}{after}")

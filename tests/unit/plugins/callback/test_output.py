@@ -47,7 +47,6 @@ WHERE = [('my_json', None, True), ('plain', None, False), ('my_json', 'stdout', 
          ('plain', 'stderr', True)]
 
 
-@pytest.mark.shape('a stdout callback that writes JSON', "standard output is what it wrote, and the guards' report is on standard error")
 @pytest.mark.parametrize('callback, option, apart', WHERE)
 def test_stdout_or_stderr(sandbox, callback, option, apart):
     stdout, stderr = run(sandbox, callback, **({'EBPF_GUARD_OUTPUT': option} if option else {}))
