@@ -14,6 +14,7 @@ import os.path
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _sent
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
@@ -23,8 +24,6 @@ from ansible_collections.loopbreak.deploy.plugins.plugin_utils import (
     _brackets, _clock, _controller_file, _given, _news, _no_log, _policy_file, _seen, _services, _shell, _this_run, _told, _vault,
     _way_in)
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._tasks import OURS
-
-INTERNAL = ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run', '_baseline')
 
 
 # Once for all hosts: Ansible forks a process for each task of a host, and has read this file by then.
@@ -47,7 +46,7 @@ class ActionModule(ActionBase):
 
     def _guarded(self, tmp, task_vars):
         result = super().run(tmp, task_vars)
-        arguments = {key: value for key, value in self._task.args.items() if key not in INTERNAL}
+        arguments, sent = _sent.of_user(self._task.args), {}
         host = self._task.delegate_to or task_vars.get('inventory_hostname')
         starts = arguments.get('state', 'present') == 'present'
         run = _this_run.of(host, arguments.get('name', 'deploy'), starts)
@@ -57,16 +56,16 @@ class ActionModule(ActionBase):
                 self._check_given(task_vars)
                 self._check_callback(arguments)
                 self._check_connection(arguments)
-                arguments.update(self._policy(arguments, task_vars), _shell=self._shell(arguments.get('name', 'deploy')))
-                _this_run.keep(host, arguments.get('name', 'deploy'), arguments['_baseline'])
+                sent = dict(self._policy(arguments, task_vars), shell=self._shell(arguments.get('name', 'deploy')))
+                _this_run.keep(host, arguments.get('name', 'deploy'), sent['baseline'])
         except GuardError as error:
             result.update(failed=True, msg=str(error), **error.facts)
             return result
         if starts:
-            arguments.update(_objects=objects.packed(arguments.get('loader', 'auto')),
-                             _remote_user=self._play_context.remote_user)
+            arguments.update(policy=None, policy_file=None)  # the checked one is sent
+            sent.update(objects=objects.packed(arguments.get('loader', 'auto')), remote_user=self._play_context.remote_user)
         _shell.step_out(self, task_vars)
-        began, called = self._call(dict(arguments, _run=run), task_vars)
+        began, called = self._call(arguments, dict(sent, run=run), task_vars)
         result.update(called)
         self._compare_clocks(result, began, _clock.now())
         self._tell_who_is_not_root(result, task_vars)
@@ -82,14 +81,14 @@ class ActionModule(ActionBase):
             _told.sum_up(result, self._task)
         return result
 
-    def _call(self, arguments, task_vars):
+    def _call(self, arguments, sent, task_vars):
         """(when the module was called, its result). Where it asks whether other runs are over, it is called again."""
         for _attempt in range(2):
             began = _clock.now()
-            result = _way_in.call(self, arguments, task_vars)
+            result = _way_in.call(self, {**arguments, _sent.SENT: sent}, task_vars)
             if not result.get('ask_controller'):
                 break
-            arguments['_run'] = _this_run.answered(arguments['_run'], result['ask_controller'])
+            sent['run'] = _this_run.answered(sent['run'], result['ask_controller'])
         return began, result
 
     def _check_host(self, task_vars):
@@ -138,9 +137,9 @@ class ActionModule(ActionBase):
                 '%s is %s' % way for way in ways)
 
     def _policy(self, arguments, task_vars):
-        """The checked policy, in place of `policy` and `policy_file`: packed, so that it is neither templated nor sent back.
+        """The checked policy, in place of `policy` and `policy_file`.
 
-        By that it is in no log and no output either, which one that came from a vault must not be.
+        It is in no log and no output, which one that came from a vault must not be.
         """
         given, path = arguments.get('policy'), arguments.get('policy_file')
         if bool(given) == bool(path):
@@ -160,9 +159,8 @@ class ActionModule(ActionBase):
             raise Where(path, lines).error(
                 'this policy denies nothing and limits nothing, so there is nothing to guard. Write rules under deny, or '
                 'default: deny with rules under allow; mode: monitor shows what there is to deny.')
-        return {'policy': None, 'policy_file': None, '_policy': packed.pack(policy),
-                '_is_secret': is_secret or any(map(_vault.is_encrypted, maps)),
-                '_baseline': _news.find(policy.baseline, os.path.dirname(path) or self._loader.get_basedir())}
+        return {'policy': packed.pack(policy), 'is_secret': is_secret or any(map(_vault.is_encrypted, maps)),
+                'baseline': _news.find(policy.baseline, os.path.dirname(path) or self._loader.get_basedir())}
 
     def _read_map(self, policy, path, maps):
         """A file of the service map, by its path beside the policy file; of a policy that is no file, as a policy file."""
@@ -192,7 +190,7 @@ class ActionModule(ActionBase):
             return
         if is_new:
             self._execute_module(module_name='loopbreak.deploy.ebpf_guard', task_vars=task_vars, module_args={
-                'state': 'absent', 'name': guard['name'], 'fail_on_denied': False, '_run': run})
+                'state': 'absent', 'name': guard['name'], 'fail_on_denied': False, _sent.SENT: {'run': run}})
         result.clear()
         result.update(failed=True, changed=not is_new, msg=why)
 

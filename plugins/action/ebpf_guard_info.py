@@ -12,6 +12,7 @@ from __future__ import annotations
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _sent
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils import _github, _no_log, _shell, _told, _way_in
 from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import text
@@ -24,9 +25,9 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        arguments = {key: value for key, value in self._task.args.items() if key not in ('_objects', '_since')}
+        arguments = _sent.of_user(self._task.args)
         if boolean(arguments.get('capabilities'), strict=False):
-            arguments['_objects'] = objects.packed('auto')
+            arguments[_sent.SENT] = {'objects': objects.packed('auto')}
         _shell.step_out(self, task_vars or {})
         host = self._task.delegate_to or (task_vars or {}).get('inventory_hostname')
         if boolean(arguments.get('follow'), strict=False):
@@ -47,7 +48,8 @@ class ActionModule(ActionBase):
         printed, since = 0, {}
         while True:
             found = _way_in.explained(self, self._execute_module(
-                module_name='loopbreak.deploy.ebpf_guard_info', task_vars=task_vars, module_args=dict(arguments, _since=since)))
+                module_name='loopbreak.deploy.ebpf_guard_info', task_vars=task_vars,
+                module_args={**arguments, _sent.SENT: {'since': since}}))
             if found.get('failed') or found.get('unreachable'):
                 return found
             _no_log.conceal(host, found, None)

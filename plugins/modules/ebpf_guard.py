@@ -27,8 +27,6 @@ author:
 extends_documentation_fragment:
   - loopbreak.deploy.attributes
   - loopbreak.deploy.policy
-  - loopbreak.deploy.internal
-  - loopbreak.deploy.internal.guard
 options:
   state:
     description:
@@ -817,7 +815,6 @@ import os
 import re
 import time
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, answered, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, report, start
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, clock, processes, resolver, systemd, users
@@ -825,6 +822,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import ob
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import verdict
+from ansible_collections.loopbreak.deploy.plugins.module_utils._sent import Module
 
 NAME = r'[a-z0-9][a-z0-9_-]{0,30}\Z'
 
@@ -859,10 +857,10 @@ def guarded_cgroup(params):
     return None if params['cgroup'] is None else cgroup.existing(params['cgroup'])
 
 
-def request_of(params):
-    if not params['_policy'] and params['policy'] is None:
+def request_of(params, sent):
+    if not sent.get('policy') and params['policy'] is None:
         raise GuardError('A guard needs a policy: give policy_file or policy.')
-    policy = packed.unpack(params['_policy']) if params['_policy'] else check(params['policy'])
+    policy = packed.unpack(sent['policy']) if sent.get('policy') else check(params['policy'])
     if params['mode']:
         policy = policy.with_mode(params['mode'])
     existing = guarded_cgroup(params)
@@ -872,17 +870,17 @@ def request_of(params):
     if existing and policy.on_denied == 'stop':
         raise GuardError('on_denied: stop keeps tasks from entering the guard, and into %s no task enters through a launcher. Take '
                          'on_denied out of the policy.' % existing)
-    connecting = [user for user in (params['_remote_user'], os.environ.get('SUDO_USER')) if user]
+    connecting = [user for user in (sent.get('remote_user'), os.environ.get('SUDO_USER')) if user]
     return guard.Request(name=params['name'], policy=policy, observe=params['observe'] or policy.baseline is not None, ttl=params['ttl'],
                          uids=set() if existing else joining_uids(params['join_users'], connecting),
-                         shell=params['_shell'], loader=params['loader'],
-                         objects=objects.unpacked(params['_objects']), agent=agent_process.main, cgroup=existing,
-                         secret=bool(params['_is_secret']), run=params['_run'], share=params['share'],
-                         fresh=params['fresh'], baseline=params['_baseline'], stats=params['stats'])
+                         shell=sent.get('shell'), loader=params['loader'],
+                         objects=objects.unpacked(sent['objects']), agent=agent_process.main, cgroup=existing,
+                         secret=sent.get('is_secret', False), run=sent.get('run'), share=params['share'],
+                         fresh=params['fresh'], baseline=sent.get('baseline'), stats=params['stats'])
 
 
 def bring_up(module):
-    request = request_of(module.params)
+    request = request_of(module.params, module.sent)
     result = guard.present(request, module.check_mode)
     before = result.pop('before', result['policy'])
     del result['policy']
@@ -923,7 +921,7 @@ def without_names(warning, policy):
 
 
 def take_down(module):
-    result = guard.absent(module.params['name'], module.check_mode, module.params['_run'])
+    result = guard.absent(module.params['name'], module.check_mode, module.sent.get('run'))
     before = result.pop('policy')
     if result.get('earlier'):
         result['earlier']['fails'] = module.params['fail_on_earlier']
@@ -940,7 +938,7 @@ def take_down(module):
 def main():
     processes.lift_limits()
     with answered('The module', 'started'):
-        module = AnsibleModule(
+        module = Module(
             argument_spec={
                 'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
                 'name': {'type': 'str', 'default': 'deploy'},
@@ -959,14 +957,6 @@ def main():
                 'share': {'type': 'bool', 'default': False},
                 'fresh': {'type': 'bool', 'default': False},
                 'require_callback': {'type': 'bool', 'default': False},
-                # what the action plugin sends along
-                '_objects': {'type': 'dict', 'no_log': True},
-                '_policy': {'type': 'str', 'no_log': True},
-                '_is_secret': {'type': 'bool'},
-                '_shell': {'type': 'str'},
-                '_remote_user': {'type': 'str'},
-                '_run': {'type': 'dict'},
-                '_baseline': {'type': 'str'},
             },
             supports_check_mode=True,
         )
@@ -979,8 +969,6 @@ def main():
     except Exception as error:  # pylint: disable=broad-exception-caught
         doing = "Guard '%s'" % module.params['name'], 'brought up' if module.params['state'] == 'present' else 'taken down'
         module.fail_json(clock=[clock.wall(began), time.time()], **failure(error, doing))
-    for internal in ('_objects', '_policy', '_is_secret', '_shell', '_remote_user', '_run', '_baseline'):
-        module.params.pop(internal)
     module.exit_json(clock=[clock.wall(began), time.time()], **result)
 
 

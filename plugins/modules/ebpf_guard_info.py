@@ -22,8 +22,6 @@ author:
   - The Loopbreak authors (@loopbreak)
 extends_documentation_fragment:
   - loopbreak.deploy.attributes
-  - loopbreak.deploy.internal
-  - loopbreak.deploy.internal.info
 options:
   name:
     description:
@@ -291,11 +289,11 @@ host:
 
 import os
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, answered, failure
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import able, follow, look
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import processes
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import objects
+from ansible_collections.loopbreak.deploy.plugins.module_utils._sent import Module
 
 
 def inspect(name, measures):
@@ -307,25 +305,21 @@ def inspect(name, measures):
 def main():
     processes.lift_limits()
     with answered('The module', 'started'):
-        module = AnsibleModule(
+        module = Module(
             argument_spec={
                 'name': {'type': 'str'},
                 'capabilities': {'type': 'bool', 'default': False},
                 'stats': {'type': 'bool', 'default': False},
                 'follow': {'type': 'bool', 'default': False},
-                # what the action plugin sends along
-                '_objects': {'type': 'dict', 'no_log': True},
-                '_since': {'type': 'dict'},
             },
             supports_check_mode=True,
         )
-    packed = module.params.pop('_objects')
     try:
         if os.geteuid() != 0:
             raise GuardError('Only root can look at a guard: run this with become: true.')
         if module.params['follow']:
-            module.exit_json(changed=False, **follow.follow(module.params['name'] or 'deploy', module.params['_since'] or {}))
-        result = able.look(objects.unpacked(packed)) if module.params['capabilities'] else {}
+            module.exit_json(changed=False, **follow.follow(module.params['name'] or 'deploy', module.sent['since']))
+        result = able.look(objects.unpacked(module.sent['objects'])) if module.params['capabilities'] else {}
         # a host that was asked what it has may have no cgroup2, and so no guards
         found = look.names() if not result or result['host']['cgroup2'] else []
         asked = [name for name in found if module.params['name'] in (None, name)]

@@ -71,8 +71,8 @@ class Call:
 
 
 def present(rules=None, before=None, **more):
-    return Call({"name": NAME, "policy": rules or policy(), "_objects": OBJECTS, "_shell": None, "_remote_user": "root",
-                 "loader": "libbpf", **more}, before).result()
+    return Call({"name": NAME, "policy": rules or policy(), "loader": "libbpf",
+                 "_sent": {"objects": OBJECTS, "remote_user": "root"}, **more}, before).result()
 
 
 def absent(before=None, **more):

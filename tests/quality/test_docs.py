@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pages
 import pytest
 import yaml
 
 from ansible_collections.loopbreak.deploy.plugins.doc_fragments import policy
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check, rule
-from tools import must
+from tools import ROOT, must
 
 RETURNED = pages.returned()
 
@@ -46,3 +48,10 @@ def test_the_keys_of_a_policy_are_documented():
 def test_antsibull_has_nothing_to_say(tree):
     """It reads what ansible-doc says of every plugin and of the role, and the links of docs/docsite."""
     must('antsibull-docs', 'lint-collection-docs', '--plugin-docs', '--validate-collection-refs', 'self', tree)
+
+
+@pytest.mark.parametrize('module', RETURNED)
+def test_ansible_doc_shows_options_of_users_alone(module):
+    shown = must('ansible-doc', 'loopbreak.deploy.' + module, ANSIBLE_COLLECTIONS_PATH=str(ROOT / 'build' / 'collections'))
+    options = re.findall(r'^ *[-=] (\w+)', shown, re.MULTILINE)
+    assert options and not [name for name in options if name.startswith('_')], shown

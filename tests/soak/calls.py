@@ -85,8 +85,8 @@ class Call:
 
 
 def present(name, policy, hinder=None, **options):
-    return Call("present", ebpf_guard.main, {"name": name, "policy": policy, "_objects": OBJECTS, "_remote_user": "root",
-                                             "loader": "libbpf", **options}, hinder)
+    return Call("present", ebpf_guard.main, {"name": name, "policy": policy, "loader": "libbpf",
+                                             "_sent": {"objects": OBJECTS, "remote_user": "root"}, **options}, hinder)
 
 
 def absent(name, hinder=None):

@@ -133,8 +133,8 @@ def move(home, pid):
 
 
 def present(limit=None):
-    return call(ebpf_guard.main, {'name': NAME, 'policy': POLICY, '_objects': OBJECTS, '_remote_user': 'root',
-                                  'loader': 'libbpf'}, limit)
+    return call(ebpf_guard.main, {'name': NAME, 'policy': POLICY, 'loader': 'libbpf',
+                                  '_sent': {'objects': OBJECTS, 'remote_user': 'root'}}, limit)
 
 
 def absent(limit=None):
