@@ -20,8 +20,8 @@ def run(*command, cwd=ROOT, **variables):
     HOME.mkdir(parents=True, exist_ok=True)
     # make's own variables would lead a make inside it to a job server that it can't reach
     environment = {name: value for name, value in os.environ.items() if not name.startswith('MAKE')}
-    environment.update(HOME=str(HOME), PATH='%s:%s' % (Path(sys.executable).parent, os.environ['PATH']),
-                       NO_COLOR='1', ANSIBLE_NOCOLOR='1', COLUMNS='120', **variables)
+    environment.update(dict(HOME=str(HOME), PATH='%s:%s' % (Path(sys.executable).parent, os.environ['PATH']),
+                            NO_COLOR='1', ANSIBLE_NOCOLOR='1', COLUMNS='120'), **variables)
     done = subprocess.run([str(word) for word in command], cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', check=False)
     return done.stdout, done.returncode
