@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+import types
 from pathlib import Path
 
 import kills
@@ -50,6 +51,50 @@ def down(denied=1):
     assert told["rc"] == 0 and denials(told) == denied, told
     assert gone() == []
     return told
+
+
+# --- an agent that is slow, and one that does nothing ---
+
+def with_agent(becomes):
+    """Before a call: it has a second of patience with its agent, which becomes what `becomes(pid)` makes of it."""
+    def started(*arguments, begin=subprocess.Popen, **options):
+        process = begin(*arguments, **options)
+        becomes(process.pid)
+        return process
+    agent.PATIENCE, agent.subprocess = 1, types.SimpleNamespace(**{**vars(subprocess), "Popen": started})
+
+
+def crowd_out(pid):
+    """It gets what another process leaves it of one CPU: an eighth of that, or less."""
+    caller, cpu = os.getpid(), random.choice(sorted(os.sched_getaffinity(0)))
+    if not os.fork():
+        processes.end_with(caller)
+        os.sched_setaffinity(0, {cpu})
+        while True:
+            pass
+    os.sched_setaffinity(pid, {cpu})
+    os.setpriority(os.PRIO_PROCESS, pid, 9)
+    group = Path(f"/proc/{pid}/autogroup")  # where the kernel shares among sessions, a process's own number says nothing
+    if group.exists():
+        group.write_text("9")
+
+
+def test_a_slow_agent_has_the_time_that_it_needs():
+    def act():
+        up(before=lambda: with_agent(crowd_out))
+        down()
+    on_a_host(act)
+
+
+@pytest.mark.parametrize("stops, said", [
+    (lambda pid: os.kill(pid, signal.SIGSTOP), "it has done nothing for 1 seconds. A signal or a debugger has stopped it. kill -CONT "),
+    (lambda pid: os.kill(pid, signal.SIGKILL), "and it was killed by signal 9. Is the host out of memory")])
+def test_what_a_start_waited_for_in_vain(stops, said):
+    def act():
+        told = present(before=lambda: with_agent(stops))
+        assert told["rc"] == 1 and "This call waited for the guard's agent" in told["msg"] and said in told["msg"], told
+        assert gone() == []
+    on_a_host(act)
 
 
 # --- calls that are killed ---

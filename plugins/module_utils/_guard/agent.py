@@ -35,7 +35,8 @@ else:
     from %(agent)s import main
 main(sys.argv[-1], *map(int, sys.argv[1:-3]))
 '''
-PATIENCE = 20  # seconds for the agent to answer, on a host that is busy
+PATIENCE = 20  # seconds in which the agent only waits, and does not answer. One that works has all the time that it needs
+LOOK = 0.1  # seconds from one look at it to the next
 
 
 def _archive(main):
@@ -77,52 +78,76 @@ class Agent:
     def open_doors(self):
         """From now on the agent lets in who knocks. Returns when it listens, which also shows that it works."""
         self.wait_until_answering()
-        self._order('doors')
-        self._hear()
+        self._order('doors', 'to open the doors')
+        self._hear('to open the doors')
 
     def begin_answering(self, questions, answering, rules):
         """Answer denied DNS questions. The maps by their ids; `rules`: of the guard's memory. Waits for nothing."""
-        self._order('answer ' + json.dumps([questions, answering, rules]))
+        self._order('answer ' + json.dumps([questions, answering, rules]), 'to hear which questions it is to answer')
         self.owes = True
 
     def wait_until_answering(self):
         """Until a question would be answered, if there is one who could."""
         if self.owes:
-            self._hear()
+            self._hear('to answer DNS questions')
         self.owes = False
 
     def leave_desk(self):
         """Of a start that failed: the agent must not be in the cgroup that goes."""
         with contextlib.suppress(GuardError):
             self.wait_until_answering()
-            self._order('leave')
-            self._hear()
+            self._order('leave', 'to leave its cgroup')
+            self._hear('to leave its cgroup')
 
-    def _order(self, text):
-        pipe, left, deadline = self.process.stdin.fileno(), text.encode() + b'\n', time.monotonic() + PATIENCE
+    def _order(self, text, what):
+        pipe, left = self.process.stdin.fileno(), text.encode() + b'\n'
         os.set_blocking(pipe, False)  # one that hangs reads nothing, and the rules are more than a pipe holds
         try:
             while left:
-                if not select.select([], [pipe], [], max(0, deadline - time.monotonic()))[1]:
-                    raise GuardError("The guard's agent does not answer. Is it stopped, or the host very busy?")
+                self._wait([], [pipe], what)
                 left = left[os.write(pipe, left):]
         except OSError:
-            raise GuardError("The guard's agent ended at once.")
+            raise self._ended(what)
 
-    def _hear(self):
+    def _hear(self, what):
         """Each order is followed by a line. Who gives another one has read it."""
-        if not select.select([self.process.stdout], [], [], PATIENCE)[0] or not self.process.stdout.readline():
-            raise GuardError("The guard's agent did not start. Is the host out of memory, or out of processes?")
+        self._wait([self.process.stdout], [], what)
+        if not self.process.stdout.readline():
+            raise self._ended(what)
+
+    def _wait(self, readers, writers, what):
+        """Until the agent has done its part: also for minutes, on a host so slow, as long as it works."""
+        watch = processes.Watch(self.process.pid, all_threads=False)
+        while not any(select.select(readers, writers, [], LOOK)):
+            if watch.idle() >= PATIENCE:
+                raise GuardError("This call waited for the guard's agent (process %d) %s, and it has done nothing for %d seconds. %s" % (
+                    self.process.pid, what, PATIENCE, _why_idle(self.process.pid)))
+
+    def _ended(self, what):
+        ended = self.process.wait()
+        how = 'was killed by signal %d' % -ended if ended < 0 else 'ended with status %d' % ended
+        return GuardError("This call waited for the guard's agent %s, and it %s. Is the host out of memory, or out of processes?" % (
+            what, how))
 
     def take_over(self):
         """The guard is up and its memory is written: from now on the agent serves it, and cleans up no more."""
         with contextlib.suppress(GuardError):  # it has died since: the guard tells so when it is looked at
-            self._order('up')
+            self._order('up', 'to take over')
         self.process.stdin.close()
         self.process.stdout.close()
 
     def identity(self):
         return {'pid': self.process.pid, 'started': processes.started(self.process.pid)}
+
+
+def _why_idle(pid):
+    """What keeps an agent that does not work, in a sentence, with what to do."""
+    if processes.is_stopped(pid):
+        return 'A signal or a debugger has stopped it. kill -CONT %d lets it go on.' % pid
+    frozen = cgroup.frozen(cgroup.mount_point() + cgroup.of(pid))
+    if frozen:
+        return '%s echo 0 > %s/cgroup.freeze lets it go on.' % (cgroup.why_frozen(frozen), frozen)
+    return 'It waits for a disk or a file server, or a security module holds it up: dmesg may tell.'
 
 
 def is_own(identity):

@@ -158,10 +158,15 @@ def kill(found):
             os.kill(pid, signal.SIGKILL)
 
 
+def of(pid):
+    """The name of the cgroup that a process is in, as relative() has it."""
+    lines = files.text('/proc/%d/cgroup' % pid).split('\n')
+    return next((line[len('0::'):] for line in lines if line.startswith('0::/')), '/')
+
+
 def is_guarded(pid):
     """Is the process in the deploy cgroup of some guard?"""
-    lines = files.text('/proc/%d/cgroup' % pid).split('\n')
-    return any(line.startswith('0::/') and '/%s/' % PARENT in line for line in lines)
+    return '/%s/' % PARENT in of(pid)
 
 
 def running(path):

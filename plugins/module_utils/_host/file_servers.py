@@ -80,16 +80,13 @@ def _answer(question, paths, there):
 def _heard(here, paths, child):
     """All answers, or those that came until the child only waited: that is a dead server, and no busy host."""
     here.settimeout(LOOK)
-    end, moved, before = time.monotonic() + LONGEST, time.monotonic(), None
+    end, watch = time.monotonic() + LONGEST, processes.Watch(child)
     left = len(paths)
     while left:
         try:
             told, passed, _flags, _who = here.recvmsg(MESSAGE, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
         except socket.timeout:
-            threads, now = processes.threads(child), time.monotonic()
-            if threads != before or any(thread.runs for thread in threads):
-                before, moved = threads, now
-            if now >= min(end, moved + PATIENCE):
+            if watch.idle() >= PATIENCE or time.monotonic() >= end:
                 return
             continue
         if not told:

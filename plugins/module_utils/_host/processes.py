@@ -49,6 +49,24 @@ def threads(pid):
     return found
 
 
+class Watch:
+    """How long a process has done nothing but wait. On a host that is busy or slow it runs, or would if it had a CPU.
+
+    `all_threads`: False for one whose other threads wake up now and then, whatever becomes of the first.
+    """
+
+    def __init__(self, pid, all_threads=True):
+        self.pid, self.all_threads = pid, all_threads
+        self._moved, self._before = time.monotonic(), None
+
+    def idle(self):
+        """In seconds. It knows what it has seen: who wants to know has to ask again and again."""
+        now, found = time.monotonic(), [thread for thread in threads(self.pid) if self.all_threads or thread.number == self.pid]
+        if found != self._before or any(thread.runs for thread in found):
+            self._before, self._moved = found, now
+        return now - self._moved
+
+
 def _stat(pid):
     """What proc(5) tells behind the name; None where there is no such process."""
     try:
