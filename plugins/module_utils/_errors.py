@@ -15,6 +15,8 @@ import os
 import sys
 import traceback
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _confined
+
 # What to do about what a host lacks, by errno
 ADVICE = {
     errno.EAGAIN: 'This host lets no more processes or threads start here: raise pids.max of the cgroup (TasksMax= of the '
@@ -23,10 +25,9 @@ ADVICE = {
     errno.ENOSPC: 'Make room on that file system.', errno.EDQUOT: "Raise root's quota on that file system.",
     errno.EROFS: 'Mount that file system writable.', errno.EFBIG: 'Raise the limit of the size of files (ulimit -f).',
     errno.EMFILE: 'Raise the limit of open files (ulimit -n).', errno.ENFILE: 'Raise fs.file-max of this host.',
-    errno.EACCES: 'Root is forbidden that by a security module, or by an attribute of the file (lsattr).',
     errno.EIO: 'The disk, or the file server, does not work.',
 }
-ADVICE[errno.EPERM] = ADVICE[errno.EACCES]
+FORBIDDEN = (errno.EACCES, errno.EPERM)
 # What a file or a directory is that is something else than it has to be
 FOREIGN = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EEXIST, errno.ENXIO, errno.EINVAL)
 NO_THREAD = "can't start new thread"  # Python's words
@@ -57,6 +58,8 @@ def reason(error):
     if isinstance(error, GuardError) or not isinstance(error, OSError):
         return str(error)
     said, advice = error.strerror or str(error) or type(error).__name__, ADVICE.get(error.errno, '')
+    if error.errno in FORBIDDEN:
+        advice = 'Something forbids that to root: %s.' % (_confined.told() or 'a security module, or an attribute of the file (lsattr)')
     if isinstance(error.filename, (str, bytes)):
         said += ' (%s)' % os.fsdecode(error.filename)
         if error.errno in FOREIGN:

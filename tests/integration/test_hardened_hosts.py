@@ -91,6 +91,33 @@ def test_the_doctor_says_what_the_start_says(controller, fleet):
     assert [remains(fleet, host) for host in fleet.hosts] == [[]] * 3
 
 
+CONTAINED = {
+    "web1": ("python3 /opt/contained.py seccomp",
+             "The kernel refused to load the guard's programs: Operation not permitted (EPERM). Something forbids it to root: a seccomp "
+             "filter is on this process, as a container has one, or a service with SystemCallFilter=."),
+    "web2": ("python3 /opt/contained.py namespace",
+             "Root is that of a user namespace here, as in a container without root, and the kernel takes BPF programs from root of "
+             "the machine alone. Bring the guard up on the machine itself."),
+    "web3": ("setpriv --bounding-set -sys_admin,-net_raw",
+             "Root lacks CAP_SYS_ADMIN and CAP_NET_RAW here, as in a container. Bring the guard up on the machine itself, or give the "
+             "container that."),
+}
+BY = "/usr/local/bin/contained-python"
+
+
+def test_the_doctor_says_what_the_start_says_in_a_container(controller, fleet):
+    for host, (way, _said) in CONTAINED.items():
+        fleet.exec(host, "sh", "-c", "cat > /opt/contained.py", input=(FILES / "contained.py").read_text())
+        fleet.exec(host, "sh", "-ec", f"printf '#!/bin/sh\\nexec {way} /usr/bin/python3 \"$@\"\\n' > {BY}; chmod 755 {BY}")
+    how = "-e", f"ansible_python_interpreter={BY}"
+    doctor = controller.shipped("doctor", *how).ended(2)
+    results, _run = controller.adhoc("ebpf_guard", {"policy": policy()}, "all", *how)
+    for host, (_way, said) in CONTAINED.items():
+        assert results[host]["msg"] == said
+        assert f'"{host}: not able: {said}"' in doctor.output, (host, doctor)
+    assert [remains(fleet, host) for host in fleet.hosts] == [[]] * 3
+
+
 def test_a_task_where_cgroup2_is_read_only(controller, fleet):
     """As in a service with ProtectControlGroups=yes: root is not let in, and is told why at once."""
     controller.call("ebpf_guard", policy=policy())

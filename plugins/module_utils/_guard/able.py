@@ -13,13 +13,13 @@ import contextlib
 import os
 import platform
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import agent_process, guard, place, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import start as starts
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import BPFFS
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, command, locks, users
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    bcc_compiler, bpf, files, libbpf, loader, optional, programs, remedy, ways_out)
+    bcc_compiler, bpf, files, libbpf, loader, optional, programs, refusal, security_hooks, ways_out)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 CONNECTIONS = programs.capabilities(programs.GUARD)  # one object: all of them, or no guard
@@ -42,9 +42,8 @@ def facts():
     """What the host has. None is for what is not there, and for what nothing here tells."""
     machine = os.uname()
     mounted = list(cgroup.mounts())
-    lsm, lockdown = remedy.security()
     found = {'kernel': machine.release, 'architecture': machine.machine, 'python': platform.python_version(),
-             'btf': os.path.exists(libbpf.BTF), 'lsm': lsm, 'lockdown': lockdown,
+             'btf': os.path.exists(libbpf.BTF), 'lsm': security_hooks.security_modules(), 'lockdown': refusal.lockdown(),
              'cgroup2': None, 'cgroup_layout': None, 'libbpf': None, 'loader': None,
              'bpffs': place.has_bpffs(),
              'bcc': bcc_compiler.is_there(),
@@ -67,27 +66,27 @@ def facts():
 
 def probe(objects, host):
     """{capability: True, or why it can't be in force on this host, and what to change}; and host['loader']."""
-    no_place, missing = [], []  # all of it, so that nobody has to ask again after each thing that is mended
-    with _noted(no_place, host):
+    hopeless, missing = [], []  # all of it, so that nobody has to ask again after each thing that is mended
+    with _noted(hopeless, hopeless):
         place.check()
-    with _noted(missing, host):
+    with _noted(missing, hopeless):
         libbpf.check_btf()
     found = {}
-    with _noted(missing, host):
+    with _noted(missing, hopeless):
         libbpf.check()
         library = libbpf.Library()
-        if host['btf'] and not no_place:
-            found = _load(library, objects, host)
+        if host['btf'] and not hopeless:
+            found = _load(library, objects)
             host['loader'] = loader.LIBBPF
-    if not no_place and not missing:
-        with _noted(missing, host):
+    if not hopeless and not missing:
+        with _noted(missing, hopeless):
             found.update(_try_out(objects, loader.LIBBPF))
-    elif not no_place and host['bcc']:
-        with _noted(missing, host):
+    elif not hopeless and host['bcc']:
+        with _noted(missing, hopeless):
             _try_out(objects, loader.BCC)
             found = {**dict.fromkeys(programs.CAPABILITIES, optional.BCC_LACKS), **dict.fromkeys(CONNECTIONS, True)}
             missing, host['loader'] = [], loader.BCC
-    lacking = no_place + missing
+    lacking = hopeless + missing
     return dict.fromkeys(programs.CAPABILITIES, ' '.join(lacking)) if lacking else found
 
 
@@ -120,32 +119,31 @@ def _connecting():
 
 
 @contextlib.contextmanager
-def _noted(missing, host):
+def _noted(missing, hopeless):
+    """`hopeless`: what no loader changes."""
     try:
         yield
     except locks.NotTaken:  # that says nothing of the host
         raise
     except (GuardError, OSError) as error:
-        missing.append(_why(error, host))
+        (hopeless if isinstance(error, refusal.Final) else missing).append(_why(error))
 
 
-def _why(error, host):
+def _why(error):
     """What failed, and what to change."""
-    if isinstance(error, libbpf.KernelError):
-        return '%s %s' % (error, remedy.remedy(error.errno, host['kernel'], host['lockdown']))
     if 'missing_packages' in getattr(error, 'facts', ()):
         return '%s The role loopbreak.deploy.ebpf_guard does that by itself.' % error
-    return str(error)
+    return reason(error)
 
 
-def _load(library, objects, host):
+def _load(library, objects):
     found, kernel = dict.fromkeys(CONNECTIONS, True), bpf.Kernel(library)
-    with contextlib.closing(libbpf.Object(library, objects[programs.GUARD])) as loaded:
-        loaded.load()
+    with contextlib.closing(loader.load(loader.LIBBPF, library, objects, {}, {})[0]):
+        pass
     try:
         found.update(optional.probe(ways_out.start, kernel, objects))
-    except libbpf.KernelError as error:
-        found.update(dict.fromkeys(('unix', 'lock'), _why(error, host)))
+    except GuardError as error:
+        found.update(dict.fromkeys(('unix', 'lock'), _why(error)))
     found.update(optional.probe(files.start, kernel, objects))
     return found
 

@@ -14,7 +14,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory, standby
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, files, locks, privileges, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, memo
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, memo, refusal
 
 BPFFS = '/sys/fs/bpf'
 RUN = '/run/ebpf_guard'
@@ -250,6 +250,7 @@ class Place:
 def check():
     """Raises GuardError where this host, or what is seen of it here, has no room for a guard."""
     privileges.check()
+    refusal.check()
     cgroups.check_writable()
     for path in (RUN if os.path.isdir(RUN) else os.path.dirname(RUN),) + (BPFFS,) * has_bpffs():
         if os.statvfs(path).f_flag & os.ST_RDONLY:

@@ -15,6 +15,7 @@ import stat
 import subprocess
 from collections import namedtuple
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils import _confined
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, NotTried, reason
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import users
 
@@ -67,8 +68,13 @@ def _remedy(launcher, user):
         if not _may_pass(os.stat(directory), user):
             return 'The mode of %s shuts this user out. Give it 0755.' % directory
         directory = os.path.dirname(directory)
-    return ('Modes and mount allow that, so an ACL, a security module, or a service such as fapolicyd forbids it. Have it let '
-            'this user execute what is below %s.' % os.path.dirname(os.path.dirname(launcher)))
+    return ('Modes and mount allow that, so an ACL, a security module, or a service such as fapolicyd forbids it%s. Have it let '
+            'this user execute what is below %s.' % (_seen(), os.path.dirname(os.path.dirname(launcher))))
+
+
+def _seen():
+    told = _confined.told()
+    return ' (%s)' % told if told else ''
 
 
 def _may_pass(status, user):

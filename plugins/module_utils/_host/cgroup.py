@@ -34,9 +34,16 @@ def _unescape(path):
 
 def mount_point(mountinfo=MOUNTINFO):
     """Where the whole cgroup2 hierarchy is mounted: /sys/fs/cgroup, or /sys/fs/cgroup/unified on a hybrid host."""
+    parts = []
     for point, root, kind in mounts(mountinfo):
-        if kind == 'cgroup2' and root == '/' and os.path.exists(os.path.join(point, 'cgroup.procs')):
-            return point
+        if kind == 'cgroup2' and os.path.exists(os.path.join(point, 'cgroup.procs')):
+            if root == '/':
+                return point
+            parts.append('%s is %s of it' % (point, root))
+    if parts:
+        raise GuardError('Only a part of cgroup2 is mounted here (%s), as in a container without a cgroup namespace. Bring the '
+                         'guard up on the machine itself, or give the container a cgroup namespace of its own '
+                         '(--cgroupns=private).' % ', '.join(parts))
     raise GuardError('This host has no cgroup2 mounted, and the guard needs it to tell the deployment from the rest '
                      'of the host. On a systemd host, boot with systemd.unified_cgroup_hierarchy=1.')
 

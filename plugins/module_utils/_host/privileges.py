@@ -6,26 +6,30 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files
 
-CAP_SYS_ADMIN = 21  # with it a process has what BPF needs; containers take it away
-WHOLE_MACHINE = '0 0 4294967295'  # the uid_map of a process in no user namespace of its own
+# CAP_SYS_ADMIN has what BPF needs, and containers take it away. CAP_NET_RAW is for a guard's proof.
+NEEDED = {'CAP_SYS_ADMIN': 21, 'CAP_NET_RAW': 13}
+MACHINE = 0xEFFFFFFD  # the inode of the user namespace that the kernel begins with (<linux/proc_ns.h>)
 
 
-def check(status='/proc/self/status', uid_map='/proc/self/uid_map'):
+def check(status='/proc/self/status', namespace='/proc/self/ns/user'):
     """Raises GuardError where it is."""
-    if ' '.join(_words(uid_map)) not in ('', WHOLE_MACHINE):
+    if _inode(namespace) not in (None, MACHINE):
         raise GuardError('Root is that of a user namespace here, as in a container without root, and the kernel takes BPF '
                          'programs from root of the machine alone. Bring the guard up on the machine itself.')
-    words = _words(status)
-    if not int(words[words.index('CapEff:') + 1], 16) >> CAP_SYS_ADMIN & 1:
-        raise GuardError('Root lacks CAP_SYS_ADMIN here, as in a container. Bring the guard up on the machine itself, or give '
-                         'the container that capability.')
+    words = files.text(status).split()
+    effective = int(words[words.index('CapEff:') + 1], 16)
+    lacking = [name for name, number in NEEDED.items() if not effective >> number & 1]
+    if lacking:
+        raise GuardError('Root lacks %s here, as in a container. Bring the guard up on the machine itself, or give the container '
+                         'that.' % ' and '.join(lacking))
 
 
-def _words(path):
+def _inode(path):
     with contextlib.suppress(FileNotFoundError):  # the kernel may know no user namespaces
-        return files.text(path).split()
-    return []
+        return os.stat(path).st_ino
+    return None

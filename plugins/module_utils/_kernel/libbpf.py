@@ -17,7 +17,7 @@ import resource
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import ADVICE, GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files, packages
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import programs, remedy
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import programs
 
 SONAMES = ('libbpf.so.1', 'libbpf.so.0')
 BCC_SONAME = 'libbcc.so.0'  # has libbpf inside, or leads to it
@@ -25,6 +25,7 @@ NEWEST_CALL, SINCE = 'ring_buffer__epoll_fd', '0.3'  # of all that is called her
 ABSENT = 'No such file'  # in what dlopen(3) says of a library that is not there
 NO_TYPES = 'Error loading vmlinux BTF'  # libbpf's words
 BTF = '/sys/kernel/btf/vmlinux'
+OLDEST_KERNEL = (5, 10)
 
 # <linux/bpf.h>
 BPF_PROG_TYPE_LSM, BPF_LSM_MAC = 29, 27
@@ -37,7 +38,7 @@ _PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_
 
 
 class KernelError(GuardError):
-    """What was asked of the kernel, the errno, and in `detail` what libbpf or the verifier wrote of it."""
+    """What was asked of the kernel, the errno, and in `detail` what libbpf or the verifier wrote of it. `brief`: without that."""
 
     def __init__(self, asked, code, detail=''):
         if code < LIBBPF_ERRNO_START:
@@ -47,7 +48,7 @@ class KernelError(GuardError):
         else:
             text = 'libbpf can not %s.' % asked
         GuardError.__init__(self, (text + ' ' + detail).strip())
-        self.errno = code
+        self.errno, self.brief = code, text
 
 
 def words(code):
@@ -107,7 +108,12 @@ def version(mapped='/proc/self/maps'):
 def _kernel_too():
     """A host whose libbpf is not enough may have a kernel that is not, either. Who has to change both is told both."""
     release = os.uname().release
-    return ' And it runs Linux %s; the guard needs 5.10 or later.' % release if remedy.is_too_old(release) else ''
+    return ' And it runs Linux %s; the guard needs 5.10 or later.' % release if is_too_old(release) else ''
+
+
+def is_too_old(release):
+    """Of a kernel: '6.1.0-18-amd64' is not."""
+    return tuple(int(number) for number in re.match(r'(\d+)\.(\d+)', release).groups()) < OLDEST_KERNEL
 
 
 def check():

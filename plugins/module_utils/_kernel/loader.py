@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bcc, bcc_compiler, libbpf, programs, remedy
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bcc, bcc_compiler, libbpf, programs, refusal
 
 AUTO, LIBBPF, BCC = 'auto', 'libbpf', 'bcc'
 
@@ -38,7 +38,7 @@ def load(wanted, library, objects, sizes, kept, compiled=None):
         loaded = _start(libbpf.Object(library, objects[programs.GUARD]), sizes, kept)
         return loaded, LIBBPF, None if wanted == LIBBPF else 'auto takes libbpf where it can load the object'
     except GuardError as error:
-        if wanted == LIBBPF:
+        if wanted == LIBBPF or isinstance(error, refusal.Final):
             raise
         if not bcc_compiler.is_there():
             raise _neither(error) from error
@@ -62,9 +62,7 @@ def _start(loaded, sizes, kept):
     try:
         loaded.load(kept)
     except libbpf.KernelError as error:
-        if error.errno in libbpf.LACKING:
-            raise
-        raise GuardError('%s %s' % (error, remedy.remedy(error.errno))) from error
+        raise refusal.explained(error) from error
     return loaded
 
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 import errno
 from collections import namedtuple
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, programs, security_hooks
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, libbpf, programs, refusal, security_hooks
 
 BCC_LACKS = 'BCC compiles the programs of the network and of names alone; these need loader: libbpf'
 UNSUPPORTED = ("this kernel can't have BPF programs answer for its security hooks (%s); that needs Linux 5.10 or later on "
                'x86_64, or 6.4 or later on arm64, with CONFIG_DEBUG_INFO_BTF=y, CONFIG_BPF_JIT=y, '
                'CONFIG_FUNCTION_TRACER=y and CONFIG_SECURITY_PATH=y')
-FORBIDDEN = ("something keeps root from loading programs for the kernel's security hooks (%s): look for a container, a seccomp "
-             'filter, a security module, and lockdown=confidentiality')
+FORBIDDEN = "something keeps root from loading programs for the kernel's security hooks (%s): %s"
 
 Candidate = namedtuple('Candidate', 'object programs')  # the object's name, and which of its programs are to be loaded
 
@@ -71,7 +70,8 @@ def probe(start, kernel, objects):
 
 def why_not(error):
     """What keeps programs off the kernel's security hooks."""
-    return (FORBIDDEN if error.errno == errno.EPERM else UNSUPPORTED) % libbpf.words(error.errno)
+    said = libbpf.words(error.errno)
+    return FORBIDDEN % (said, refusal.forbids()) if error.errno == errno.EPERM else UNSUPPORTED % said
 
 
 def _load(library, content, candidate, shared, sizes):

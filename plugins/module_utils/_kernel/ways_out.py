@@ -17,7 +17,7 @@ import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    canaries, libbpf, optional, outward, paths, programs, security_hooks)
+    canaries, libbpf, optional, outward, paths, programs, refusal, security_hooks)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.optional import BCC_LACKS, Candidate, Loaded
 
 RESOLVED = '/run/systemd/resolve'
@@ -95,6 +95,6 @@ def start(kernel, objects, shared, sizes):
     if candidate is HOOKS:
         return loaded, HOOKS, links, {'unix': True, 'lock': True}
     if not loaded and errors[-1].errno not in LACKING:
-        raise errors[-1]
+        raise refusal.explained(errors[-1])
     lock = CAN_NOT_LOCK % (optional.why_not(errors[0]) if kind else security_hooks.PREEMPTED)
     return loaded, candidate, links, {'unix': True if loaded else UNSUPPORTED % libbpf.words(errors[-1].errno), 'lock': lock}

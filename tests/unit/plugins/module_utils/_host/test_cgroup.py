@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 import uuid
@@ -54,10 +55,16 @@ def test_the_mount_that_shows_the_whole_hierarchy(tmp_path, table):
     assert cgroups.mount_point(str(tmp_path / 'mountinfo')) == REAL
 
 
-@pytest.mark.parametrize('table', ['', line('/mnt', kind='tmpfs'), line(REAL, root='/part'), line(REAL, kind='cgroup')])
+@pytest.mark.parametrize('table', ['', line('/mnt', kind='tmpfs'), line('/nowhere', root='/part'), line(REAL, kind='cgroup')])
 def test_a_host_without_cgroup2(tmp_path, table):
     (tmp_path / 'mountinfo').write_text(table)
     with pytest.raises(GuardError, match='no cgroup2 mounted.*unified_cgroup_hierarchy=1'):
+        cgroups.mount_point(str(tmp_path / 'mountinfo'))
+
+
+def test_a_container_that_sees_a_part_of_cgroup2(tmp_path):
+    (tmp_path / 'mountinfo').write_text(line(REAL, root='/machine.slice/web.scope'))
+    with pytest.raises(GuardError, match=re.escape('(%s is /machine.slice/web.scope of it), as in a container' % REAL)):
         cgroups.mount_point(str(tmp_path / 'mountinfo'))
 
 
