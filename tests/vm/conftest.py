@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from images import ARM64, VmError, images
+from images import ARM64, CONFINED, VmError, images
 from lacking import Lack, skip
 from machines import Machines
 
@@ -67,6 +67,13 @@ def counting():
     """A machine whose clock counts instructions."""
     with booted("6.12", counting=True) as machines:
         yield machines["6.12"]
+
+
+@pytest.fixture(scope="module")
+def confined():
+    """The machines whose security modules confine what runs."""
+    with booted(*CONFINED, cpus=1) as machines:
+        yield machines
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -35,6 +35,9 @@ DISK = "3G"     # sparse: it takes what is in it
 KERNELS = {"5.10": ("bullseye", "bookworm"), "6.1": ("bookworm", "bookworm"), "6.12": ("trixie", "trixie"),
            "sid": ("sid", "trixie")}
 ARM64 = {"arm64-6.1": ("bookworm", "bookworm"), "arm64-6.12": ("trixie", "trixie")}    # the same
+# The same of hosts with a security module: guest/confined.sh makes their userland. What the kernel is told: machines.py
+CONFINED = {name: ("bookworm", "bookworm+confined") for name in ("selinux", "apparmor", "lockdown")}
+ALL = {**KERNELS, **ARM64, **CONFINED}
 HEADERS = {suite for suite, userland in KERNELS.values() if suite == userland}    # BCC can compile there
 TOOLS = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "mke2fs", "busybox", "cpio", "depmod", "setpriv", "ssh-keygen")
 
@@ -53,14 +56,14 @@ def images(*names: str) -> dict[str, Image]:
     if missing:
         raise VmError(f"This machine has no {', '.join(missing)}: run `tests/install-packages.sh tests/packages.txt`.")
     BUILD.mkdir(parents=True, exist_ok=True)
-    wanted = {name: {**KERNELS, **ARM64}[name] for name in names or KERNELS}
+    wanted = {name: ALL[name] for name in names or KERNELS}
     with _lock(), ThreadPoolExecutor() as pool:
         for key in (KEY, HOST_KEY):
             if not key.exists():
                 _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "loopbreak-vm", "-f", key)
-        of = {name: (suite, "arm64" if name in ARM64 else OWN) for name, (suite, _userland) in {**KERNELS, **ARM64}.items()}
+        of = {name: (suite, "arm64" if name in ARM64 else OWN) for name, (suite, _userland) in ALL.items()}
         # a root file system has the modules of all kernels that it runs under
-        needs = {(userland, of[name][1]): {of[other] for other, (_suite, its) in {**KERNELS, **ARM64}.items()
+        needs = {(userland, of[name][1]): {of[other] for other, (_suite, its) in ALL.items()
                                            if (its, of[other][1]) == (userland, of[name][1])}
                  for name, (_suite, userland) in wanted.items()}
         sorts = sorted(set().union(*needs.values()))
@@ -179,17 +182,21 @@ def _initramfs(kernel: Path, release: str, busybox: Path) -> None:
 
 
 def _disk(userland: str, architecture: str, kernels: list[Path]) -> Path:
-    """An ext4 file system with Debian, the users, and the modules and headers of these kernels."""
-    packages = re.sub(r"#.*", "", (HERE / "guest/packages.txt").read_text()).split()
+    """An ext4 file system with Debian, the users, and the modules and headers of these kernels.
+
+    `userland`: a suite, or with "+MORE" one with the packages of guest/MORE-packages.txt, finished by guest/MORE.sh.
+    """
+    suite, _plus, more = userland.partition("+")
+    packages = [name for part in ("packages.txt", f"{more}-packages.txt") if (HERE / "guest" / part).exists()
+                for name in re.sub(r"#.*", "", (HERE / "guest" / part).read_text()).split()]
 
     def make(draft):
         root = draft / "root"
         _run("mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(packages),
              *(f"--dpkgopt=path-exclude=/usr/share/{unread}/*" for unread in ("man", "doc", "locale", "info")),
              '--aptopt=Apt::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"',
-             f'--customize-hook={HERE}/guest/customize.sh "$1" {KEY}.pub {HOST_KEY}', userland, root,
-             *_sources(userland))
-        _finish(root, kernels, draft / "disk")
+             f'--customize-hook={HERE}/guest/customize.sh "$1" {KEY}.pub {HOST_KEY}', suite, root, *_sources(suite))
+        _finish(root, kernels, draft / "disk", *([HERE / f"guest/{more}.sh"] if more else []))
     return _made(f"disk-{userland}-{architecture}", make, HERE / "images.py", *sorted((HERE / "guest").iterdir()),
                  KEY.with_suffix(".pub"), HOST_KEY, *(kernel / "release" for kernel in kernels)) / "disk"
 
@@ -218,13 +225,15 @@ def _unpacked_disk(userland: str, architecture: str, kernels: list[Path]) -> Pat
                  KEY.with_suffix(".pub"), HOST_KEY, *(kernel / "release" for kernel in kernels)) / "disk"
 
 
-def _finish(root: Path, kernels: list[Path], disk: Path) -> None:
-    """Makes the disk of a root directory, which goes."""
+def _finish(root: Path, kernels: list[Path], disk: Path, *scripts: Path) -> None:
+    """Makes the disk of a root directory, which goes. `scripts`: what is done to it last."""
     (root / "usr/lib/modules").mkdir(exist_ok=True)
     for kernel in kernels:
         _run("cp", "-a", f"{kernel}/lib/modules/.", root / "usr/lib/modules")
         if (kernel / "src").exists():
             _run("cp", "-a", f"{kernel}/src/.", root / "usr/src")
+    for script in scripts:
+        _run("sh", script, root)
     _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-L", "root", "-d", root, disk, DISK)
     shutil.rmtree(root)
 

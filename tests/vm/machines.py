@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import yaml
-from images import ARM64, BUILD, HOST_KEY, KERNELS, KEY, Image, VmError, images
+from images import ALL, BUILD, HOST_KEY, KERNELS, KEY, Image, VmError, images
 
 BOOTS_WITHIN = 600      # seconds: several machines share few cores
 KERNEL_SILENT = 60      # seconds, before systemd has taken over
@@ -33,6 +33,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # no_timer_check: on a busy machine the emulated timer is late, and the kernel would give up
 KERNEL_ARGUMENTS = "net.ifnames=0 panic=-1 mitigations=off no_timer_check systemd.show_status=0"
 
+# what the kernels of these are told besides; Debian's takes AppArmor where nothing else is said
+SECURITY = {"selinux": " security=selinux", "lockdown": " lockdown=confidentiality"}
+
 
 class Machine:
     """One virtual machine. Its disk is thrown away when it ends; it ends with the process that started it.
@@ -40,12 +43,12 @@ class Machine:
     Start it in the main thread: the kernel ends it with the thread that did. It reaches nothing but itself.
     """
 
-    def __init__(self, kernel: str, image: Image, directory: Path, memory: int = 512, counting: bool = False) -> None:
-        """directory: where known_hosts is; memory: in MB; counting: its clock counts instructions, 2 ns each."""
+    def __init__(self, kernel: str, image: Image, directory: Path, memory: int = 512, counting: bool = False, cpus: int = 2) -> None:
+        """directory: where known_hosts is; memory: in MB; counting: its clock counts instructions, 2 ns each, of one CPU."""
         self.kernel, self.image, self.directory, self.memory, self.key = kernel, image, directory, memory, KEY
         self.arm = image.architecture == "arm64"
         # one CPU: what a second one does would count, too
-        self.clock = ["-smp", "1", "-icount", "shift=1"] if counting else ["-smp", "2"]
+        self.clock = ["-smp", "1", "-icount", "shift=1"] if counting else ["-smp", str(cpus)]
         self.port = _free_port()
         self.console = BUILD / f"console-{kernel}-{self.port}.log"    # of a machine that has ended: without the port
         self.process = self._start()
@@ -57,7 +60,7 @@ class Machine:
              "-m", str(self.memory),
              "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{self.console}",
              "-kernel", str(self.image.vmlinuz), "-initrd", str(self.image.initramfs),
-             "-append", f"console={'ttyAMA0' if self.arm else 'ttyS0'} {KERNEL_ARGUMENTS}",
+             "-append", f"console={'ttyAMA0' if self.arm else 'ttyS0'} {KERNEL_ARGUMENTS}{SECURITY.get(self.kernel, '')}",
              "-drive", f"if=none,id=disk,file={self.image.disk},format=raw,snapshot=on,cache=unsafe",
              "-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci",
              "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
@@ -148,10 +151,9 @@ class Machines(dict):
         """options: as of Machine."""
         super().__init__()
         self.kernels, self.options = kernels or tuple(KERNELS), options
-        known = (*KERNELS, *ARM64)
-        unknown = [kernel for kernel in self.kernels if kernel not in known]
+        unknown = [kernel for kernel in self.kernels if kernel not in ALL]
         if unknown:
-            raise VmError(f"There is no kernel {', '.join(unknown)}; there are {', '.join(known)}.")
+            raise VmError(f"There is no kernel {', '.join(unknown)}; there are {', '.join(ALL)}.")
 
     def __enter__(self) -> Machines:
         found = images(*self.kernels)

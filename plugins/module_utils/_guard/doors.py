@@ -9,7 +9,7 @@ import contextlib
 import os
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard.place import make_open
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup, labels
 
 
 def make_doors(place, uids):
@@ -22,6 +22,7 @@ def make_doors(place, uids):
         door = os.path.join(place.doors, str(uid))
         if not os.path.exists(door):
             os.mkfifo(door, 0o600)
+            labels.give(door, labels.WRITTEN)
             os.chown(door, uid, -1)
 
 

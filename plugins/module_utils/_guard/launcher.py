@@ -137,11 +137,31 @@ frozen() {
   return 1
 }
 
-is_root() {
-  while read -r key _real effective _rest; do
-    [ "$key" = Uid: ] && break
+# In $uid, who this is.
+ask_uid() {
+  while read -r key _real uid _rest; do
+    [ "$key" = Uid: ] && return
   done < /proc/self/status
-  [ "$effective" = 0 ]
+}
+# As in a container.
+is_read_only() {
+  while read -r _device _point kind options _rest; do
+    case $kind:$options in
+      cgroup2:ro | cgroup2:ro,*) return 0 ;;
+    esac
+  done < /proc/self/mounts
+  return 1
+}
+# With what the security module calls this process, for whom it may have denied what it needs. That is text of somebody else.
+refuse_label() {
+  label=
+  { read -r label < /proc/self/attr/current; } 2> /dev/null
+  case $label in
+    '' | *[!A-Za-z0-9_./:,\ \(\)-]*) label=unknown ;;
+  esac
+  answer=${1%%%%@label*}$label${1#*@label} sentence=${2%%%%@label*}$label${2#*@label}
+  shift 2
+  refuse "$answer" "$sentence" "$@"
 }
 # The agent, or its standby, is at work.
 attended() {
@@ -231,15 +251,16 @@ if ! inside; then
   if [ -w %(procs)s ]; then
     attended || [ ! -e %(code)s ] || (%(revive)s < /dev/null > /dev/null 2>&1 &)
     { echo $$ > %(procs)s; } 2> /dev/null
-  elif is_root; then
-    refuse %(read_only)s "$@"
   else
-    door=
-    for candidate in %(doors)s/*; do
-      [ -w "$candidate" ] && door=$candidate
-    done
-    [ -n "$door" ] || refuse %(no_door)s "$@"
-    tries=0
+    ask_uid
+    door=%(doors)s/$uid tries=0
+    if [ "$uid" = 0 ]; then
+      is_read_only && refuse %(read_only)s "$@"
+      refuse_label %(not_let_in)s "$@"
+    elif ! [ -w "$door" ]; then
+      [ -e "$door" ] || refuse %(no_door)s "$@"
+      refuse_label %(closed_door)s "$@"
+    fi
     until inside; do
       case $tries in  # more than once: an agent that has ended may have been asked
         0 | 1002 | 1005 | 1010 | 1020 | 1040 | 1080) echo $$ 1<> "$door" ;;
@@ -250,7 +271,7 @@ if ! inside; then
       [ $tries -lt 1200 ] || refuse %(silent_agent)s "$@"
     done
   fi
-  inside || refuse %(not_let_in)s "$@"
+  inside || refuse_label %(not_let_in)s "$@"
 fi
 %(names)s[ -z "$polled" ] || exec %(shell)s -c "$question" << POLLED
 $polled
@@ -270,6 +291,9 @@ refuse %(gone)s "$@"
 AS_IS = '''RES_OPTIONS="${RES_OPTIONS:+$RES_OPTIONS }ndots:1"
 export RES_OPTIONS
 '''
+
+LABELLED = ('If that was a security module, which calls this process @label (SELinux, or the profile of AppArmor), dmesg has what it '
+            'denied.')
 
 
 def script(place, relative, shell, as_is=False):
@@ -296,7 +320,8 @@ def script(place, relative, shell, as_is=False):
         'no_agent': because("the guard's agent, which lets this user in, has ended. It is started again when root enters the guard, "
                             'by ebpf_guard_info, and by state=present.'),
         'silent_agent': because("the guard's agent, which lets this user in, does not answer."),
-        'not_let_in': because('the kernel did not let it in.')}
+        'closed_door': because("this user may join it, and something keeps this user from %s. %s" % (place.doors, LABELLED)),
+        'not_let_in': because('the kernel did not let it in. %s' % LABELLED)}
 
 
 def tombstone(name, shell, sentence, gone):

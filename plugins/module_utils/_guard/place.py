@@ -12,7 +12,7 @@ import shutil
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import memory, standby
-from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, files, locks, privileges, systemd
+from ansible_collections.loopbreak.deploy.plugins.module_utils._host import command, files, labels, locks, privileges, systemd
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, memo, refusal
 
@@ -123,7 +123,7 @@ class Place:
         _replace(self.last, json.dumps(report), 0o600)
 
     def write_launcher(self, script):
-        _replace(self.launcher, script, 0o755)
+        _replace(self.launcher, script, 0o755, labels.EXECUTED)
 
     def close(self):
         """Nobody finds the way in any more. Who does not see the launcher change finds none."""
@@ -131,7 +131,7 @@ class Place:
         remove(self.doors)
 
     def raise_flag(self, text):
-        _replace(self.flag, text, 0o644)
+        _replace(self.flag, text, 0o644, labels.READ)
 
     def lower_flag(self):
         remove(self.flag)
@@ -296,8 +296,8 @@ def _remove_tree(path):
         os.rmdir(os.path.dirname(path))
 
 
-def _replace(path, text, mode):
-    """Write a whole file, or nothing of it. It survives a loss of power where its file system does."""
+def _replace(path, text, mode, label=None):
+    """Write a whole file, or nothing of it. It survives a loss of power where its file system does. `label`: as in labels.py."""
     draft = path + '.new'
     for other in (draft, path):
         if os.path.isdir(other) and not os.path.islink(other):
@@ -308,4 +308,6 @@ def _replace(path, text, mode):
         content.write(text)
         content.flush()
         os.fsync(descriptor)
+    if label:
+        labels.give(draft, label)
     os.rename(draft, path)

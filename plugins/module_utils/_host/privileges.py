@@ -13,12 +13,12 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._host import file
 
 # CAP_SYS_ADMIN has what BPF needs, and containers take it away. CAP_NET_RAW is for a guard's proof.
 NEEDED = {'CAP_SYS_ADMIN': 21, 'CAP_NET_RAW': 13}
-MACHINE = 0xEFFFFFFD  # the inode of the user namespace that the kernel begins with (<linux/proc_ns.h>)
+MACHINE = 0xEFFFFFFD  # the number of the user namespace that the kernel begins with (<linux/proc_ns.h>)
 
 
 def check(status='/proc/self/status', namespace='/proc/self/ns/user'):
     """Raises GuardError where it is."""
-    if _inode(namespace) not in (None, MACHINE):
+    if _number(namespace) not in (None, MACHINE):
         raise GuardError('Root is that of a user namespace here, as in a container without root, and the kernel takes BPF '
                          'programs from root of the machine alone. Bring the guard up on the machine itself.')
     words = files.text(status).split()
@@ -29,7 +29,8 @@ def check(status='/proc/self/status', namespace='/proc/self/ns/user'):
                          'that.' % ' and '.join(lacking))
 
 
-def _inode(path):
-    with contextlib.suppress(FileNotFoundError):  # the kernel may know no user namespaces
-        return os.stat(path).st_ino
+def _number(path):
+    """Of a namespace: what the kernel calls it, as AppArmor forbids to look at it; None where the kernel has no such ones."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(os.readlink(path).partition('[')[2].rstrip(']'))
     return None

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _confined
 
 STAFF = 'staff_u:staff_r:staff_t:s0'
-PROFILE, DOCKER = "AppArmor confines this process by the profile '/opt/my tool'", "AppArmor confines this process by the profile 'docker-default'"
+PROFILE, DOCKER = ("AppArmor confines this process by the profile '%s'" % name for name in ('/opt/my tool', 'docker-default'))
 
 
 @pytest.mark.parametrize('current, own, enforces, seccomp, said', [

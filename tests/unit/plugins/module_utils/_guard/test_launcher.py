@@ -299,7 +299,23 @@ def test_a_kernel_that_lets_nobody_in_is_told(place):
     cgroups.make(threads)
     with open(os.path.join(threads, 'cgroup.type'), 'w') as kind:
         kind.write('threaded')  # which makes the guard's cgroup beside it one that takes no processes
-    assert refused(run(place.launcher, '-c', 'echo ran'), 'the kernel did not let it in.')
+    assert refused(run(place.launcher, '-c', 'echo ran'), 'the kernel did not let it in. ' + labelled())
+
+
+def labelled():
+    """Where a security module has a word for the processes of this test, it is told."""
+    try:
+        label = open('/proc/self/attr/current').read().strip('\0\n')
+    except OSError:
+        label = 'unknown'
+    return launcher.LABELLED.replace('@label', label)
+
+
+def test_a_door_that_is_shut_to_its_user_is_told(place):
+    doors.make_doors(place, [NOBODY])
+    os.chmod(os.path.join(place.doors, str(NOBODY)), 0o400)  # as a security module does it, with modes that allow it
+    done = run(place.launcher, '-c', 'echo ran', uid=NOBODY)
+    assert refused(done, 'this user may join it, and something keeps this user from %s. %s' % (place.doors, labelled()))
 
 
 def test_a_user_joins_through_the_own_door(place):

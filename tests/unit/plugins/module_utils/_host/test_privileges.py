@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
@@ -18,8 +20,9 @@ ALL, DOCKER = '000001ffffffffff', '00000000a80425fb'
     (DOCKER, True, 'that of a user namespace'), (ALL, None, None), (DOCKER, None, 'lacks CAP_SYS_ADMIN')])
 def test_a_root_that_is_less(tmp_path, capabilities, is_namespace, said):
     (tmp_path / 'status').write_text('Name:\tpython3\nCapPrm:\t0\nCapEff:\t%s\nCapBnd:\t0\n' % capabilities)
-    # another inode is another namespace; a kernel without user namespaces has no such file
-    namespace = {False: '/proc/self/ns/user', True: str(tmp_path / 'status'), None: str(tmp_path / 'none')}[is_namespace]
+    namespace = '/proc/self/ns/user' if is_namespace is False else str(tmp_path / 'user')
+    if is_namespace:  # a kernel without user namespaces has no such file
+        os.symlink('user:[4026532201]', namespace)
     if said is None:
         privileges.check(str(tmp_path / 'status'), namespace)
         return

@@ -38,6 +38,7 @@ def test_what_is_certain(release, code, said):
     assert said in found if said else found is None
 
 
-@pytest.mark.parametrize('code, kind', [(errno.EPERM, refusal.Final), (errno.EINVAL, refusal.GuardError), (errno.ENOMEM, libbpf.KernelError)])
+@pytest.mark.parametrize('code, kind', [
+    (errno.EPERM, refusal.Final), (errno.EINVAL, refusal.GuardError), (errno.ENOMEM, libbpf.KernelError)])
 def test_another_loader_is_tried_where_it_may_help(code, kind):
     assert type(refusal.explained(libbpf.KernelError('load them', code))) is kind
