@@ -76,6 +76,14 @@ def confined():
         yield machines
 
 
+@pytest.fixture
+def fresh():
+    """A machine that no other test has used, with the same."""
+    with booted("6.12") as machines:
+        serve(machines)
+        yield machines["6.12"]
+
+
 def pytest_terminal_summary(terminalreporter):
     if RELEASES:
         terminalreporter.section("kernels")
