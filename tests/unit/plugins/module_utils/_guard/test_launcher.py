@@ -138,6 +138,22 @@ def test_a_tombstone_runs_nothing_else(tombstone, command):
 
 
 @ENDS
+@pytest.mark.parametrize('command', ['/usr/bin/python3.11', 'LANG=C python', "sudo -n -u root /bin/sh -c 'echo BECOME-SUCCESS-x ; /usr/bin/python3'"])
+def test_a_refused_module_is_read_to_its_end(tombstone, command, end):
+    """More than a pipe holds, so that who sends it sees whether anybody reads."""
+    with subprocess.Popen([tombstone, '-c', command + end], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as refusing:
+        refusing.stdin.write(b'x' * 1000000)
+        refusing.stdin.close()
+        assert refusing.stdout.read() and refusing.wait(20) == _said.REFUSED
+
+
+@pytest.mark.parametrize('command', ['/usr/bin/python3 /root/AnsiballZ_command.py', 'cat', 'python3 -m site'])
+def test_who_is_refused_is_not_waited_for(tombstone, command):
+    with subprocess.Popen([tombstone, '-c', command], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as refusing:
+        assert refusing.stdout.read() and refusing.wait(20) == _said.REFUSED
+
+
+@ENDS
 @pytest.mark.parametrize('command, refuses', [
     ('/sbin/shutdown -r 0 "Reboot initiated by Ansible"', True), ('/sbin/reboot ', True),
     ('echo BECOME-SUCCESS-abc ; /sbin/shutdown -r 0 "x"', True), ('systemctl reboot', True),
