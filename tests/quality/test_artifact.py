@@ -21,7 +21,7 @@ NAME = 'loopbreak.deploy.ebpf_guard'
 OBJECTS = sorted('plugins/' + path.name for path in (ROOT / 'plugins').glob('*.bpf.o'))
 # Users get what they run and its source. The tests, the benchmarks and the demo need the repository anyway.
 UNWANTED = {'bench', 'build', 'demo', 'fragments', 'molecule', 'pytest.ini', 'tests', 'Makefile', '.git', '.github', '.gitignore', '.ci',
-            '.ansible', '.ansible-lint', '.cache', '__pycache__'}
+            '.ansible', '.ansible-lint', '.cache', '.nox', '__pycache__', 'antsibull-nox.toml', 'noxfile.py'}
 
 
 @pytest.fixture(scope='module')
