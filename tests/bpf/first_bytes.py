@@ -60,4 +60,4 @@ def verdicts(guard, messages):
             guard.enter()
             return [judged(guard, server, *parts) for parts in messages]
 
-    return child(run, patience=60)
+    return child(run, patience=600)

@@ -176,7 +176,7 @@ def records(guard):
             world(opened)
             guard.enter()
             return {name: recorded(guard, act, contextlib.ExitStack()) for name, (act, _said) in ACCESSES.items()}
-    return child(run, patience=120)
+    return child(run, patience=600)
 
 
 @pytest.mark.parametrize('mode', ['enforce', 'monitor', 'drill'])

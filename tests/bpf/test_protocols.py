@@ -51,7 +51,7 @@ def verdicts(guard, messages):
             guard.enter()
             return [judged(guard, server, message) for message in messages]
 
-    return child(run, patience=120)
+    return child(run, patience=600)
 
 
 def test_there_are_enough():
