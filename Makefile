@@ -18,10 +18,7 @@ CLANG_FLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)/= -target bpf -mcpu=v2 -Wall -
 CONTENTS := $(shell git ls-files -co --exclude-standard -- plugins roles playbooks scripts meta bpf docs changelogs galaxy.yml \
 	README.md CHANGELOG.md COPYING LICENSES 2>/dev/null)
 
-# what leaves this machine's kernel, and its test hosts, alone
-ON_GUESTS := tests/vm $(addprefix tests/quality/,test_artifact.py test_lint.py test_sanity.py)
-
-.PHONY: help demo pictures test test-on-guests test-on-host unit page kernel kills integration shapes matrix drills kernels vm quality lint bench soak bpf dist release clean
+.PHONY: help demo pictures test unit page kernel kills integration shapes matrix drills kernels vm quality lint bench soak bpf dist release clean
 
 help:
 	@echo "make demo         the story in a minute: three hosts over SSH, a circular dependency seen and denied"
@@ -48,17 +45,10 @@ help:
 demo: $(INSTALLED)/MANIFEST.json
 	@PYTHONPATH=$(CURDIR)/tests/fleet $(BIN)/python demo/demo.py
 
-# Two at a time, since each waits a lot. Both write whole lines, and both go on when the other has failed.
-test: $(INSTALLED)/MANIFEST.json
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-on-guests test-on-host
-
-test-on-guests:
-	$(BIN)/python -m pytest $(ON_GUESTS) | grep --line-buffered ''
-
 # calls are forked from the process of tests/life, so it is one that has done nothing else
-test-on-host:
-	$(BIN)/python -m pytest tests/life | grep --line-buffered ''
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/life $(ON_GUESTS)) | grep --line-buffered ''
+test: $(INSTALLED)/MANIFEST.json
+	$(BIN)/python -m pytest tests/life
+	$(BIN)/python -m pytest tests --ignore=tests/life
 
 unit: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/unit tests/house
