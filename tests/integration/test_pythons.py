@@ -33,8 +33,8 @@ def test_all_that_runs_on_a_target_is_imported_by_the_oldest_python():
 
 def test_a_guard_by_the_oldest_python(controller, fleet):
     """Up, exchanged, looked at, down; and by the role, asked for a name that its agent answers."""
-    python = str(pythons.oldest())
-    version = subprocess.run([python, "-c", "import platform; print(platform.python_version())"], text=True, check=True,
+    python = str(pythons.on(fleet, "web1", pythons.oldest()))
+    version = subprocess.run([pythons.oldest(), "-c", "import platform; print(platform.python_version())"], text=True, check=True,
                              stdout=subprocess.PIPE).stdout.strip()
 
     def call(module, **arguments):
@@ -58,7 +58,7 @@ def test_a_guard_by_the_oldest_python(controller, fleet):
 
 def test_a_python_that_is_too_old_is_told(controller, fleet):
     """By the role on one host for each, and by the doctor."""
-    of = dict(zip(fleet.hosts, map(str, pythons.too_old())))
+    of = {host: str(pythons.on(fleet, host, python)) for host, python in zip(fleet.hosts, pythons.too_old())}
     run = controller.guarded([], hosts=",".join(of), play={"vars": {"ansible_python_interpreter": "{{ %s[inventory_hostname] }}" % of}}).ended(2)
     doctor = controller.shipped("doctor", "--limit", "web1", "-e", f"ansible_python_interpreter={of['web1']}").ended(2)
     for python in of.values():

@@ -53,8 +53,22 @@ def of_debian_11(version: str) -> Path:
         for package in Apt("bullseye", "amd64", draft / "apt", security=False).download(*PACKAGES[version]):
             subprocess.run(["dpkg-deb", "-x", package, draft], check=True)
         shutil.rmtree(draft / "apt")
-        libraries = ":".join(str(home / path.relative_to(draft).parent) for path in draft.glob("**/libffi.so.7"))
-        (draft / "python").write_text(f'#!/bin/sh\nPYTHONHOME={home}/usr LD_LIBRARY_PATH={libraries} exec {home}/usr/bin/python{version} "$@"\n')
+        libraries = ":".join(f"$home/{path.relative_to(draft).parent}" for path in draft.glob("**/libffi.so.7"))
+        (draft / "python").write_text(f"""#!/bin/sh
+home=$(dirname "$(readlink -f "$0")")
+PYTHONHOME=$home/usr LD_LIBRARY_PATH={libraries} exec $home/usr/bin/python{version} "$@"
+""")
         (draft / "python").chmod(0o755)
         draft.rename(home)
     return home / "python"
+
+
+def on(fleet, host: str, python: Path) -> Path:
+    """Where a host of the fleet has it. One below build/ is taken there: a host does not see every directory of this machine."""
+    if KEPT not in python.parents:
+        return python
+    there = Path("/opt") / python.parent.name
+    packed = subprocess.run(["tar", "-c", "-C", python.parent, "."], check=True, stdout=subprocess.PIPE).stdout
+    fleet.exec(host, "mkdir", "-p", str(there))
+    fleet.exec(host, "tar", "-x", "-C", str(there), text=False, input=packed)
+    return there / python.name
