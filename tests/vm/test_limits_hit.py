@@ -14,6 +14,8 @@ from controller import Controller
 from matrix import policy
 from tasks import TRIED, findings, kernels, role, tell
 
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report import text
+
 SCRIPT = Path(__file__).resolve().parent / "files" / "limited.py"
 LIMITS, OTHER = {"memory": "64M", "cpus": 0.5, "pids": 25}, {"memory": "96M", "pids": 30}
 # Every controller that is handed on anywhere, and what was killed for lack of memory
@@ -34,6 +36,8 @@ def look(mark):
     return [{"name": f"Look at the host ({mark})", "register": "host", "ansible.builtin.shell": LOOK}, tell(mark, "host.stdout_lines")]
 
 
+# What was told of one guard or of several: on which hosts, and which limits were hit
+BLOCKS = re.compile(r"^(GUARD deploy on .* \[enforce\]: nothing denied\n(?:    .*\n)*)  limits were hit:\n((?:    .*\n)*)", re.M)
 PLAY = {"hosts": ",".join(TRIED), "gather_facts": False, "tasks": [
     *look("BEFORE"),
     guarded(limits=LIMITS), *limited("FIRST", "try"), guarded(limits=OTHER), *limited("OTHER", "lift"),
@@ -60,9 +64,9 @@ def test_limits_hold_and_are_told(met, kernel):
     children, why = first["many"]
     assert 5 < children < 25 and why == "Resource temporarily unavailable"
     assert (other["memory.max"], other["cpu.max"], other["pids.max"]) == (["100663296"], ["max", "100000"], ["30"])
-    blocks = re.findall(r"^(GUARD deploy on .* \[enforce\]: nothing denied\n(?:    .*\n)*)  limits were hit:\n((?:    .*\n)*)", run.output, re.M)
-    limits, = (limits for hosts, limits in blocks if kernel in hosts)  # many kernels are told together
-    assert "    memory   limit of 96M: " in limits and " killed for lack of memory\n" in limits, run
+    [(hosts, limits)] = [one for one in BLOCKS.findall(run.output) if kernel in re.findall(r"[\w.]+", one[0])]
+    killed = sum(1 for one in TRIED if one in re.findall(r"[\w.]+", hosts))     # one on each; many hosts are told together
+    assert f"    memory   limit of 96M: {text.amount(killed, 'process')} killed for lack of memory\n" in limits, run
     assert "    pids     limit of 30: no process could be started, " in limits, run
     assert re.search(r"The limit \S+/pids.max was changed from 30 to max", run.output.replace("\n", " ")), run
 

@@ -14,6 +14,8 @@ from controller import Controller
 from images import KERNELS
 from tasks import TRIED, findings, kernels, processes, tell
 
+from ansible_collections.loopbreak.deploy.plugins.plugin_utils._report.model import FEW
+
 SCRIPT = Path(__file__).resolve().parent / "files/outward.py"
 LAUNCHER = "/run/ebpf_guard/deploy/launcher"
 DOCKER, BUS, PRIVATE = "/run/docker.sock", "/run/dbus/system_bus_socket", "/run/systemd/private"
@@ -178,6 +180,6 @@ def test_a_locked_guard_is_exchanged_by_a_task_inside(kernel, measured):
 
 
 def test_the_callback_lists_what_was_asked_outside(measured):
-    """In DENY, too, those that no rule denies. Of many kernels, those that are alike are told together."""
+    """In DENY, too, those that no rule denies. Of more than a few hosts, those that are alike are told together."""
     told = measured["output"].count("ways out, asked to act outside the guard (not watched there):")
-    assert 2 <= told <= 2 * len(TRIED)
+    assert told == 2 * len(TRIED) or len(TRIED) > FEW and 2 <= told < 2 * len(TRIED)
