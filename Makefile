@@ -30,7 +30,7 @@ help:
 	@echo "make kills        a call killed before every line that it runs, and what becomes of the guard; writes build/kills.txt"
 	@echo "make integration  plays over SSH on test hosts"
 	@echo "make shapes       plays of every shape, with one ansible-core: make shapes CORE=2.17; without one, with each; writes docs/shapes.md"
-	@echo "make matrix       all plays over SSH with every supported ansible-core; DNS by large clients; SELinux and AppArmor; a stranger's first run"
+	@echo "make matrix       all plays over SSH with every supported ansible-core; DNS by large clients; Debian's releases; SELinux and AppArmor; a stranger's first run"
 	@echo "make drills       what tools say in a drill, and in a real outage; writes docs/drills.md"
 	@echo "make kernels      the role on virtual machines with every supported kernel; writes docs/kernels.md"
 	@echo "make vm           a root shell on such a machine: make vm KERNEL=5.10, 6.1, 6.12 or sid"

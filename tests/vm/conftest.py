@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from images import ARM64, CONFINED, VmError, images
+from images import ARM64, CONFINED, USERLANDS, VmError, images
 from lacking import Lack, skip
 from machines import Machines
 
@@ -84,11 +84,19 @@ def fresh():
         yield machines["6.12"]
 
 
+@pytest.fixture(scope="module")
+def userlands():
+    """The machines with the releases of Debian, with the same. They have no systemd."""
+    with booted(*USERLANDS) as machines:
+        serve(machines)
+        yield machines
+
+
 def pytest_terminal_summary(terminalreporter):
     if RELEASES:
         terminalreporter.section("kernels")
         for kernel, release in RELEASES.items():
-            terminalreporter.line(f"{kernel:<6} {release}")
+            terminalreporter.line(f"{kernel:<10} {release}")
     if UNAVAILABLE:
         terminalreporter.section("NO KERNEL BUT THIS MACHINE'S WAS TESTED", red=True)
         terminalreporter.line(UNAVAILABLE[0])

@@ -37,11 +37,17 @@ KERNELS = {"5.10": ("bullseye", "bookworm"), "6.1": ("bookworm", "bookworm"), "6
 ARM64 = {"arm64-6.1": ("bookworm", "bookworm"), "arm64-6.12": ("trixie", "trixie")}    # the same
 # The same of hosts with a security module: guest/confined.sh makes their userland. What the kernel is told: machines.py
 CONFINED = {name: ("bookworm", "bookworm+confined") for name in ("selinux", "apparmor", "lockdown")}
-ALL = {**KERNELS, **ARM64, **CONFINED}
+# whole releases of Debian: what differs for a guard is libbpf and Python, and the kernel that comes with them
+USERLANDS = {"debian-11": ("bullseye", "bullseye"), "debian-12": ("bookworm", "bookworm"), "debian-13": ("trixie", "trixie"),
+             "debian-sid": ("sid", "sid")}
+ENDED = {"bullseye"}    # Debian does not keep all files of the security updates of these
+MACHINES = {**KERNELS, **ARM64, **CONFINED, **USERLANDS}
 HEADERS = {suite for suite, userland in KERNELS.values() if suite == userland}    # BCC can compile there
 TOOLS = ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "mke2fs", "busybox", "cpio", "depmod", "setpriv", "ssh-keygen")
 
 Image = namedtuple("Image", "release vmlinuz initramfs disk architecture")    # release: what `uname -r` says
+# a root file system, and how it is made: of packages that are only unpacked, or installed
+Root = namedtuple("Root", "userland architecture unpacked")
 
 
 class VmError(Exception):
@@ -56,23 +62,28 @@ def images(*names: str) -> dict[str, Image]:
     if missing:
         raise VmError(f"This machine has no {', '.join(missing)}: run `tests/install-packages.sh tests/packages.txt`.")
     BUILD.mkdir(parents=True, exist_ok=True)
-    wanted = {name: ALL[name] for name in names or KERNELS}
     with _lock(), ThreadPoolExecutor() as pool:
         for key in (KEY, HOST_KEY):
             if not key.exists():
                 _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "loopbreak-vm", "-f", key)
-        of = {name: (suite, "arm64" if name in ARM64 else OWN) for name, (suite, _userland) in ALL.items()}
         # a root file system has the modules of all kernels that it runs under
-        needs = {(userland, of[name][1]): {of[other] for other, (_suite, its) in ALL.items()
-                                           if (its, of[other][1]) == (userland, of[name][1])}
-                 for name, (_suite, userland) in wanted.items()}
-        sorts = sorted(set().union(*needs.values()))
+        needs = {_root(name): sorted({_sort(other) for other in MACHINES if _root(other) == _root(name)}) for name in names or KERNELS}
+        sorts = sorted({sort for its in needs.values() for sort in its})
         kernels = dict(zip(sorts, pool.map(lambda sort: _kernel(*sort), sorts)))
-        disks = dict(zip(needs, pool.map(lambda sort: (_disk if sort[1] == OWN else _unpacked_disk)(
-            *sort, [kernels[kernel] for kernel in sorted(needs[sort])]), needs)))
-        return {name: Image((kernels[of[name]] / "release").read_text(), kernels[of[name]] / "vmlinuz",
-                            kernels[of[name]] / "initramfs", disks[userland, of[name][1]], of[name][1])
-                for name, (_suite, userland) in wanted.items()}
+        disks = dict(zip(needs, pool.map(lambda root: (_unpacked_disk if root.unpacked else _disk)(
+            root.userland, root.architecture, [kernels[sort] for sort in needs[root]]), needs)))
+        return {name: Image((kernels[_sort(name)] / "release").read_text(), kernels[_sort(name)] / "vmlinuz",
+                            kernels[_sort(name)] / "initramfs", disks[_root(name)], _sort(name)[1])
+                for name in names or KERNELS}
+
+
+def _sort(name: str) -> tuple[str, str]:
+    """Of a machine's kernel: the suite that has it, and the architecture."""
+    return MACHINES[name][0], "arm64" if name in ARM64 else OWN
+
+
+def _root(name: str) -> Root:
+    return Root(MACHINES[name][1], _sort(name)[1], name in ARM64 or name in USERLANDS)
 
 
 def _kernel(suite: str, architecture: str) -> Path:
@@ -202,7 +213,7 @@ def _disk(userland: str, architecture: str, kernels: list[Path]) -> Path:
 
 
 def _unpacked_disk(userland: str, architecture: str, kernels: list[Path]) -> Path:
-    """The same of an architecture whose programs can't be run here. So its packages are unpacked and not configured.
+    """The same of packages that are unpacked and not configured: of an architecture whose programs can't be run here, or fast.
 
     There is no systemd: guest/unpacked-init starts the SSH server.
     """
@@ -210,18 +221,19 @@ def _unpacked_disk(userland: str, architecture: str, kernels: list[Path]) -> Pat
 
     def make(draft):
         root = draft / "root"
-        for name in ("usr/bin", "usr/sbin", "usr/lib", "etc", "var"):
-            (root / name).mkdir(parents=True)
-        for name in ("bin", "sbin", "lib"):
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (root / "usr" / name).mkdir(parents=True)
             (root / name).symlink_to(f"usr/{name}")
-        for package in Apt(userland, architecture, draft / "apt").download_all(*packages):
+        for package in Apt(userland, architecture, draft / "apt", security=userland not in ENDED).download_all(*packages):
             with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as files:
                 subprocess.run(["tar", "-x", "-C", root, "--keep-directory-symlink", *(
                     f"--exclude=./usr/share/{unread}/*" for unread in ("man", "doc", "locale", "info"))], stdin=files.stdout, check=True)
         shutil.rmtree(draft / "apt")
         _run("sh", HERE / "guest/configure.sh", root, f"{KEY}.pub", HOST_KEY, HERE / "guest/unpacked-init")
+        if architecture == OWN:     # a package does this when it is configured; without it each start of Python takes seconds there
+            _run("chroot", root, "sh", "-c", "python3 -m compileall -q -x lib2to3/tests /usr/lib/python3*")
         _finish(root, kernels, draft / "disk")
-    return _made(f"disk-{userland}-{architecture}", make, HERE / "images.py", *sorted((HERE / "guest").iterdir()),
+    return _made(f"unpacked-{userland}-{architecture}", make, HERE / "images.py", *sorted((HERE / "guest").iterdir()),
                  KEY.with_suffix(".pub"), HOST_KEY, *(kernel / "release" for kernel in kernels)) / "disk"
 
 

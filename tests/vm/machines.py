@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import yaml
-from images import ALL, BUILD, HOST_KEY, KERNELS, KEY, Image, VmError, images
+from images import BUILD, HOST_KEY, KERNELS, KEY, MACHINES, Image, VmError, images
 
 BOOTS_WITHIN = 600      # seconds: several machines share few cores
 KERNEL_SILENT = 60      # seconds, before systemd has taken over
@@ -151,9 +151,9 @@ class Machines(dict):
         """options: as of Machine."""
         super().__init__()
         self.kernels, self.options = kernels or tuple(KERNELS), options
-        unknown = [kernel for kernel in self.kernels if kernel not in ALL]
+        unknown = [kernel for kernel in self.kernels if kernel not in MACHINES]
         if unknown:
-            raise VmError(f"There is no kernel {', '.join(unknown)}; there are {', '.join(ALL)}.")
+            raise VmError(f"There is no machine {', '.join(unknown)}; there are {', '.join(MACHINES)}.")
 
     def __enter__(self) -> Machines:
         found = images(*self.kernels)

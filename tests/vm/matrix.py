@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import namedtuple
 from pathlib import Path
 
+from images import ARM64, KERNELS, USERLANDS
 from tasks import findings, role, tell
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.programs import FILES as FILE_PROGRAMS, GUARD, UNIX, of_object
@@ -233,6 +234,15 @@ def alone(measured, kernel):
     return outcome == "ETIMEDOUT" or f"in enforce mode: {outcome}"
 
 
+# What the run writes. `around`: the lines before and after the table; `host`: rows of what the doctor says of each machine.
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "kernels.md"
+Table = namedtuple("Table", "around machines host", defaults=((),))
+OF_KERNELS = Table(("<!-- what `make kernels` measured -->\n", "<!-- end -->\n"), KERNELS)
+OF_ARM64 = Table(("<!-- the same on arm64 -->\n", "<!-- end on arm64 -->\n"), ARM64)
+OF_USERLANDS = Table(("<!-- what `make matrix` measured on Debian's releases -->\n", "<!-- end on Debian's releases -->\n"), USERLANDS,
+                     ("libbpf", "Python", "the doctor says"))
+
+
 OTHERS = {"what no rule denies passes": others_pass, "every program is loaded": programs,
           "denied DNS questions over UDP are answered": answered,
           "a connection that presents a denied name ends, also if the agent hangs": alone,
@@ -240,6 +250,14 @@ OTHERS = {"what no rule denies passes": others_pass, "every program is loaded": 
           "denials at once tell their own ancestors, ended ones too": lineage,
           "tasks of a user who is not root are inside": unprivileged,
           "a guard that is down has left nothing": nothing_remains}
+
+
+ERROR = "error of a denied connection"
+
+
+def titles(table):
+    """Of all rows of a table."""
+    return [*table.host, *(row.title for row in DENIALS), *(f"drill, outage: {outage}" for outage in OUTAGES), *OTHERS, ERROR]
 
 
 def cell(row, measured, kernel):

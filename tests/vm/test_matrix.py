@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import pytest
 from controller import Controller
-from matrix import DENIALS, OTHERS, OUTAGES, TREE, cell, down, measure, play, policy
+from matrix import (
+    DENIALS, ERROR, OF_ARM64, OF_KERNELS, OF_USERLANDS, OTHERS, OUTAGES, PAGE, TREE, cell, down, measure, play, policy)
 
-TABLE = Path(__file__).resolve().parents[2] / "docs" / "kernels.md"
-MARKERS = "<!-- what `make kernels` measured -->\n", "<!-- end -->\n"
 WITHOUT_FILES = ("arm64-6.1",)
-ARM64_MARKERS = "<!-- the same on arm64 -->\n", "<!-- end on arm64 -->\n"
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +20,9 @@ def measured(machines, servers, tmp_path_factory):
     return measure(Controller(machines, tmp_path_factory.mktemp("matrix")), play(outages=OUTAGES))
 
 
-def table(measured, kernels):
-    """The table and its reasons; raises AssertionError with all that does not hold and is not reported."""
-    wrong, lines, reasons = [], [], []
+def written(measured, kernels, host):
+    """The table and its reasons; raises AssertionError with all that does not hold and is not reported. `host`: its first rows."""
+    wrong, lines, reasons = [], list(host), []
     rows = [(row.title, functools.partial(cell, row)) for row in DENIALS]
     rows += [(f"drill, outage: {outage}", functools.partial(down, outage)) for outage in OUTAGES]
     for title, its_cell in rows:
@@ -44,35 +41,49 @@ def table(measured, kernels):
         wrong += [f"{title}, Linux {kernel}: {said}" for kernel in kernels
                   if (said := check(measured, kernel)) is not True]
         lines.append((title, *("yes" for _kernel in kernels)))
-    lines.append(("error of a denied connection", *(measured.tried("ENFORCE", kernel)["tcp4"] for kernel in kernels)))
+    lines.append((ERROR, *(measured.tried("ENFORCE", kernel)["tcp4"] for kernel in kernels)))
     assert not wrong, "\n".join(wrong)
     text = "".join(f"| {' | '.join(line)} |\n" for line in (("what", *kernels), ("---",) * (len(kernels) + 1), *lines))
     return text + "".join(f"\n({number}) {reason}\n" for number, reason in enumerate(reasons, 1))
 
 
-def compare(machines, measured, markers):
+def compare(machines, measured, table, host=()):
     """With the table of the docs, which is written anew where it says something else."""
-    found = table(measured, list(machines))
-    before, _marker, rest = TABLE.read_text().partition(markers[0])
-    stands, _marker, after = rest.partition(markers[1])
+    found, around = written(measured, list(machines), host), table.around
+    before, _marker, rest = PAGE.read_text().partition(around[0])
+    stands, _marker, after = rest.partition(around[1])
     if found != stands.partition("\nMeasured with ")[0]:
         releases = ", ".join(machine.image.release for machine in machines.values())
-        TABLE.write_text(f"{before}{markers[0]}{found}\nMeasured with {releases}.\n{markers[1]}{after}")
-        pytest.fail(f"{TABLE} did not say what the kernels do. It does now: look at the difference, and commit it if "
+        PAGE.write_text(f"{before}{around[0]}{found}\nMeasured with {releases}.\n{around[1]}{after}")
+        pytest.fail(f"{PAGE} did not say what the kernels do. It does now: look at the difference, and commit it if "
                     f"it is right.\n--- it said\n{stands}\n--- now\n{found}")
 
 
 def test_the_table_of_the_docs_is_what_the_kernels_do(machines, measured):
-    compare(machines, measured, MARKERS)
+    compare(machines, measured, OF_KERNELS)
 
 
 def test_the_table_of_the_docs_is_what_the_kernels_do_on_arm64(arm64, tmp_path):
     """What a kernel can't deny there, the first policy leaves out: it would be refused, as at last."""
     paths = {kernel: () if kernel in WITHOUT_FILES else (TREE,) for kernel in arm64}
     controller = Controller(arm64, tmp_path)
-    compare(arm64, measure(controller, play(paths=paths, outages=OUTAGES)), ARM64_MARKERS)
+    compare(arm64, measure(controller, play(paths=paths, outages=OUTAGES)), OF_ARM64)
     results, run = controller.adhoc("ebpf_guard", {"policy": policy("enforce")}, ":".join(WITHOUT_FILES), ANSIBLE_TIMEOUT="120")
     run.ended(2)
     for kernel in WITHOUT_FILES:
         assert "The rules on files ('paths') can not be enforced on this host: this kernel can't have BPF programs answer for " \
             "its security hooks (Operation not supported)" in results[kernel]["msg"]
+
+
+@pytest.mark.large
+def test_the_table_of_the_docs_is_what_debians_releases_do(userlands, tmp_path):
+    """And what the doctor says of each is what a guard then does there."""
+    controller = Controller(userlands, tmp_path)
+    results, run = controller.adhoc("ebpf_guard_info", {"capabilities": True}, "all", timeout=1800, ANSIBLE_TIMEOUT="120")
+    run.ended(0)
+    measured = measure(controller, play(outages=OUTAGES))
+    for name, told in results.items():
+        assert told["capabilities"] == {**measured.enforced(name), "lock": told["capabilities"]["lock"]}, (name, told)
+    hosts = [results[name] for name in userlands]
+    values = ([told["host"]["libbpf"] for told in hosts], [told["host"]["python"] for told in hosts], [told["able"] + " able" for told in hosts])
+    compare(userlands, measured, OF_USERLANDS, [(title, *row) for title, row in zip(OF_USERLANDS.host, values)])

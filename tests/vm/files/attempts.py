@@ -167,7 +167,7 @@ def attempt(act):
     try:
         act()
     except OSError as error:
-        return "waits" if isinstance(error, TimeoutError) and not error.errno else errno.errorcode.get(error.errno, repr(error))
+        return "waits" if isinstance(error, socket.timeout) and not error.errno else errno.errorcode.get(error.errno, repr(error))
     except NoSuchName:
         return "NXDOMAIN"
     return "ok"
