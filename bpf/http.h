@@ -9,7 +9,8 @@
 #include "http2.h"
 
 #define EBG_HTTP_LINES 128 /* of a head, that are looked at */
-#define EBG_HTTP_RUN 256   /* characters: of a host, of a method, blanks in a row */
+#define EBG_HTTP_RUN 256   /* characters: of a method, blanks in a row */
+#define EBG_HOST_STEPS 64  /* to the end of a host: eight bytes each, or up to an `@` */
 
 /* A set of characters: a bit for each. */
 struct characters {
@@ -56,7 +57,6 @@ enum run {
 	RUN_JUNK,  /* all but tokens */
 	RUN_WORD,  /* all but blanks */
 	RUN_VERSION, /* digits and dots */
-	RUN_HOST,  /* all but what ends a host, with its user and port */
 };
 
 static __always_inline struct characters characters_of(enum run run)
@@ -75,10 +75,8 @@ static __always_inline struct characters characters_of(enum run run)
 		return all_but(EBG_TOKEN);
 	case RUN_WORD:
 		return all_but(set);
-	case RUN_VERSION:
+	default: /* RUN_VERSION */
 		return (struct characters){ 0x03ff400000000000ULL, 0, 0, 0 };
-	default: /* up to a blank or one of /?#, */
-		return (struct characters){ 0x7fff6ff600000000ULL, ~0ULL, ~0ULL, ~0ULL };
 	}
 }
 
@@ -86,7 +84,7 @@ static __always_inline struct characters characters_of(enum run run)
 
 /*
  * Goes over the next characters of a run, which are those in s->among. Returns 1 at the end of the run or of the message;
- * s->cursor is there. In a host, s->user is behind the last `@`.
+ * s->cursor is there.
  */
 FUNCTION(int, run_step, __u32 slot, __u32 back)
 {
@@ -101,8 +99,6 @@ FUNCTION(int, run_step, __u32 slot, __u32 back)
 		if (cursor - back >= FORGET(s->size) || !(s->among[c >> 6 & 3] >> (c & 63) & 1))
 			break;
 		cursor += back ? -1 : 1;
-		if (c == '@')
-			FORGET(s->user) = cursor;
 	}
 	FORGET(s->cursor) = cursor;
 	return i < EBG_RUN_STEP;
@@ -122,8 +118,47 @@ FUNCTION(__u32, run_end, __u32 slot, __u32 start, __u32 run, __u32 back)
 	s->among[2] = set.from_128;
 	s->among[3] = set.from_192;
 	FORGET(s->cursor) = start;
-	FORGET(s->user) = start;
 	for (i = 0; i < EBG_HTTP_RUN / EBG_RUN_STEP && !run_step(slot, back); i++)
+		;
+	return FORGET(s->cursor);
+}
+
+/* The next bytes of a host: up to eight, or behind an `@`. Returns 1 at its end, which is a blank or one of /?#, */
+FUNCTION(int, authority_step, __u32 slot)
+{
+	struct scratch *s = scratch(slot);
+	__u32 position, place;
+	__u64 word, stops;
+
+	if (!s)
+		return 1;
+	position = FORGET(s->cursor);
+	if (position >= FORGET(s->size))
+		return 1;
+	word = text_word(s, position, FORGET(s->size) - position);
+	stops = bytes_below(word, ' ' + 1) | bytes_like(word, '#') | bytes_like(word, ',') | bytes_like(word, '/') |
+		bytes_like(word, '?') | bytes_like(word, '@');
+	FORGET(s->cursor) = position + 8;
+	if (!stops)
+		return 0;
+	place = first_place(stops);
+	FORGET(s->cursor) = position + place;
+	if ((word >> (place * 8) & 0xff) != '@')
+		return 1;
+	FORGET(s->cursor) = FORGET(s->user) = position + place + 1;
+	return 0;
+}
+
+/* Returns where a host ends, with its port. It may begin with a user: s->user is behind the last `@`. */
+FUNCTION(__u32, authority_end, __u32 slot, __u32 start)
+{
+	struct scratch *s = scratch(slot);
+	__u32 i;
+
+	if (!s)
+		return start;
+	FORGET(s->cursor) = FORGET(s->user) = start;
+	for (i = 0; i < EBG_HOST_STEPS && !authority_step(slot); i++)
 		;
 	return FORGET(s->cursor);
 }
@@ -148,7 +183,7 @@ FUNCTION(__u32, find_version, __u32 slot, __u32 next)
 /* The host begins at `start`, behind a user and a password. */
 static __always_inline void take_target(struct scratch *s, __u32 slot, __u32 start, __u32 port)
 {
-	run_end(slot, start, RUN_HOST, 0);
+	authority_end(slot, start);
 	FORGET(s->target) = FORGET(s->user);
 	FORGET(s->port) = port;
 }
@@ -299,7 +334,7 @@ static __always_inline void find_host_value(struct scratch *s, __u32 slot)
 {
 	__u32 start = run_end(slot, FORGET(s->host), RUN_VALUE, 0), end, c;
 
-	end = run_end(slot, start, RUN_HOST, 0);
+	end = authority_end(slot, start);
 	FORGET(s->host) = FORGET(s->user);
 	c = byte_at(s, run_end(slot, end, RUN_VALUE, 0));
 	if (c != '\r' && c != '\n')

@@ -14,6 +14,7 @@
 #ifndef EBG_NAME_H
 #define EBG_NAME_H
 
+#include "bytes.h"
 #include "cell.h"
 #include "hash.h"
 #include "maps.h"
@@ -22,16 +23,6 @@
 #define EBG_READ_STEPS 160 /* labels of a name, eight bytes at a time, and jumps to a part that stands elsewhere */
 #define EBG_JUMPS 16
 #define EBG_RECENT_NAMES_BITS 8
-
-/* Lower case for eight bytes at a time. */
-static __always_inline __u64 lower(__u64 word)
-{
-	__u64 low = word & 0x7f7f7f7f7f7f7f7fULL;
-	__u64 from_a = low + 0x3f3f3f3f3f3f3f3fULL; /* the highest bit of a byte: it is at least 'A' */
-	__u64 above_z = low + 0x2525252525252525ULL;
-
-	return word | ((from_a ^ above_z) & ~word & 0x8080808080808080ULL) >> 2;
-}
 
 static __always_inline void begin_name(struct scratch *s)
 {
@@ -149,10 +140,29 @@ FUNCTION(int, read_wire_name, __u32 slot, __u32 start, __u32 follow)
 	return end ?: -1;
 }
 
-/* Does a host end here, in HTTP? */
-static __always_inline int ends_host(__u8 c)
+/*
+ * The bytes at which a name in text does not simply go on: a dot; what ends a host in HTTP, up to a blank or one of :/?#,
+ * and what no name has, `[` and `@`.
+ */
+static __always_inline __u64 stops_of_text(__u64 word)
 {
-	return c <= ' ' || c == ':' || c == '/' || c == '?' || c == '#' || c == ',';
+	return bytes_below(word, ' ' + 1) | bytes_like(word | EBG_EIGHT(1), '.' | 1 /* or a slash */) | bytes_like(word, ':') |
+	       bytes_like(word, '?') | bytes_like(word, '#') | bytes_like(word, ',') | bytes_like(word, '[') |
+	       bytes_like(word, '@');
+}
+
+/* The bytes that are no digits. */
+static __always_inline __u64 no_digits(__u64 word)
+{
+	return ~(bytes_from(word, '0') & ~bytes_from(word, '9' + 1)) & EBG_HIGHEST;
+}
+
+/* The eight bytes at `position`. Behind the first `left` of them stand zeros. */
+static __always_inline __u64 text_word(struct scratch *s, __u32 position, __u32 left)
+{
+	__u64 word = *(__u64 *)(s->message + BELOW(EBG_MESSAGE, position));
+
+	return left < 8 ? word & ((1ULL << (left * 8 & 63)) - 1) : word;
 }
 
 #define EBG_MORE 2
@@ -176,44 +186,64 @@ static __always_inline int end_text_name(struct scratch *s, __u32 slot, __u32 st
 	return FORGET(s->count) ? 1 : 0;
 }
 
-/* The byte at `position` of a name in text that begins at `start`. Returns EBG_MORE, EBG_ENDS, or -1. */
-FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length, __u32 position)
+/* A label of a name in text ends at `position`, with `c`. Returns EBG_MORE, EBG_ENDS, or -1. */
+static __always_inline int end_label(struct scratch *s, __u32 position, __u8 c)
 {
-	struct scratch *s = scratch(slot);
-	__u32 taken, inside = position - start < length;
-	__u8 c = 0;
+	__u32 taken = position - FORGET(s->position) - 1;
 
-	if (!s || position >= EBG_MESSAGE)
+	if (taken > 63 || (c == '.' && !taken))
 		return -1;
-	if (inside && position < FORGET(s->size))
-		c = byte_at(s, position);
-	if (inside && FORGET(s->strict) && (ends_host(c) || c == '[' || c == '@'))
-		return -1;
-	if (c != '.' && !ends_host(c)) {
-		if (c < '0' || c > '9')
-			FORGET(s->digits) = 0;
-		return EBG_MORE;
-	}
-	taken = position - FORGET(s->position) - 1;
 	if (c == '.') {
-		if (!taken || taken > 63)
-			return -1;
 		s->message[BELOW(EBG_MESSAGE, FORGET(s->position))] = taken;
 		FORGET(s->position) = position;
 		FORGET(s->digits) = 1;
 		return EBG_MORE;
 	}
-	if (taken > 63)
-		return -1;
 	FORGET(s->end) = c == ':' ? position + 1 : 0;
 	FORGET(s->cut) = position;
 	return EBG_ENDS;
 }
 
+/* The next bytes of a name in text that begins at `start`: up to eight, or to a stop. Returns what end_label() does. */
+FUNCTION(int, text_step, __u32 slot, __u32 start, __u32 length)
+{
+	struct scratch *s = scratch(slot);
+	__u32 position, left, place;
+	__u64 word, stops;
+	__u8 c;
+
+	if (!s)
+		return -1;
+	position = FORGET(s->cursor);
+	left = start + length - position;
+	if (position >= FORGET(s->size))
+		left = 0;
+	else if (left > FORGET(s->size) - position)
+		left = FORGET(s->size) - position;
+	word = text_word(s, position, left);
+	stops = stops_of_text(word);
+	if (no_digits(word) & bits_before(stops))
+		FORGET(s->digits) = 0;
+	FORGET(s->cursor) = position + 8;
+	if (!stops)
+		return EBG_MORE;
+	place = first_place(stops);
+	position += place;
+	c = word >> (place * 8);
+	FORGET(s->cursor) = position + 1;
+	if (position - start >= EBG_NAME || position >= EBG_MESSAGE || (place < left && FORGET(s->strict) && c != '.'))
+		return -1;
+	if (c != '[' && c != '@')
+		return end_label(s, position, c);
+	FORGET(s->digits) = 0;
+	return EBG_MORE;
+}
+
 /*
  * Reads the name at `start` as text, up to `length` bytes or to the end of a host in HTTP. Returns 1; or 0 where an
  * address stands there, or nothing; or -1 where the name can't be read. s->end is the position of a port behind the
- * name, or 0. The name takes the form of DNS in the message: the byte in front of a label becomes the label's length.
+ * name, or 0. The name takes the form of DNS in the message: the byte in front of a label becomes the label's length. A
+ * name that DNS has room for takes fewer steps than there can be labels.
  */
 FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 {
@@ -224,9 +254,10 @@ FUNCTION(int, read_text_name, __u32 slot, __u32 start, __u32 length)
 	if (!s || !start)
 		return -1;
 	FORGET(s->position) = start - 1;
+	FORGET(s->cursor) = start;
 	FORGET(s->digits) = 1;
-	for (i = 0; i < EBG_NAME && read == EBG_MORE; i++)
-		read = text_step(slot, start, length, start + i);
+	for (i = 0; i < EBG_LABELS && read == EBG_MORE; i++)
+		read = text_step(slot, start, length);
 	return read == EBG_ENDS ? end_text_name(s, slot, start) : -1;
 }
 
@@ -373,14 +404,13 @@ static __always_inline __u32 short_name(struct scratch *s, __u32 start, __u64 *w
 #pragma unroll
 	for (i = 0; i < EBG_SHORT; i++) {
 		__u64 word = *(__u64 *)(s->message + BELOW(EBG_MESSAGE, start) + 8 * i);
-		__u64 zero = (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL;
+		__u64 zero = zero_bytes(word);
 
-		zero &= -zero; /* the highest bit of the first byte that is 0 */
-		words[i] = zero ? word & ((zero << 1) - 1) : word;
+		words[i] = word & bits_before(zero); /* the 0 has none */
 		hash = mixed(hash, words[i]);
 		if (zero) {
 			*mark = hash;
-			return 8 * i + ((zero >> 7) * 0x0001020304050607ULL >> 56) + 1;
+			return 8 * i + first_place(zero) + 1;
 		}
 	}
 	return 0;

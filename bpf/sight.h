@@ -22,32 +22,21 @@ static __always_inline int want(struct scratch *s, __u32 size)
 	return SIGHT_PARTIAL;
 }
 
-#define EBG_EIGHT(c) ((__u64)(c) * 0x0101010101010101ULL) /* eight times this byte */
-
-/* Returns the highest bit of each byte that is 0. Behind such a byte, a byte of 1 may count as 0, too. */
-static __always_inline __u64 zero_bytes(__u64 word)
-{
-	return (word - EBG_EIGHT(1)) & ~word & EBG_EIGHT(0x80);
-}
-
 /*
  * Looks for the end of a line in the eight bytes at `position`, of which `left` are in the message. Returns how many
  * bytes the line has here, with its end, or 0. It notes a CR that no LF follows, and a byte that no text has.
  */
 static __always_inline __u32 line_end(struct scratch *s, const __u8 *position, __u32 left)
 {
-	__u64 word = *(__u64 *)position, found, before = ~0ULL;
+	__u64 word = *(__u64 *)position, found, before;
 
 	if (left < 8)
 		word |= ~0ULL << (left * 8 & 63);
-	found = zero_bytes(word ^ EBG_EIGHT('\n'));
-	found &= -found;
-	if (found)
-		before = found - 1;
-	s->bare |= !!(zero_bytes(word ^ EBG_EIGHT('\r')) & before &
-		      ~zero_bytes(*(__u64 *)(position + 1) ^ EBG_EIGHT('\n')));
-	s->binary |= !!((word - EBG_EIGHT('\t')) & ~word & EBG_EIGHT(0x80) & before);
-	return found ? ((found >> 7) * 0x0001020304050607ULL >> 56) + 1 : 0;
+	found = bytes_like(word, '\n');
+	before = bits_before(found);
+	s->bare |= !!(bytes_like(word, '\r') & before & ~bytes_like(*(__u64 *)(position + 1), '\n'));
+	s->binary |= !!(bytes_below(word, '\t') & before);
+	return found ? first_place(found) + 1 : 0;
 }
 
 #define EBG_LINE_STEP 64
