@@ -15,6 +15,7 @@
  */
 #include "arrival.h"
 #include "entry.h"
+#include "heard.h"
 #include "scope.h"
 
 /* Remembers who opens a connection by this socket, and how its address was judged. Returns -1 without memory for it. */

@@ -7,6 +7,7 @@
 #define EBG_HTTP_H
 
 #include "http2.h"
+#include "text.h"
 
 #define EBG_HTTP_LINES 128 /* of a head, that are looked at */
 #define EBG_HTTP_RUN 256   /* characters: of a method, blanks in a row */

@@ -3,8 +3,9 @@
 #ifndef EBG_MESSAGE_H
 #define EBG_MESSAGE_H
 
+#include "address.h"
 #include "http.h"
-#include "rules.h"
+#include "text.h"
 #include "tls.h"
 
 #define EBG_PROXY_LINE 107  /* the longest header of the PROXY protocol as text */

@@ -3,6 +3,7 @@
 #ifndef EBG_QUESTIONS_H
 #define EBG_QUESTIONS_H
 
+#include "dns.h"
 #include "stream.h"
 
 #define EBG_IN_WINDOW 16 /* DNS questions in a slot */

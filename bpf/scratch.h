@@ -158,4 +158,12 @@ static __always_inline __u32 word_at(struct scratch *s, __u32 position)
 	return byte_at(s, position) << 8 | byte_at(s, position + 1);
 }
 
+/* Is [position, position + length) inside the message that was loaded? */
+static __always_inline int holds(struct scratch *s, __u32 position, __u32 length)
+{
+	__u32 size = FORGET(s->size);
+
+	return position < EBG_MESSAGE && position + length <= size && size <= EBG_MESSAGE;
+}
+
 #endif

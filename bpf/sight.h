@@ -3,7 +3,8 @@
 #ifndef EBG_SIGHT_H
 #define EBG_SIGHT_H
 
-#include "dns.h"
+#include "bytes.h"
+#include "scratch.h"
 
 /* The functions that look for a name return its position, or one of these. */
 enum sight {

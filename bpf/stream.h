@@ -13,6 +13,7 @@
 #include "message.h"
 #include "outage.h"
 #include "packet.h"
+#include "record.h"
 
 enum stream_result {
 	STREAM_REFUSED = EBG_REFUSE,
