@@ -95,7 +95,7 @@ vm: $(INSTALLED)/MANIFEST.json
 lint: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality -k lint
 
-bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load flood servers accesses empty.bpf.o)
+bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load flood servers stall accesses empty.bpf.o trie.bpf.o)
 	@$(BIN)/python tests/vm/images.py 6.12
 	@PYTHONPATH=$(CURDIR)/tests/fleet:$(CURDIR)/tests/vm:$(CURDIR)/$(COLLECTIONS) $(BIN)/python bench/bench.py
 
@@ -103,7 +103,7 @@ soak: MINUTES ?= 5
 soak: $(INSTALLED)/MANIFEST.json
 	@$(if $(KERNEL),$(BIN)/python,/usr/bin/python3) tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(KERNEL),--kernel $(KERNEL)) $(OPTIONS)
 
-$(BUILD)/bench/empty.bpf.o: bench/empty.bpf.c $(BUILD)/packages.stamp
+$(BUILD)/bench/%.bpf.o: bench/%.bpf.c $(BUILD)/packages.stamp
 	mkdir -p $(@D)
 	$(CLANG) $(CLANG_FLAGS) -c $< -o $@
 

@@ -8,6 +8,7 @@ A row is a function of the room and the cgroups: it returns a Row. `make bench` 
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -28,12 +29,17 @@ from report import Check, Row, as_mapping, as_table, interleaved
 from room import BIN, BUILT, HERE, OBJECT, PROXY, RESOLVER, ROOT, SERVER, SERVER_CPU, Room, enter, peak_memory, run
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 RESULT = ROOT / "build" / "bench.json"
 ROUNDS = 21         # short ones: what else runs on the machine then spoils some, and not the median
+FEWER = 7           # the same of rows with many ways, or long ones, that hardly differ
 STARTS = 3          # rounds of the row that brings guards up
 BIG = 100_000       # networks, and as many names
 COUNTS = (0, 1_000, 10_000, BIG)
+MILLION = 1_000_000
+TABLES = (1, 1_000, BIG, MILLION)   # networks, without names
 FLEET, DENIALS = 1000, 100      # hosts of a big run, and what is denied on each
 REPORTS = ("json", "json.gz", "every")
 SIZES = {"json": 40, "json.gz": 40, "html": 5, "markdown": 1.024}    # MB at most
@@ -51,19 +57,19 @@ FLOOD, FLOOD_SECONDS = 10_000, 1    # DNS questions a second
 def networks(count):
     """Half IPv4, half IPv6. Every second address, so that the server's stands in their midst and none covers it."""
     first4, first6 = int(ipaddress.IPv4Address("192.0.2.0")), int(ipaddress.IPv6Address("2001:db8::"))
-    return ([str(ipaddress.IPv4Address(first4 + 2 * number)) for number in range(count // 2)]
-            + ["%s/64" % ipaddress.IPv6Address(first6 + (number << 64)) for number in range(count - count // 2)])
+    return ([str(ipaddress.IPv4Address(first4 + 2 * number)) for number in range(count - count // 2)]
+            + ["%s/64" % ipaddress.IPv6Address(first6 + (number << 64)) for number in range(count // 2)])
 
 
 def names(count):
     return ["h%d.denied.example" % number for number in range(count)]
 
 
-def policy(count, mode="enforce", each=1000):
-    """So many networks and as many names, denied, in rules of 1,000. By `*.` none of them is looked up at the start."""
+def policy(count, mode="enforce", each=1000, named=True):
+    """So many networks and, if named, as many names, denied, in rules of 1,000. By `*.` none of them is looked up at the start."""
     denied, below = networks(count), ["*." + name for name in names(count)]
     rules = [{"id": "r%d" % start, "reason": "a benchmark", "networks": denied[start:start + each],
-              "hosts": below[start:start + each]} for start in range(0, count, each)]
+              **({"hosts": below[start:start + each]} if named else {})} for start in range(0, count, each)]
     return {"version": 1, "mode": mode, **({"deny": rules} if rules else {})}
 
 
@@ -154,6 +160,52 @@ def elsewhere_row(room, cgroups):
     return [row]
 
 
+def table_row(room, cgroups):
+    """The same calls by the number of networks, beside a program that asks the kernel's table of them and does nothing else."""
+    ways = {UNGUARDED: cgroups[UNGUARDED]}
+    for count in TABLES:
+        guarded = room.guard(f"table-{count}", policy(count, named=False))
+        ways.update({f"enforce, networks: {count:,}": guarded,
+                     f"the kernel's trie, networks: {count:,}": room.trie_program(f"table-{count}")})
+    row = Row("the same by the number of networks, without names", "ns", interleaved({
+        way: lambda cgroup=cgroup: room.load(cgroup, "elsewhere", ELSEWHERE) for way, cgroup in ways.items()}, FEWER))
+    for count in TABLES:
+        row.figure(f"a guard more than the trie, networks: {count:,}",
+                   row.more(f"enforce, networks: {count:,}", f"the kernel's trie, networks: {count:,}"), "ns")
+        room.end_guard(f"table-{count}")
+    return [row]
+
+
+def million_row(room, _cgroups):
+    """A guard with very many networks comes and goes, and what others see of that: how much too late one woke at most."""
+    sent = {count: packed.pack(check(policy(count, named=False))) for count in (1_000, MILLION)}
+    stops, waits = {count: [] for count in sent}, {}
+
+    @contextlib.contextmanager
+    def watched(what, count):
+        with room.stalls(waits.setdefault((what, count), [])):
+            yield
+            time.sleep(1)       # some of it the kernel does later
+
+    def start_and_stop(count):
+        with watched("start", count):
+            up = room.start_packed("million", sent[count])["whole"]
+        with watched("stop", count):
+            began = time.monotonic()
+            room.end_guard("million")
+            stops[count].append(time.monotonic() - began)
+        return up / 1e9
+
+    row = Row("guard up: all of present, by the number of networks, without names", "s", interleaved({
+        f"networks: {count:,}": lambda count=count: start_and_stop(count) for count in sent}, STARTS, warm_up=False))
+    row.checks.append(Check(f"start, networks: {MILLION:,}", row.samples[f"networks: {MILLION:,}"], "<=", 5, "s"))
+    row.checks.append(Check(f"stop, networks: {MILLION:,}", stops[MILLION], "<=", 1, "s"))
+    for (what, count), longest in waits.items():
+        limits = ("<=", 50) if count == MILLION else (None, None)
+        row.checks.append(Check(f"longest wait of another process, {what}, networks: {count:,}", longest, *limits, "ms"))
+    return [row]
+
+
 def send_row(room, cgroups):
     """Not in the contract, so without targets: each packet is judged, not each connection."""
     row = call_row(room, cgroups, "allowed sendto(2) of a datagram", "send")
@@ -195,7 +247,7 @@ def flood_row(room, _cgroups):
     denied, allowed = "h7.denied.example", "allowed.example"
     row = Row(f"DNS query of an allowed name in a guard, beside {FLOOD:,} others a second", "us", interleaved({
         "beside allowed ones": lambda: beside(allowed), "beside denied ones": lambda: beside(denied),
-        "alone": lambda: room.load(guarded, "dns", 2_000, SERVER, SERVER_CPU) / 1e3}, ROUNDS))
+        "alone": lambda: room.load(guarded, "dns", 2_000, SERVER, SERVER_CPU) / 1e3}, FEWER))
     row.target("beside denied ones", "<=", 1.05)
     for what in ("astray", "open"):
         row.checks.append(Check(f"denied questions, {what}", [one[what] for one in told[denied]], "<=", 0, ""))
@@ -323,7 +375,7 @@ def plays_row(_room, _cgroups):
     return plays.rows()
 
 
-ROWS = [start_row, connect_row, elsewhere_row, send_row, write_row, sendfile_row, dns_row, flood_row, stats_row, http_row,
+ROWS = [start_row, million_row, connect_row, elsewhere_row, table_row, send_row, write_row, sendfile_row, dns_row, flood_row, stats_row, http_row,
         controller_row, check_row, plays_row, files_row]
 
 

@@ -23,6 +23,7 @@ import fleet_headers
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import guard, look, place, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import emptying, pinned
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
@@ -125,7 +126,11 @@ class Room:
 
     def start_guard(self, name, policy, loader="libbpf"):
         """Brings a guard up in a process of its own, with the Python of a target; returns what that took (start.py)."""
-        wanted = {"name": NAME + name, "policy": packed.pack(check(policy)), "loader": loader}
+        return self.start_packed(name, packed.pack(check(policy)), loader)
+
+    def start_packed(self, name, sent, loader="libbpf"):
+        """The same of a policy that has been made ready to be sent, which takes seconds if it is large."""
+        wanted = {"name": NAME + name, "policy": sent, "loader": loader}
         return json.loads(run("/usr/bin/python3", HERE / "start.py", input=json.dumps(wanted), env=self.environment))
 
     def end_guard(self, name):
@@ -150,6 +155,14 @@ class Room:
         """A cgroup with a program at connect(2) that decides nothing."""
         path, pin = self.cgroup("empty"), Path(place.BPFFS, "bench_empty")
         run("bpftool", "prog", "load", BUILT / "empty.bpf.o", pin)
+        run("bpftool", "cgroup", "attach", path, "connect4", "pinned", pin)
+        return path
+
+    def trie_program(self, name):
+        """A cgroup with a program at connect(2) that looks the address up in the table of this guard's networks."""
+        path, pin = self.cgroup(f"trie-{name}"), Path(place.BPFFS, f"bench_{name}")
+        run("bpftool", "prog", "load", BUILT / "trie.bpf.o", pin, "map", "name", "trie", "pinned",
+            pinned.path(place.Place(NAME + name).pins, emptying.TABLE))
         run("bpftool", "cgroup", "attach", path, "connect4", "pinned", pin)
         return path
 
@@ -215,6 +228,17 @@ class Room:
     def beside(self, *command):
         """Starts a load that goes on beside others, on the CPU on which no server is."""
         return subprocess.Popen(["taskset", "--cpu-list", str(LOAD_CPU), *map(str, command)], stdout=subprocess.PIPE, text=True)
+
+    @contextlib.contextmanager
+    def stalls(self, longest):
+        """Meanwhile a process on each CPU sleeps a millisecond at a time; adds by how many ms one woke too late at most."""
+        with subprocess.Popen([BUILT / "stall", *map(str, sorted(os.sched_getaffinity(0)))], text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stall:
+            yield
+            told = stall.communicate()[0]
+        if stall.returncode:
+            raise RuntimeError("`stall` failed")
+        longest.append(int(told) / 1e6)
 
     def load(self, cgroup, what, count, address=SERVER, cpu=LOAD_CPU, under=()):
         """ns that so many of it take, each."""

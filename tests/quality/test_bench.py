@@ -35,6 +35,34 @@ def test_a_start():
     assert sum(one["steps"].values()) == one["up"] < one["whole"] and one["memory"] > 0
 
 
+IN_A_ROOM = """
+from bench import policy
+from room import SERVER, BUILT, Room, enter
+enter()
+waits = []
+with Room() as room:
+    room.serve(BUILT / "servers", SERVER, ready="ready")
+    with room.stalls(waits):
+        guarded = room.guard("part", policy(3, named=False))
+    for cgroup in (guarded, room.trie_program("part"), room.empty_program()):
+        assert room.load(cgroup, "elsewhere", 100) > 0
+assert waits[0] > 0
+print(len(waits))
+"""
+
+
+def test_a_room(tmp_path):
+    """A guard in it, a program that looks into the guard's table, and what sees how long others wait."""
+    subprocess.run(["make", *(f"build/bench/{name}" for name in ("load", "servers", "stall", "trie.bpf.o", "empty.bpf.o"))],
+                   cwd=ROOT, check=True, capture_output=True)
+    script = tmp_path / "part.py"
+    script.write_text(IN_A_ROOM)
+    paths = ("bench", "tests/fleet", "tests/vm", "build/collections")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False,
+                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(str(ROOT / path) for path in paths)))
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
 def test_the_controller():
     one = told(sys.executable, "controller.py", "2", "3", "every")
     assert one["size"] and one["seconds"] and one["view"] and all(one["written"].values())
