@@ -95,13 +95,19 @@ vm: $(INSTALLED)/MANIFEST.json
 lint: $(INSTALLED)/MANIFEST.json
 	$(BIN)/python -m pytest tests/quality -k lint
 
-bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load flood servers stall accesses empty.bpf.o trie.bpf.o)
+bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load flood servers stall accesses empty.bpf.o trie.bpf.o supplies.stamp)
 	@$(BIN)/python tests/vm/images.py 6.12
 	@PYTHONPATH=$(CURDIR)/tests/fleet:$(CURDIR)/tests/vm:$(CURDIR)/$(COLLECTIONS) $(BIN)/python bench/bench.py
 
 soak: MINUTES ?= 5
 soak: $(INSTALLED)/MANIFEST.json
 	@$(if $(KERNEL),$(BIN)/python,/usr/bin/python3) tests/soak/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(KERNEL),--kernel $(KERNEL)) $(OPTIONS)
+
+$(BUILD)/bench/supplies.stamp: bench/supplies.py bench/packages.txt $(BUILD)/venv.stamp
+	mkdir -p $(@D)
+	tests/install-packages.sh bench/packages.txt
+	PYTHONPATH=$(CURDIR)/tests/vm $(BIN)/python bench/supplies.py
+	touch $@
 
 $(BUILD)/bench/%.bpf.o: bench/%.bpf.c $(BUILD)/packages.stamp
 	mkdir -p $(@D)

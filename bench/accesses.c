@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * What is measured for files: open(2) and close(2) of one file, its execution in a process of its own, or reading a
- * whole tree by tar, as often as told, by a process in the cgroup that is told. Prints the CPU time that it took, in ns,
- * its children's included. Linked statically, it runs on machines that have no compiler.
+ * What is measured for files: open(2) and close(2) of one file, its execution in a process of its own, reading a
+ * whole tree by tar, or looking for changes in one by git, as often as told, by a process in the cgroup that is told.
+ * Prints the CPU time that it took, in ns, its children's included. Linked statically, it runs on machines that have no
+ * compiler.
  *
- * accesses open|exec|tar CGROUP PATH COUNT
+ * accesses open|exec|tar|status CGROUP PATH COUNT
  */
 #include <err.h>
 #include <fcntl.h>
@@ -60,15 +61,28 @@ static void packed(const char *path)
 	run((char *[]){ "/bin/sh", "-c", "/bin/tar -cf - -C \"$0\" . | /bin/cat > /dev/null", (char *)path, NULL });
 }
 
+static void compared(const char *path)
+{
+	run((char *[]){ "/usr/bin/git", "-C", (char *)path, "status", "--short", NULL });
+}
+
+static const struct {
+	const char *name;
+	void (*access)(const char *path);
+} ACCESSES[] = { { "open", opened }, { "exec", executed }, { "tar", packed }, { "status", compared } };
+
 int main(int argc, char **argv)
 {
-	void (*access)(const char *path);
+	void (*access)(const char *path) = NULL;
 	long count, number;
 	long long began;
+	size_t i;
 
-	if (argc != 5)
-		errx(2, "accesses open|exec|tar CGROUP PATH COUNT");
-	access = !strcmp(argv[1], "open") ? opened : !strcmp(argv[1], "exec") ? executed : packed;
+	for (i = 0; argc == 5 && i < sizeof(ACCESSES) / sizeof(*ACCESSES); i++)
+		if (!strcmp(argv[1], ACCESSES[i].name))
+			access = ACCESSES[i].access;
+	if (!access)
+		errx(2, "usage: accesses open|exec|tar|status CGROUP PATH COUNT");
 	count = atol(argv[4]);
 	enter(argv[2]);
 	for (number = 0; number <= count / 100; number++)

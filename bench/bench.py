@@ -23,6 +23,7 @@ from pathlib import Path
 
 import yaml
 
+import deployments
 import files
 import plays
 from report import Check, Row, as_mapping, as_table, interleaved
@@ -272,8 +273,6 @@ def stats_row(room, cgroups):
 
 
 def http_row(room, cgroups):
-    room.serve_web()
-
     def rate(cgroup):
         return 1e9 / room.load(cgroup, "http", 1_000, cpu=SERVER_CPU)
 
@@ -281,6 +280,10 @@ def http_row(room, cgroups):
         way: lambda cgroup=cgroups[way]: rate(cgroup) for way in (UNGUARDED, ENFORCE, MONITOR)}, ROUNDS))
     row.target(ENFORCE, ">=", 0.95)
     return [row]
+
+
+def deployments_row(room, cgroups):
+    return deployments.rows(room, {way: cgroups[way] for way in (UNGUARDED, ENFORCE)})
 
 
 def dns_row(room, cgroups):
@@ -375,8 +378,8 @@ def plays_row(_room, _cgroups):
     return plays.rows()
 
 
-ROWS = [start_row, million_row, connect_row, elsewhere_row, table_row, send_row, write_row, sendfile_row, dns_row, flood_row, stats_row, http_row,
-        controller_row, check_row, plays_row, files_row]
+ROWS = [start_row, million_row, connect_row, elsewhere_row, table_row, send_row, write_row, sendfile_row, dns_row, flood_row,
+        stats_row, http_row, deployments_row, controller_row, check_row, plays_row, files_row]
 
 
 # --- the run ---
@@ -395,6 +398,7 @@ def main():
     rows, began = [], time.monotonic()
     with Room() as room:
         room.serve(BUILT / "servers", SERVER, ready="ready")
+        room.serve_web()
         cgroups = {UNGUARDED: room.cgroup("unguarded"), "an empty program": room.empty_program(),
                    "enforce, no rules": room.guard("none", policy(0)),
                    "enforce, 1,000 rules": room.guard("few", policy(1000)),

@@ -5,41 +5,41 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-
-from machines import Machines
+from guest import KERNEL, WITH, WITHOUT, guest
 from report import Row
-from room import BUILT, COLLECTIONS, HERE
 
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
-
-KERNEL = "6.12"
 ROUNDS = 2      # they are all but the same: what is counted are instructions
 PATHS = 1_000
-OPENS, EXECUTIONS = 5_000, 200
-FILES, READ = 5_000, 2     # a tree of so many files, read so often
 NONE, BESIDE, INSIDE = "no guard on the host", "outside of a guard", "enforce, 1,000 paths"
 MEASURED = "the same, stats: true"
-
-THERE = "/root/loopbreak"
-PYTHON = ("env", f"PYTHONPATH={THERE}/build/collections", "python3")
-GUARD = "bench-files"
-WITHOUT = "/sys/fs/cgroup/bench"
-WITH = f"/sys/fs/cgroup/system.slice/ebpf_guard-{GUARD}.service/ebpf_guard/{GUARD}"
 CGROUPS = {NONE: WITHOUT, BESIDE: WITHOUT, INSIDE: WITH, MEASURED: WITH}
-TREE = "/dev/shm/tree"
+
+FILES, TRACKED = 5_000, 20_000      # in a tree for tar(1), and in one of git's
+TREE, REPOSITORY = "/dev/shm/tree", "/dev/shm/repository"
+# {what accesses.c does: (of what, how often, title, unit in ns, most inside, most for the rest of the host)}
+WORKS = {
+    "open": (f"{TREE}/t00/0", 5_000, f"open(2) and close(2) of a file, Linux {KERNEL} in a virtual machine, CPU time", "ns", 1.05, 1.01),
+    "tar": (TREE, 2, f"tar(1) of {FILES:,} files there", "ms", 1.05, 1.01),
+    "status": (REPOSITORY, 1, f"git status of {TRACKED:,} files there", "ms", 1.05, 1.01),
+    "exec": ("/usr/bin/true", 200, "fork(2), execve(2) and end of /usr/bin/true there", "us", 1.03, 1.005),
+}
+UNITS = {"ns": 1, "us": 1e3, "ms": 1e6}
 PREPARE = f"""
-import os
-os.makedirs("{CGROUPS[NONE]}")
+import os, subprocess
 for number in range({PATHS // 2}):
     os.makedirs("/srv/denied/d%d" % number)
-for number in range({FILES}):
-    directory = "{TREE}/t%02d" % (number % 100)
-    os.makedirs(directory, exist_ok=True)
-    with open("%s/%d" % (directory, number), "w") as file:
-        file.write("x" * 1000)
+
+def fill(tree, files, directories):
+    for number in range(files):
+        directory = "%s/t%02d" % (tree, number % directories)
+        os.makedirs(directory, exist_ok=True)
+        with open("%s/%d" % (directory, number), "w") as file:
+            file.write("x" * 1000)
+
+fill("{TREE}", {FILES}, 100)
+fill("{REPOSITORY}", {TRACKED}, 400)
+for command in "init --quiet", "add .", "-c user.name=b -c user.email=b@example commit --quiet -m all":
+    subprocess.run(["git", "-C", "{REPOSITORY}", *command.split()], check=True)
 """
 
 
@@ -52,62 +52,33 @@ def policy():
 
 
 def rows():
-    with Machines(KERNEL, counting=True) as machines:
-        machine = machines[KERNEL]
-        machine.put(HERE, to=THERE)
-        machine.put(COLLECTIONS, to=f"{THERE}/build")
-        machine.put(BUILT / "accesses")
-        machine.exec("python3", "-c", PREPARE)
+    taken = {what: {way: [] for way in CGROUPS} for what in WORKS}
+    with guest("accesses") as machine:
+        machine.exec("python3", "-c", PREPARE, timeout=600)
 
-        def start():
-            machine.exec(*PYTHON, f"{THERE}/bench/start.py", timeout=300,
-                         input=json.dumps({"name": GUARD, "policy": packed.pack(check(policy())), "loader": "libbpf"}))
-            machine.exec("sleep", "10")     # until the agent has nothing left to begin with
-
-        @contextlib.contextmanager
-        def measuring():
-            """The kernel measures each run of each program, as for a guard with stats: true."""
-            machine.exec("systemd-run", "--quiet", "--unit=measuring", *PYTHON, "-c",
-                         "import time\nfrom ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf\n"
-                         "held = bpf.kernel().measure()\nopen('/run/measuring', 'w').close()\ntime.sleep(1e6)")
-            machine.exec("sh", "-c", "until [ -e /run/measuring ]; do sleep 1; done; rm /run/measuring")
-            yield
-            machine.exec("systemctl", "stop", "measuring")
-
-        def end():
-            machine.exec(*PYTHON, "-c", "from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import guard\n"
-                         f"guard.absent('{GUARD}')")
-
-        def accessed(what, way, path, count):
+        def work(what, way):
+            path, count, *_more = WORKS[what]
             return int(machine.exec("/root/accesses", what, CGROUPS[way], path, str(count), timeout=300).stdout) / count
 
-        def opens(way):
-            return accessed("open", way, f"{TREE}/t00/0", OPENS)
-
-        def executions(way):
-            return accessed("exec", way, "/usr/bin/true", EXECUTIONS) / 1e3
-
-        def deployment(way):
-            return accessed("tar", way, TREE, READ) / 1e6
-
-        taken = {work: {way: [] for way in CGROUPS} for work in (opens, executions, deployment)}
-
         def measure(*ways):
-            for work in taken:
+            for what in WORKS:
                 for way in ways:
-                    taken[work][way].append(work(way))
+                    taken[what][way].append(work(what, way))
 
-        for work in taken:
-            work(NONE)      # a cgroup in which much has run accounts for memory in another way than a new one
+        for what in WORKS:
+            work(what, NONE)    # a cgroup in which much has run accounts for memory in another way than a new one
         for _round in range(ROUNDS):
             measure(NONE)
-            start()
-            measure(BESIDE, INSIDE)
-            with measuring():
-                measure(MEASURED)
-            end()
-    found = [Row(f"open(2) and close(2) of a file, Linux {KERNEL} in a virtual machine, CPU time", "ns", taken[opens]),
-             Row(f"tar(1) of {FILES:,} files there", "ms", taken[deployment])]
-    for row in found:
-        row.target(INSIDE, "<=", 1.10)
-    return [*found, Row("fork(2), execve(2) and end of /usr/bin/true there", "us", taken[executions])]
+            with machine.guard(policy()):
+                measure(BESIDE, INSIDE)
+                with machine.measuring():
+                    measure(MEASURED)
+    return [_row(what, taken[what]) for what in WORKS]
+
+
+def _row(what, taken):
+    _path, _count, title, unit, inside, beside = WORKS[what]
+    row = Row(title, unit, {way: [ns / UNITS[unit] for ns in values] for way, values in taken.items()})
+    row.target(INSIDE, "<=", inside)
+    row.target(BESIDE, "<=", beside)
+    return row

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import fleet_headers
+from supplies import SUPPLIES
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import guard, look, place, stop
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
@@ -36,6 +37,7 @@ OBJECT = COLLECTIONS / "ansible_collections/loopbreak/deploy/plugins/ebpf_guard.
 
 SERVER = "192.0.2.1"    # the room has no other network, so nobody else has these
 PROXY, RESOLVER = "192.0.2.3", "192.0.2.5"     # odd: the rules of the bench deny every second address
+ANSWERED = "198.51.100.1"   # what the server answers when it is asked for a name
 AROUND = "192.0.0.0/13"     # the addresses that the rules deny, and those between them
 NAME = "bench-"         # what the guards' names begin with
 PLAIN = "loopbreak-bench"   # the cgroup beside the guards'
@@ -107,7 +109,7 @@ class Room:
         if fleet_headers.is_needed():
             self.environment["BCC_KERNEL_SOURCE"] = str(fleet_headers.write(Path("/run/headers")))
         run("ip", "-batch", "-", input="link set lo up\n" + "".join(
-            f"address add {address}/32 dev lo\n" for address in (SERVER, PROXY, RESOLVER))
+            f"address add {address}/32 dev lo\n" for address in (SERVER, PROXY, RESOLVER, ANSWERED))
             + f"route add local {AROUND} dev lo\n")
 
     def _remove_cgroups(self):
@@ -212,18 +214,24 @@ class Room:
                    ready="using nameserver")
 
     def serve_web(self):
-        """nginx at port 80 of the server's address."""
+        """nginx at port 80: something small, and what `make bench` has got for deployments."""
         settings = Path("/run/nginx.conf")
         settings.write_text(
             "daemon off; master_process off; pid /run/nginx.pid; error_log /run/nginx.log;\n"
             "events {}\n"
-            f"http {{ access_log off; server {{ listen {SERVER}:80; location / {{ return 200 ok; }} }} }}\n")
+            "http { access_log off; server { listen 80; location / { return 200 ok; }\n"
+            f"location ~ ^/(debs|simple)/ {{ root {SUPPLIES}; autoindex on; }} }} }}\n")
         self.serve("sh", "-c", f"echo starting; exec nginx -c {settings}", ready="starting")
         for _attempt in range(100):
             with contextlib.suppress(OSError), socket.create_connection((SERVER, 80)):
                 return
             time.sleep(0.05)
         raise RuntimeError("nginx did not start: " + Path("/run/nginx.log").read_text())
+
+    def serve_git(self, directory):
+        """The repositories in it, to everybody."""
+        self.serve("git", "daemon", "--verbose", "--export-all", f"--base-path={directory}",
+                   ready="Ready to rumble")
 
     def beside(self, *command):
         """Starts a load that goes on beside others, on the CPU on which no server is."""

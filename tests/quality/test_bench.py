@@ -35,8 +35,17 @@ def test_a_start():
     assert sum(one["steps"].values()) == one["up"] < one["whole"] and one["memory"] > 0
 
 
+def by_itself(*command):
+    """A Python process that finds the modules of the bench."""
+    paths = ("bench", "tests/fleet", "tests/vm", "build/collections")
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False,
+                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(str(ROOT / path) for path in paths)))
+
+
 IN_A_ROOM = """
+import contextlib
 from bench import policy
+from deployments import take
 from room import SERVER, BUILT, Room, enter
 enter()
 waits = []
@@ -46,6 +55,14 @@ with Room() as room:
         guarded = room.guard("part", policy(3, named=False))
     for cgroup in (guarded, room.trie_program("part"), room.empty_program()):
         assert room.load(cgroup, "elsewhere", 100) > 0
+    took, used = take(lambda _directory: contextlib.nullcontext(("grep", "-q", "/bench-part$", "/proc/self/cgroup")), guarded)
+    assert took > 0 and used > 0
+    try:
+        take(lambda _directory: contextlib.nullcontext(("sh", "-c", "echo the reason; exit 3")), guarded)
+    except RuntimeError as error:
+        assert "(3): the reason" in str(error)
+    else:
+        raise AssertionError("a deployment that fails is no measurement")
 assert waits[0] > 0
 print(len(waits))
 """
@@ -57,10 +74,17 @@ def test_a_room(tmp_path):
                    cwd=ROOT, check=True, capture_output=True)
     script = tmp_path / "part.py"
     script.write_text(IN_A_ROOM)
-    paths = ("bench", "tests/fleet", "tests/vm", "build/collections")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False,
-                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(str(ROOT / path) for path in paths)))
+    done = by_itself(script)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+def test_the_repository_that_is_cloned(tmp_path):
+    done = by_itself("-c", "import pathlib, supplies\n"
+                     f"supplies.repository(pathlib.Path({str(tmp_path / 'git')!r}))\nprint(supplies.TRACKED)")
+    assert done.returncode == 0, done.stderr
+    files = subprocess.run(["git", "-C", tmp_path / "git", "ls-tree", "-r", "--name-only", "main"], capture_output=True, text=True,
+                           check=True).stdout.split()
+    assert len(set(files)) == int(done.stdout)
 
 
 def test_the_controller():
