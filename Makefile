@@ -36,7 +36,7 @@ help:
 	@echo "make vm           a root shell on such a machine: make vm KERNEL=5.10, 6.1, 6.12 or sid"
 	@echo "make quality      ansible-test sanity, ansible-lint, galaxy-importer, molecule"
 	@echo "make lint         ansible-lint with the production profile"
-	@echo "make bench        what a guard costs, as ratios; a table and build/bench.json"
+	@echo "make bench        what a guard costs, as ratios; a table and build/bench.json; with ROWS='connect dns' these alone"
 	@echo "make soak         guards come, change, are killed and go, for minutes: make soak MINUTES=60 SEED=7 KERNEL=6.12"
 	@echo "make bpf          compile the BPF object, and write what Python knows of it"
 	@echo "make dist         build the collection's artifact, and install it below build/"
@@ -97,7 +97,7 @@ lint: $(INSTALLED)/MANIFEST.json
 
 bench: $(INSTALLED)/MANIFEST.json $(addprefix $(BUILD)/bench/,load flood servers stall accesses empty.bpf.o trie.bpf.o supplies.stamp)
 	@$(BIN)/python tests/vm/images.py 6.12
-	@PYTHONPATH=$(CURDIR)/tests/fleet:$(CURDIR)/tests/vm:$(CURDIR)/$(COLLECTIONS) $(BIN)/python bench/bench.py
+	@PYTHONPATH=$(CURDIR)/tests/fleet:$(CURDIR)/tests/vm:$(CURDIR)/$(COLLECTIONS) $(BIN)/python bench/bench.py $(ROWS)
 
 soak: MINUTES ?= 5
 soak: $(INSTALLED)/MANIFEST.json

@@ -24,6 +24,7 @@ from pathlib import Path
 import yaml
 
 import deployments
+import far
 import files
 import plays
 from report import Check, Row, as_mapping, as_table, interleaved
@@ -282,6 +283,10 @@ def http_row(room, cgroups):
     return [row]
 
 
+def far_row(_room, _cgroups):
+    return far.rows(policy(1_000))
+
+
 def deployments_row(room, cgroups):
     return deployments.rows(room, {way: cgroups[way] for way in (UNGUARDED, ENFORCE)})
 
@@ -378,7 +383,7 @@ def plays_row(_room, _cgroups):
     return plays.rows()
 
 
-ROWS = [start_row, million_row, connect_row, elsewhere_row, table_row, send_row, write_row, sendfile_row, dns_row, flood_row,
+ROWS = [start_row, million_row, connect_row, elsewhere_row, table_row, send_row, write_row, sendfile_row, far_row, dns_row, flood_row,
         stats_row, http_row, deployments_row, controller_row, check_row, plays_row, files_row]
 
 
@@ -395,7 +400,7 @@ def main():
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda number, _frame: sys.exit(128 + number))
     wanted = sys.argv[1:]
-    rows, began = [], time.monotonic()
+    rows, began, took = [], time.monotonic(), {}
     with Room() as room:
         room.serve(BUILT / "servers", SERVER, ready="ready")
         room.serve_web()
@@ -407,13 +412,17 @@ def main():
                    "monitor, 1,000 rules": room.guard("seen-few", policy(1000, "monitor")),
                    MONITOR: room.guard("seen-many", policy(BIG, "monitor"))}
         for measure in ROWS:
-            if wanted and measure.__name__.removesuffix("_row") not in wanted:
+            name = measure.__name__.removesuffix("_row")
+            if wanted and name not in wanted:
                 continue
+            starts = time.monotonic()
             for row in measure(room, cgroups):
                 rows.append(row)
                 print(as_table(row), flush=True)
+            took[name] = time.monotonic() - starts
     RESULT.write_text(json.dumps({"machine": machine(), "rows": [as_mapping(row) for row in rows]}, indent=1) + "\n")
-    print(f"{time.monotonic() - began:.0f} s; {RESULT.relative_to(ROOT)} has every round.")
+    print(f"{time.monotonic() - began:.0f} s ({', '.join(f'{name} {seconds:.0f}' for name, seconds in took.items())}); "
+          f"{RESULT.relative_to(ROOT)} has every round.")
 
 
 if __name__ == "__main__":
