@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 .DELETE_ON_ERROR:
+# else make would compile plugins/ebpf_guard.bpf.c for this machine, over the object beside it
+MAKEFLAGS += --no-builtin-rules
 BUILD := build
 BIN := $(BUILD)/venv/bin
 VERSION := $(shell sed -n 's/^version: //p' galaxy.yml)
@@ -9,6 +11,7 @@ ARTIFACT := $(BUILD)/dist/loopbreak-deploy-$(VERSION).tar.gz
 COLLECTIONS := $(BUILD)/collections
 INSTALLED := $(COLLECTIONS)/ansible_collections/loopbreak/deploy
 OBJECTS := ebpf_guard.bpf.o ebpf_guard_files.bpf.o ebpf_guard_unix.bpf.o ebpf_guard_unix_cgroup.bpf.o
+SOURCE_FOR_BCC := ebpf_guard.bpf.c
 ABI := plugins/module_utils/_abi.py
 BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h bpf/*.py)
 CLANG := clang-14
@@ -38,7 +41,7 @@ help:
 	@echo "make lint         ansible-lint with the production profile"
 	@echo "make bench        what a guard costs, as ratios; a table and build/bench.json; with ROWS='connect dns' these alone"
 	@echo "make soak         guards come, change, are killed and go, for minutes: make soak MINUTES=60 SEED=7 KERNEL=6.12"
-	@echo "make bpf          compile the BPF object, and write what Python knows of it"
+	@echo "make bpf          compile the BPF objects, and write what BCC compiles on hosts and what Python knows of them"
 	@echo "make dist         build the collection's artifact, and install it below build/"
 	@echo "make release      write the changelog, build, check and tag the version of galaxy.yml; says what to push"
 
@@ -117,8 +120,8 @@ $(BUILD)/bench/%: bench/%.c bench/enter.h $(BUILD)/packages.stamp
 	mkdir -p $(@D)
 	$(CLANG) -O2 -static -Wall -Wextra -Wno-unused-result -Werror $< -o $@
 
-bpf: $(addprefix $(BUILD)/bpf/,$(OBJECTS) _abi.py)
-	cp $(addprefix $(BUILD)/bpf/,$(OBJECTS)) plugins/
+bpf: $(addprefix $(BUILD)/bpf/,$(OBJECTS) $(SOURCE_FOR_BCC) _abi.py)
+	cp $(addprefix $(BUILD)/bpf/,$(OBJECTS) $(SOURCE_FOR_BCC)) plugins/
 	cp $(BUILD)/bpf/_abi.py $(ABI)
 
 dist: $(INSTALLED)/MANIFEST.json
@@ -134,6 +137,10 @@ $(addprefix $(BUILD)/bpf/,$(OBJECTS)): $(BPF_SOURCES) $(BUILD)/packages.stamp
 	mkdir -p $(@D)
 	cd bpf && $(CLANG) $(CLANG_FLAGS) -c $(SOURCE) -o ../$@
 	llvm-strip-14 -g $@
+
+$(BUILD)/bpf/$(SOURCE_FOR_BCC): $(BPF_SOURCES)
+	mkdir -p $(@D)
+	python3 bpf/gen_source.py bpf/guard.bpf.c > $@
 
 $(BUILD)/bpf/_abi.py: $(BPF_SOURCES) $(BUILD)/bpf/ebpf_guard.bpf.o $(BUILD)/packages.stamp
 	mkdir -p $(@D)

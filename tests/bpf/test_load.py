@@ -11,13 +11,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from policies import TCP, compiled, policy_of
 from wire import question_frame
-from workbench import OBJECT, ON_CGROUP, SYN, child, frame, indices, passes
+from workbench import OBJECT, ON_CGROUP, SOURCE, SYN, child, compiled_by_bcc, frame, indices, passes
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
+from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bpf, emptying, libbpf, programs
 
@@ -257,6 +259,15 @@ def test_a_damaged_object_is_refused_in_words(content, said):
     library = libbpf.Library()
     with pytest.raises(libbpf.KernelError, match='open the BPF object.*%s' % said if content else said):
         libbpf.Object(library, content)
+
+
+def test_an_error_of_bcc_names_the_file_and_the_line_in_the_repository():
+    """Though it compiles one text."""
+    defined = b'static __always_inline int remember('
+    source = (Path(__file__).parents[2] / 'bpf' / 'guard.bpf.c').read_bytes()
+    line = 1 + source[:source.index(defined)].count(b'\n')
+    with pytest.raises(GuardError, match=r"bpf/guard\.bpf\.c:%d:\d+: error: unknown type name 'inte'" % line):
+        compiled_by_bcc(SOURCE.replace(defined, defined.replace(b'int ', b'inte ')))
 
 
 def test_a_second_library_does_not_harm_the_first():

@@ -46,14 +46,17 @@ SYN, ACK = 0x02, 0x10
 HOP_BY_HOP, FRAGMENT, ROUTING, DESTINATION = 0, 44, 43, 60
 
 
+SOURCE = objects.unpacked(objects.packed('bcc'))['source']
+
+
 @functools.lru_cache(maxsize=None)
-def compiled_by_bcc():
-    """What BCC makes of the sources, once for all guards of a run."""
+def compiled_by_bcc(source=SOURCE):
+    """What BCC makes of the source, once for all guards of a run."""
     with tempfile.TemporaryDirectory() as directory:
         if fleet_headers.is_needed():
             os.environ['BCC_KERNEL_SOURCE'] = str(fleet_headers.write(Path(directory)))
         try:
-            return bcc_compiler.compiled(objects.unpacked(objects.packed('bcc'))['sources'])
+            return bcc_compiler.compiled(source)
         finally:
             os.environ.pop('BCC_KERNEL_SOURCE', None)
 

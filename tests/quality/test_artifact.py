@@ -18,7 +18,7 @@ from tools import ROOT, WORK, must
 
 COLLECTIONS = ROOT / 'build' / 'collections'
 NAME = 'loopbreak.deploy.ebpf_guard'
-OBJECTS = sorted('plugins/' + path.name for path in (ROOT / 'plugins').glob('*.bpf.o'))
+OBJECTS = sorted('plugins/' + path.name for path in (ROOT / 'plugins').glob('*.bpf.[co]'))
 # Users get what they run and its source. The tests, the benchmarks and the demo need the repository anyway.
 UNWANTED = {'bench', 'build', 'demo', 'fragments', 'molecule', 'pytest.ini', 'tests', 'Makefile', '.git', '.github', '.gitignore', '.ci',
             '.ansible', '.ansible-lint', '.cache', '.nox', '__pycache__', 'antsibull-nox.toml', 'noxfile.py'}
@@ -60,6 +60,16 @@ def test_artifact_holds_only_what_git_lists(artifact):
         shipped = {member.name for member in archive if member.isfile()}
     assert shipped - listed <= {'MANIFEST.json', 'FILES.json'}
     assert not [name for name in shipped if UNWANTED & set(Path(name).parts)]
+
+
+def test_what_runs_is_where_certified_collections_may_have_it(artifact, tmp_path):
+    """That is below meta, plugins, roles and playbooks. The action packs all that either loader needs when it is imported."""
+    home = tmp_path / 'ansible_collections' / 'loopbreak' / 'deploy'
+    home.mkdir(parents=True)
+    for part in ('meta', 'plugins', 'roles', 'playbooks', 'MANIFEST.json'):
+        (home / part).symlink_to(COLLECTIONS / 'ansible_collections' / 'loopbreak' / 'deploy' / part)
+    must('ansible', 'localhost', '--connection', 'local', '-m', NAME, '-a', 'name=none state=absent',
+         ANSIBLE_COLLECTIONS_PATH=str(tmp_path))
 
 
 def test_installed_copy_is_verified(artifact):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Loopbreak authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PRIVATE. BCC, the compiler on the target: is it there, and what does it make of the guard's sources?"""
+"""PRIVATE. BCC, the compiler on the target: is it there, and what does it make of the guard's source?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import Gu
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import files, packages
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel.btf import SYSCALL
 
-MAIN = 'guard.bpf.c'
 NO_HEADERS = 'Unable to find kernel headers'  # BCC's own words
 KHEADERS = '/sys/kernel/kheaders.tar.xz'
 RELEASE = re.compile(r'UTS_RELEASE "([^"]+)"')
@@ -95,30 +94,29 @@ def needed():
         ' and '.join(packages.bcc(os.uname().release, family)) for family in ('debian', 'fedora'))
 
 
-def compiled(sources, path=None):
-    """{function: its instructions}. `sources`: {name of a file in bpf/: its text}. `path`: a file with what kept() says.
+def compiled(source, path=None):
+    """{function: its instructions}. `source`: C, as bytes. `path`: a file with what kept() says.
 
     In a process of its own: the compiler needs a lot of memory, and writes where a module's answer goes.
     """
     with contextlib.suppress(TypeError, OSError, ValueError, RecursionError):  # there is none, or it is damaged
         of, functions = json.loads(files.content(path))
-        if of == _fingerprint(sources, functions):
+        if of == _fingerprint(source, functions):
             return {name: base64.b64decode(code) for name, code in functions.items()}
     check()
-    with tempfile.TemporaryDirectory(prefix='ebpf_guard_') as directory, tempfile.TemporaryFile() as made, \
+    with tempfile.NamedTemporaryFile(prefix='ebpf_guard_') as file, tempfile.TemporaryFile() as made, \
             tempfile.TemporaryFile() as output:
-        for name, text in sources.items():
-            with open(os.path.join(directory, name), 'w') as file:
-                file.write(text)
+        file.write(source)
+        file.flush()
         child = os.fork()
         if child == 0:
-            _compile_apart(directory, made, output)
+            _compile_apart(file.name, made, output)
         _child, status = os.waitpid(child, 0)
         output.seek(0)
         made.seek(0)
         if status == 0:
             return pickle.load(made)
-        text = output.read().decode('utf-8', 'replace').replace(directory, 'bpf')
+        text = output.read().decode('utf-8', 'replace')
         if NO_HEADERS in text:
             raise GuardError(
                 'BCC finds no headers of the kernel that runs, Linux %s. It looked for %s. Install the package with them, '
@@ -128,25 +126,25 @@ def compiled(sources, path=None):
         raise GuardError('BCC could not compile the guard on this host: %s' % _first_error(text, status))
 
 
-def kept(sources, functions):
+def kept(source, functions):
     """What compiled() made, as the text of a file for it."""
     functions = {name: base64.b64encode(code).decode() for name, code in functions.items()}
-    return json.dumps([_fingerprint(sources, functions), functions])
+    return json.dumps([_fingerprint(source, functions), functions])
 
 
-def _fingerprint(sources, functions):
-    return hashlib.sha256(json.dumps([sources, functions], sort_keys=True).encode()).hexdigest()
+def _fingerprint(source, functions):
+    return hashlib.sha256(json.dumps([source.decode(), functions], sort_keys=True).encode()).hexdigest()
 
 
-def _compile_apart(directory, made, output):
-    """Ends this process."""
+def _compile_apart(path, made, output):
+    """Ends this process. BCC gets one line, and leaves the text alone that this line includes."""
     status = 1
     try:
         for stream in (1, 2):
             os.dup2(output.fileno(), stream)
         bcc = importlib.import_module('bcc')
-        flags = ['-w', '-I' + directory] + ['-DEBG_FD_%s=%d' % (name, number) for number, name in enumerate(_abi.MAPS)]
-        module = bcc.BPF(text='#include "%s"\n' % MAIN, cflags=flags).module
+        flags = ['-w'] + ['-DEBG_FD_%s=%d' % (name, number) for number, name in enumerate(_abi.MAPS)]
+        module = bcc.BPF(text='#include "%s"\n' % path, cflags=flags).module
         functions = {}
         for number in range(bcc.lib.bpf_num_functions(module)):
             name = bcc.lib.bpf_function_name(module, number)

@@ -28,11 +28,11 @@ def check(wanted):
 def load(wanted, library, objects, sizes, kept, compiled=None):
     """(the guard's object in the kernel, its loader, why this one: None where it was asked for).
 
-    `objects`: {object: bytes}, and `sources`. `sizes`: {map: entries}. `kept`: {map: file descriptor} of maps to go on
+    `objects`: {object: bytes}. `sizes`: {map: entries}. `kept`: {map: file descriptor} of maps to go on
     with. `compiled`: the file where what BCC compiled is kept.
     """
     if wanted == BCC:
-        return _start(bcc.Object(bcc_compiler.compiled(objects['sources'], compiled)), sizes, kept), BCC, None
+        return _start(bcc.Object(bcc_compiler.compiled(objects['source'], compiled)), sizes, kept), BCC, None
     try:
         libbpf.check()
         loaded = _start(libbpf.Object(library, objects[programs.GUARD]), sizes, kept)
@@ -44,7 +44,7 @@ def load(wanted, library, objects, sizes, kept, compiled=None):
             raise _neither(error) from error
         lacking = error
     try:
-        loaded = _start(bcc.Object(bcc_compiler.compiled(objects['sources'], compiled)), sizes, kept)
+        loaded = _start(bcc.Object(bcc_compiler.compiled(objects['source'], compiled)), sizes, kept)
     except GuardError as error:
         raise GuardError('Neither loader brings the guard up on this host. With libbpf: %s With BCC: %s' % (lacking, error),
                          **dict(error.facts, **lacking.facts)) from error
@@ -53,7 +53,7 @@ def load(wanted, library, objects, sizes, kept, compiled=None):
 
 def kept(objects, loaded):
     """What BCC compiled, as text for load() to read: to compile takes longer than all the rest of an exchange."""
-    return bcc_compiler.kept(objects['sources'], loaded.functions)
+    return bcc_compiler.kept(objects['source'], loaded.functions)
 
 
 def _start(loaded, sizes, kept):

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. The BPF objects on their way from the controller to the target, as text that fits a module's arguments.
 
-For BCC, the sources of the guard's object.
+For BCC, the source of the guard's object.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import functools
 import importlib
-import json
 import os
 import zlib
 
@@ -20,35 +19,22 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import pr
 COLLECTION = __name__.partition('.plugins.')[0]
 SHIPPED = {programs.GUARD: 'ebpf_guard.bpf.o', programs.FILES: 'ebpf_guard_files.bpf.o',
            programs.UNIX: 'ebpf_guard_unix.bpf.o', programs.UNIX_CGROUP: 'ebpf_guard_unix_cgroup.bpf.o'}
+SOURCE = {'source': 'ebpf_guard.bpf.c'}
 
 
 def packed(loader):
     """{object: text}, on the controller; what this loader may need."""
-    wanted = ([] if loader == 'bcc' else list(SHIPPED)) + ([] if loader == 'libbpf' else ['sources'])
-    return {name: _packed(name) for name in wanted}
+    wanted = {'libbpf': SHIPPED, 'bcc': SOURCE}.get(loader, dict(SHIPPED, **SOURCE))
+    return {name: _packed(file) for name, file in wanted.items()}
 
 
 @functools.lru_cache(maxsize=None)
-def _packed(name):
+def _packed(file):
     collection = list(importlib.import_module(COLLECTION).__path__)[0]
-    content = _sources(os.path.join(collection, 'bpf')) if name == 'sources' else _read(
-        os.path.join(collection, 'plugins', SHIPPED[name]))
-    return base64.b64encode(zlib.compress(content)).decode()
-
-
-def _sources(directory):
-    return json.dumps({file: _read(os.path.join(directory, file)).decode() for file in sorted(os.listdir(directory))
-                       if file.endswith('.h') or file == 'guard.bpf.c'}).encode()
-
-
-def _read(path):
-    with open(path, 'rb') as content:
-        return content.read()
+    with open(os.path.join(collection, 'plugins', file), 'rb') as content:
+        return base64.b64encode(zlib.compress(content.read())).decode()
 
 
 def unpacked(texts):
-    """{object: bytes}, and `sources` as {file: text}, on the target."""
-    contents = {name: zlib.decompress(base64.b64decode(text)) for name, text in texts.items()}
-    if 'sources' in contents:
-        contents['sources'] = json.loads(contents['sources'])
-    return contents
+    """{object: bytes}, on the target."""
+    return {name: zlib.decompress(base64.b64decode(text)) for name, text in texts.items()}
