@@ -10,7 +10,7 @@ import json
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 
-FORM = 4  # of what is remembered, beside the form of the kernel's tables
+FORM = 5  # of what is remembered, beside the form of the kernel's tables
 FOUND = 'found'  # how it was found, where not in its file: is never written
 
 

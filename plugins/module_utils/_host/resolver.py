@@ -85,14 +85,14 @@ def known_here(policy, hosts=HOSTS):
 
     Nobody asks for these. So they are also found where a rule has a wildcard, of which no names can be looked up.
     """
-    exact = set(exact_names(policy))
-    wide = {host.lstrip('*.') for rule in policy.rules for host in rule.hosts if host[0] in '*.'}
     found = {}
     for address, names in _entries(hosts):
         for name in names:
             found.setdefault(name, []).append(address)
-    ruled = {name: found[name] for name in found
-             if name in exact or name in wide or any(end in wide for end in _names.ends(name)[1:])}
+    ends = {end: None for name in found for end in _names.ends(name)}
+    spoken = {host for rule in policy.rules for host in rule.hosts if host.lstrip('*.') in ends}
+    exact, wide = ({host.lstrip('*.') for host in spoken if (host[0] in '*.') == is_wide} for is_wide in (False, True))
+    ruled = {name: found[name] for name in found if name in exact or any(end in wide for end in _names.ends(name))}
     others = [name for name in found if name not in ruled][:UNRULED]
     return {**ruled, **{name: found[name] for name in others}}
 

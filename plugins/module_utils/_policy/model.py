@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import many
+
 TEXTS = ('id', 'reason', 'owner', 'runbook')
 MATCHERS = ('hosts', 'networks', 'paths', 'filesystems', 'sockets')
-LISTS = MATCHERS + ('via',)  # of texts
+MANY = ('hosts', 'networks')  # of these, as many.py keeps them
+LISTS = ('paths', 'filesystems', 'sockets', 'via')  # of texts
 OUTAGES = ('denied', 'refused', 'timeout', 'unresolvable')  # how what is denied is down in a drill; the first by default
 
 
@@ -48,17 +51,23 @@ class Rule:
     via: tuple = ()  # of a rule that follows from the service map: the services from its own to the deployed one
     outage: str | None = None  # of a deny rule, in a drill; None: as the policy says
 
-    def as_mapping(self):
+    def __post_init__(self):
+        for key in MANY:
+            object.__setattr__(self, key, many.kept(getattr(self, key)))
+
+    def as_mapping(self, spelled=list):
+        """`spelled`: what becomes of the hosts, and of the networks."""
         mapping = {key: getattr(self, key) for key in TEXTS}
-        for key in LISTS:
-            mapping[key] = list(getattr(self, key))
+        mapping.update((key, spelled(getattr(self, key))) for key in MANY)
+        mapping.update((key, list(getattr(self, key))) for key in LISTS)
         mapping['ports'] = list(map(str, self.ports))
         mapping['outage'] = self.outage
         return {key: value for key, value in mapping.items() if value}
 
     @classmethod
     def of(cls, mapping, action, expected):
-        """The rule whose as_mapping() this is. Nothing is checked."""
+        """The rule whose as_mapping(many.packed) this is. Nothing is checked."""
         return cls(action=action, expected=expected, outage=mapping.get('outage'), **{key: mapping.get(key) for key in TEXTS},
+                   **{key: many.unpacked(mapping.get(key, ())) for key in MANY},
                    **{key: tuple(mapping.get(key, ())) for key in LISTS},
                    ports=tuple(map(Ports.of, mapping.get('ports', ()))))

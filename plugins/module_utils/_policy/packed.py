@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PRIVATE. A checked policy as text: on its way from the controller to the target, and in a guard's memory there.
 
-Who unpacks it does not check it again: with 100,000 names that takes its time. The text says in which form it is, and has the
-policy's digest, which tells whether it is whole. Pure.
+Who unpacks it does not check it again: with 100,000 names that takes its time. The text says in which form it is, and has a
+digest, which tells whether it is whole. Pure.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ import json
 import zlib
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import many
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.policy import Policy
 
-FORM = '1'
+FORM = '2'
 
 
 def pack(policy):
-    squeezed = zlib.compressobj()
-    content = b''.join([squeezed.compress(piece.encode('ascii')) for piece in policy.pieces()] + [squeezed.flush()])
-    return ':'.join((FORM, policy.sha256(), base64.b64encode(content).decode('ascii')))
+    squeezed, digest, content = zlib.compressobj(), hashlib.sha256(), bytearray()
+    for piece in policy.pieces(many.packed):
+        digest.update(piece.encode('ascii'))
+        content += squeezed.compress(piece.encode('ascii'))
+    content += squeezed.flush()
+    return ':'.join((FORM, digest.hexdigest(), base64.b64encode(content).decode('ascii')))
 
 
 def unpack(text):

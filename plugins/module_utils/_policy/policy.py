@@ -108,7 +108,7 @@ class Policy:
 
     @classmethod
     def of(cls, mapping):
-        """The policy whose as_mapping() this is. Nothing is checked."""
+        """The policy whose pieces(many.packed) this is. Nothing is checked."""
         expected = frozenset(mapping.get('expected', ()))
         rules = tuple(Rule.of(item, action, item['id'] in expected) for action in ACTIONS for item in mapping.get(action, ()))
         limits = mapping.get('limits', {})
@@ -121,8 +121,8 @@ class Policy:
                    on_denied=mapping.get('on_denied', ON_DENIED[0]), outage=mapping.get('outage', OUTAGES[0]),
                    unresolvable=mapping.get('unresolvable', UNRESOLVABLE[0]))
 
-    def pieces(self):
-        """The mapping as JSON in its shortest form, rule by rule: as one text it would be the most of a start's memory."""
+    def pieces(self, spelled=list):
+        """The mapping as JSON in its shortest form, rule by rule: as one text it may be large. `spelled`: as a rule has it."""
         settings = self.settings()
         present = {rule.action for rule in self.rules}
         for number, key in enumerate(sorted({*settings, *present})):
@@ -130,7 +130,7 @@ class Policy:
             if key in present:
                 rules = (rule for rule in self.rules if rule.action == key)
                 for position, rule in enumerate(rules):
-                    yield (',' if position else '[') + _as_json(rule.as_mapping())
+                    yield (',' if position else '[') + _as_json(rule.as_mapping(spelled))
                 yield ']'
             else:
                 yield _as_json(settings[key])

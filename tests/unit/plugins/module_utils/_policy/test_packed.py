@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import zlib
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import given, settings
 from policy_texts import FULL, read
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError, PolicyError
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check, packed
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import check, many, packed
 
 
 @settings(deadline=None)
@@ -30,11 +32,28 @@ def test_all_that_a_policy_can_say():
     assert packed.unpack(packed.pack(policy)) == policy
 
 
+@pytest.mark.parametrize('count', [1, many.FEW, many.FEW + 1, 3000])
+def test_long_lists_are_the_same_however_they_are_kept(count):
+    names = sorted('h%d.example' % number for number in range(count))
+    rule = {'id': 'a', 'reason': 'r', 'hosts': names, 'networks': ['192.0.2.1/32']}
+    policy = check.check({'version': 1, 'deny': [dict(rule, hosts=names[::-1])]})
+    again = packed.unpack(packed.pack(policy))
+    for one in (policy, again):
+        hosts = one.rules[0].hosts
+        assert list(hosts) == names and len(hosts) == count and hosts
+        assert one.as_mapping()['deny'] == [rule]
+        whole = json.dumps(one.as_mapping(), sort_keys=True, separators=(',', ':'))
+        assert one.sha256() == hashlib.sha256(whole.encode()).hexdigest()
+    assert again == policy and hash(again.rules) == hash(policy.rules)
+    other = check.check({'version': 1, 'deny': [dict(rule, hosts=[*names[:-1], 'other.example'])]})
+    assert other != policy and other.sha256() != policy.sha256()
+
+
 FORM, DIGEST, CONTENT = packed.pack(read(FULL)).split(':')
 
 
 @pytest.mark.parametrize('text, says', [
-    (':'.join(('2', DIGEST, CONTENT)), 'the same version'), ('', 'the same version'), ('{"version": 1}', 'the same version'),
+    (':'.join(('1', DIGEST, CONTENT)), 'the same version'), ('', 'the same version'), ('{"version": 1}', 'the same version'),
     (':'.join((FORM, DIGEST, CONTENT[:-8])), 'damaged'), (':'.join((FORM, DIGEST, '?')), 'damaged'), (FORM + ':', 'damaged'),
     (':'.join((FORM, DIGEST, base64.b64encode(zlib.compress(b'{"version":1}')).decode())), 'damaged'),
     (':'.join((FORM, DIGEST[::-1], CONTENT)), 'damaged')])
