@@ -48,8 +48,6 @@ def mixed(state, word):
     return state ^ state >> 32
 
 
-# Names come in families: most of their labels were hashed a moment ago.
-@functools.lru_cache(maxsize=4096)
 def label_hash(label):
     """Eight bytes at a time, the first one highest, because that is how the kernel gets through a name in time."""
     state = SEED
@@ -64,7 +62,7 @@ def name_hash(text):
     return SEED if first is None else mixed(_hash_of_end(tuple(others)), label_hash(first))
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=64)
 def _hash_of_end(end):
     state = SEED
     for label in reversed(end):
@@ -84,18 +82,17 @@ def to_wire(text):
     return wire + b'\0'
 
 
-def hash_and_wire(text):
-    """Both of a name of the policy, which may have very many: most of their labels were seen a moment ago."""
-    first, *others = labels(text) or [None]
-    if first is None:
+def hash_and_wire(turned):
+    """Both of a name of a policy, which may have very many. `turned`: its labels from the last to the first, a 0 behind each."""
+    if not turned:
         return SEED, b'\0'
-    state, wire = _hash_and_wire_of_end(tuple(others))
-    return mixed(state, label_hash(first)), bytes([len(first)]) + first + wire
+    above, _zero, label = turned[:-1].rpartition(b'\0')
+    state, wire = _hash_and_wire_above(above + _zero)
+    return mixed(state, label_hash(label)), bytes((len(label),)) + label + wire
 
 
-@functools.lru_cache(maxsize=4096)
-def _hash_and_wire_of_end(end):
-    return _hash_of_end(end), b''.join(bytes([len(label)]) + label for label in end) + b'\0'
+# Names come in families: what stands above most of them was seen a moment ago.
+_hash_and_wire_above = functools.lru_cache(maxsize=64)(hash_and_wire)
 
 
 def from_wire(wire):

@@ -17,6 +17,7 @@ import errno
 import fcntl
 import functools
 import ipaddress
+import itertools
 import json
 import os
 import signal
@@ -30,11 +31,13 @@ import uuid
 from pathlib import Path
 
 import fleet_headers
-from policies import RESOLVERS, TCP, UDP, compiled
+from policies import RESOLVERS, TCP, UDP, numbers_of
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup
-from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import bcc, bcc_compiler, bpf, libbpf, objects, programs, teach
+from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
+    bcc, bcc_compiler, bpf, libbpf, objects, programs, tables, teach)
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import compile_rules
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
 
 OBJECT = Path(_abi.__file__).parents[1] / 'ebpf_guard.bpf.o'
@@ -75,23 +78,18 @@ class Guard:
         self.generation = after.generation + 1 if after else 1
         library = libbpf.Library()
         self.kernel = bpf.Kernel(library)
-        rules = compiled(policy, resolvers, observe, self.generation, host)
+        rules = compile_rules(policy, observe, resolvers, numbers_of(policy), self.generation, host)
         self.object = (bcc.Object(compiled_by_bcc()) if self.loader == 'bcc'
                        else libbpf.Object(library, OBJECT.read_bytes()))
-        needed = {'ebg_nets': len(rules.keys), 'ebg_ports': len(rules.ports), 'ebg_names': len(rules.names),
-                  'ebg_text': len(rules.text), 'ebg_outages': len(rules.outages)}
-        for name, size in dict(needed, **dict(sizes)).items():
-            self.object.set_size(name, size)
-        self.object.load({name: after.object.map_fd(name) for name in programs.LEDGER} if after else {})
+        made = tables.make(self.kernel, itertools.chain(rules.tables, ((name, size, ()) for name, size in dict(sizes).items())))
+        kept = {name: after.object.map_fd(name) for name in programs.LEDGER} if after else {}
+        try:
+            self.object.load({**kept, **made})
+        finally:
+            bpf.close(made.values())
         self.maps = {name: self.object.map_fd(name) for name in programs.LEDGER + programs.RULES + programs.ANSWERS + (
             'ebg_addresses', 'ebg_aliases')}
         self.egress, self.ingress = (self.object.program_fd(name) for name in ('ebg_egress', 'ebg_ingress'))
-        self.kernel.update(self.maps['ebg_config'], ctypes.c_uint32(0), rules.config)
-        self.kernel.update_many(self.maps['ebg_ports'], indices(rules.ports), rules.ports)
-        self.kernel.update_many(self.maps['ebg_nets'], rules.keys, rules.nets)
-        self.kernel.update_many(self.maps['ebg_names'], rules.hashes, rules.names)
-        self.kernel.write_array(self.maps['ebg_text'], rules.text)
-        self.kernel.update_many(self.maps['ebg_outages'], indices(rules.outages), rules.outages)
         for name, addresses in dict(heard).items():
             teach.tell(self.kernel, self.ingress, name, addresses)
 

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections import namedtuple
+
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY4, CANARY6
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
@@ -44,8 +47,28 @@ def numbers_of(policy):
     return {rule.id: _abi.RULE_FIRST + index for index, rule in enumerate(policy.all_rules)}
 
 
+# What compile_rules() returns, with its tables as a whole
+Compiled = namedtuple('Compiled', 'config keys nets ports hashes names text outages paths filesystems sockets ways_out')
+
+
 def compiled(policy, resolvers=RESOLVERS, observe=False, generation=1, host=()):
-    return compile_rules(policy, observe, resolvers, numbers_of(policy), generation, host)
+    rules, whole = compile_rules(policy, observe, resolvers, numbers_of(policy), generation, host), {}
+    for name, room, blocks in rules.tables:
+        keys, values = zip(*blocks)
+        whole[name] = joined(keys), joined(values)
+        assert len(whole[name][1]) <= room
+    (keys, nets), (hashes, names) = whole['ebg_nets'], whole['ebg_names']
+    ports, text, outages = (whole[name][1] for name in ('ebg_ports', 'ebg_text', 'ebg_outages'))
+    assert bytes(whole['ebg_config'][1]) == bytes(rules.config)
+    return Compiled(rules.config, keys, nets, ports, hashes, names, text, outages, *rules[2:])
+
+
+def joined(arrays):
+    """Some ctypes arrays as one; None where there are none."""
+    if arrays[0] is None:
+        return None
+    content = b''.join(map(bytes, arrays))
+    return (arrays[0]._type_ * (len(content) // ctypes.sizeof(arrays[0]._type_))).from_buffer_copy(content)
 
 
 def named(prefix, drawn):

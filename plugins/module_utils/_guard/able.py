@@ -138,7 +138,7 @@ def _why(error):
 
 def _load(library, objects):
     found, kernel = dict.fromkeys(CONNECTIONS, True), bpf.Kernel(library)
-    with contextlib.closing(loader.load(loader.LIBBPF, library, objects, {}, {})[0]):
+    with contextlib.closing(loader.load(loader.LIBBPF, library, objects, {})[0]):
         pass
     try:
         found.update(optional.probe(ways_out.start, kernel, objects))

@@ -10,7 +10,6 @@ host as it was: nothing of a first start, and the old rules in force where there
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import time
@@ -23,7 +22,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._guard import age
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import cgroup as cgroups
 from ansible_collections.loopbreak.deploy.plugins.module_utils._host import clock, limits, resolver
 from ansible_collections.loopbreak.deploy.plugins.module_utils._kernel import (
-    attach, bpf, emptying, files, loader, outages, pinned, programs, teach, ways_out)
+    attach, bpf, emptying, files, loader, outages, pinned, programs, tables, teach, ways_out)
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import packed
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import compile_rules
 from ansible_collections.loopbreak.deploy.plugins.module_utils._report import records
@@ -87,34 +86,24 @@ def compile_policy(start, _undo):
                                    number(start.policy, start.rules), start.generation, resolver.own_names())
 
 
-def load(start, undo):
-    """The guard's object in the kernel, its rules filled in, attached to nothing."""
+def fill_tables(start, _undo):
     start.began = time.monotonic()
-    compiled = start.compiled
-    sizes = {'ebg_nets': len(compiled.keys), 'ebg_ports': len(compiled.ports), 'ebg_names': len(compiled.names),
-             'ebg_text': len(compiled.text), 'ebg_outages': len(compiled.outages)}
+    start.tables = tables.make(start.kernel, start.compiled.tables)
+
+
+def load(start, undo):
+    """The guard's object in the kernel, with its rules, attached to nothing."""
     kept = pinned.kept(start.kernel, start.place.pins) if start.old else {}
-    start.loaded, start.loader, start.loader_reason = loader.load(
-        start.request.loader, start.kernel.library, start.request.objects, sizes, kept, start.place.compiled)
+    maps = {**kept, **start.tables}
+    try:
+        start.loaded, start.loader, start.loader_reason = loader.load(
+            start.request.loader, start.kernel.library, start.request.objects, maps, start.place.compiled)
+    finally:
+        bpf.close(maps.values())
     undo.callback(start.loaded.close)
-    bpf.close(kept.values())
     if start.loader == loader.BCC and start.loader_reason:
         start.warnings.append("Guard '%s' was compiled on this host by BCC: %s" % (
             start.place.name, start.loader_reason))
-
-
-def fill_rules(start, _undo):
-    kernel, compiled, map_fd = start.kernel, start.compiled, start.loaded.map_fd
-    kernel.update(map_fd('ebg_config'), ctypes.c_uint32(0), compiled.config)
-    kernel.update_many(map_fd('ebg_ports'), (ctypes.c_uint32 * len(compiled.ports))(*range(len(compiled.ports))),
-                       compiled.ports)
-    kernel.write_array(map_fd('ebg_text'), compiled.text)
-    kernel.update_many(map_fd('ebg_outages'), (ctypes.c_uint32 * len(compiled.outages))(*range(len(compiled.outages))),
-                       compiled.outages)
-    kernel.update_many(map_fd('ebg_nets'), compiled.keys, compiled.nets)
-    kernel.update_many(map_fd('ebg_names'), compiled.hashes, compiled.names)
-    for name in programs.RULES:
-        kernel.freeze(map_fd(name))
 
 
 def teach_names(start, _undo):
@@ -238,10 +227,9 @@ def note_time(start, _undo):
 
 
 def prove(start, _undo):
-    tables = [start.loaded.map_fd(name) for name in proof.TABLES]
     start.agent.wait_until_answering()
-    start.proved = proof.prove(start.place, start.kernel, tables, start.programs, start.policy.mode != 'monitor',
-                               start.servers, start.request.uids,
+    start.proved = proof.prove(start.place, start.kernel, list(map(start.loaded.map_fd, proof.TABLES)), start.programs,
+                               start.policy.mode != 'monitor', start.servers, start.request.uids,
                                proof.Drill(start.policy.outages, start.policy.unresolvable, True))
 
 
@@ -291,7 +279,7 @@ def hand_over(start, _undo):
 
 
 STEPS = (
-    refuse_from_inside, start_agent, compile_policy, load, fill_rules, teach_names, make_directories, impose_limits,
+    refuse_from_inside, start_agent, compile_policy, fill_tables, load, teach_names, make_directories, impose_limits,
     begin_answering, load_optional, refuse_what_can_not_be, attach_programs, switch_over, teach_again, note_time,
     pin_new, write_launcher, open_doors, prove, pin_exchanged, remember, hand_over,
 )

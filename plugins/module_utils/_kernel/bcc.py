@@ -63,15 +63,12 @@ class ProgramAttributes(ctypes.Structure):
 
 
 class Object:
-    """The guard's object, as libbpf.Object: sized, loaded. Closing it drops what is not pinned or attached."""
+    """The guard's object, as libbpf.Object: loaded. Closing it drops what is not pinned or attached."""
 
     def __init__(self, functions):
         """`functions`: as bcc_compiler.compiled() returns them."""
         self.functions = functions
-        self._maps, self._programs, self._sizes = {}, {}, {}
-
-    def set_size(self, name, entries):
-        self._sizes[name] = entries
+        self._maps, self._programs = {}, {}
 
     def load(self, shared=None):
         """`shared`: {name: file descriptor} of maps to be used in place of new ones."""
@@ -103,7 +100,7 @@ class Object:
     def _make_map(self, name, types_fd, key_type, value_type):
         kind, key, value, entries, flags, _at = _abi.MAPS[name]
         return bpf_call(BPF_MAP_CREATE, MapAttributes(
-            type=kind, key_size=key, value_size=value, max_entries=self._sizes.get(name, entries), flags=flags,
+            type=kind, key_size=key, value_size=value, max_entries=entries, flags=flags,
             name=name[:15].encode(), btf=types_fd if key_type else 0, key_type=key_type, value_type=value_type),
             'make the map %s' % name)
 

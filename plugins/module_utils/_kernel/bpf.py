@@ -119,7 +119,7 @@ class Kernel:
         """Fill an array that can be had as memory (BPF_F_MMAPABLE), from a ctypes array. Its entries have whole words."""
         try:
             with mmap.mmap(fd, ctypes.sizeof(values)) as memory:
-                memory[:] = bytes(values)
+                memory[:] = memoryview(values).cast('B')
         except OSError as error:
             raise KernelError('fill an array with %d entries' % len(values), error.errno)
 
@@ -208,14 +208,17 @@ class Kernel:
 
     def make_array(self, name, entries, entry_size):
         """A new array that can be had as memory; its file descriptor."""
-        kind, key = ctypes.c_uint32(BPF_MAP_TYPE_ARRAY), ctypes.c_uint32(4)
-        value, many = ctypes.c_uint32(entry_size), ctypes.c_uint32(entries)
+        return self.make_map(name, BPF_MAP_TYPE_ARRAY, 4, entry_size, entries, BPF_F_MMAPABLE)
+
+    def make_map(self, name, kind, key_size, value_size, entries, flags):
+        """A new map; its file descriptor. Sizes in bytes."""
+        kind, key, value, many = map(ctypes.c_uint32, (kind, key_size, value_size, entries))
         if hasattr(self.lib, 'bpf_map_create'):
-            options = MapOptions(size=ctypes.sizeof(MapOptions), map_flags=BPF_F_MMAPABLE)
+            options = MapOptions(size=ctypes.sizeof(MapOptions), map_flags=flags)
             made = self.lib.bpf_map_create(kind, name.encode(), key, value, many, ctypes.byref(options))
         else:  # libbpf before 0.7
-            made = self.lib.bpf_create_map_name(kind, name.encode(), key, value, many, ctypes.c_uint32(BPF_F_MMAPABLE))
-        return self.library.check(made, 'make an array of %d bytes' % (entries * entry_size))
+            made = self.lib.bpf_create_map_name(kind, name.encode(), key, value, many, ctypes.c_uint32(flags))
+        return self.library.check(made, 'make the map %s, of %d entries' % (name, entries))
 
     def map(self, identity):
         """A new file descriptor of a map."""

@@ -23,6 +23,7 @@ SONAMES = ('libbpf.so.1', 'libbpf.so.0')
 BCC_SONAME = 'libbcc.so.0'  # has libbpf inside, or leads to it
 NEWEST_CALL, SINCE = 'ring_buffer__epoll_fd', '0.3'  # of all that is called here, what libbpf has had for the shortest time
 ABSENT = 'No such file'  # in what dlopen(3) says of a library that is not there
+LOADING = "load the guard's programs"
 NO_TYPES = 'Error loading vmlinux BTF'  # libbpf's words
 BTF = '/sys/kernel/btf/vmlinux'
 OLDEST_KERNEL = (5, 10)
@@ -68,6 +69,13 @@ def _keep(level, form, arguments):
         _warnings.extend(text.value.decode('utf-8', 'replace').splitlines())
         del _warnings[:-12]
     return 0
+
+
+def _give_back():
+    """What the C library has kept of freed memory. Reading the kernel's types takes 11 MB for a moment, which would come on top."""
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # the GNU library's
+    if trim:
+        trim(ctypes.c_size_t(0))
 
 
 def check_btf():
@@ -178,12 +186,13 @@ class Object:
         """`shared`: {name: file descriptor} of maps to be used in place of new ones."""
         for name, fd in (shared or {}).items():
             self.reuse(name, fd)
+        _give_back()
         result = self.lib.bpf_object__load(self._object)
         if result < 0:
             code = ctypes.get_errno() or -result
             if NO_TYPES in ' '.join(_warnings):  # whatever kept libbpf from that, it says only that it could not
                 raise GuardError("libbpf could not read the kernel's types (%s). %s" % (BTF, ADVICE[errno.ENOMEM]))
-            raise KernelError("load the guard's programs", code, ' '.join(_warnings[-6:]))
+            raise KernelError(LOADING, code, ' '.join(_warnings[-6:]))
 
     def map_fd(self, name):
         return self.library.check(self.lib.bpf_map__fd(self._map(name)), 'find the map %s' % name)

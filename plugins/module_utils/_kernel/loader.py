@@ -25,17 +25,17 @@ def check(wanted):
                 raise _neither(error) from error
 
 
-def load(wanted, library, objects, sizes, kept, compiled=None):
+def load(wanted, library, objects, maps, compiled=None):
     """(the guard's object in the kernel, its loader, why this one: None where it was asked for).
 
-    `objects`: {object: bytes}. `sizes`: {map: entries}. `kept`: {map: file descriptor} of maps to go on
-    with. `compiled`: the file where what BCC compiled is kept.
+    `objects`: {object: bytes}. `maps`: {map: file descriptor} of those to be used in place of new ones. `compiled`: the file
+    where what BCC compiled is kept.
     """
     if wanted == BCC:
-        return _start(bcc.Object(bcc_compiler.compiled(objects['source'], compiled)), sizes, kept), BCC, None
+        return _start(bcc.Object(bcc_compiler.compiled(objects['source'], compiled)), maps), BCC, None
     try:
         libbpf.check()
-        loaded = _start(libbpf.Object(library, objects[programs.GUARD]), sizes, kept)
+        loaded = _start(libbpf.Object(library, objects[programs.GUARD]), maps)
         return loaded, LIBBPF, None if wanted == LIBBPF else 'auto takes libbpf where it can load the object'
     except GuardError as error:
         if wanted == LIBBPF or isinstance(error, refusal.Final):
@@ -44,7 +44,7 @@ def load(wanted, library, objects, sizes, kept, compiled=None):
             raise _neither(error) from error
         lacking = error
     try:
-        loaded = _start(bcc.Object(bcc_compiler.compiled(objects['source'], compiled)), sizes, kept)
+        loaded = _start(bcc.Object(bcc_compiler.compiled(objects['source'], compiled)), maps)
     except GuardError as error:
         raise GuardError('Neither loader brings the guard up on this host. With libbpf: %s With BCC: %s' % (lacking, error),
                          **dict(error.facts, **lacking.facts)) from error
@@ -56,11 +56,9 @@ def kept(objects, loaded):
     return bcc_compiler.kept(objects['source'], loaded.functions)
 
 
-def _start(loaded, sizes, kept):
-    for name, entries in sizes.items():
-        loaded.set_size(name, entries)
+def _start(loaded, maps):
     try:
-        loaded.load(kept)
+        loaded.load(maps)
     except libbpf.KernelError as error:
         raise refusal.explained(error) from error
     return loaded

@@ -21,29 +21,47 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices im
 
 MODES = {'monitor': _abi.MODE_MONITOR, 'enforce': _abi.MODE_ENFORCE, 'drill': _abi.MODE_DRILL}
 
-Compiled = namedtuple('Compiled', 'config keys nets ports hashes names text outages paths filesystems sockets ways_out')
+Compiled = namedtuple('Compiled', 'config tables paths filesystems sockets ways_out')
 
 
 def compile_rules(policy, observe, resolvers, numbers, generation, host=()):
-    """Compiled: `config`; the ctypes arrays `keys` and `nets`, `hashes` and `names`, and `ports`, which both share;
-    `text`, the names in words; `outages`, by the rules' numbers; `paths`, `filesystems` and `sockets`, lists of (what a rule
-    names, FileRule) in the order of the rules; `ways_out`, sockets that are recorded.
+    """Compiled: `config`; `tables`, by _tables(); `paths`, `filesystems` and `sockets`, lists of (what a rule names, FileRule)
+    in the order of the rules; `ways_out`, sockets that are recorded.
 
     `resolvers`: the host's DNS servers, which a sealed room (`default: deny`) leaves open, and which no name denies.
     `numbers`: {rule id: the rule's number in the kernel}. `generation`: the number of these rules among those that the
     guard has had. `host`: the host's own names, which may be asked for in a sealed room.
     """
+    config = _config(policy, observe, resolvers, generation)
+    return Compiled(config, _tables(policy, config, resolvers, numbers, host),
+                    *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')), policy.ways_out)
+
+
+def _tables(policy, config, resolvers, numbers, host):
+    """(map, room, blocks) of each table of rules: how many entries it has at most, and all of them as pairs of ctypes arrays,
+    keys and values. What is written as memory has no keys.
+
+    Each is worked out while it is gone through, once and in this order: the networks and the names make the port matchers
+    that both share.
+    """
     rules = [(rule, of_rule(rule, numbers[rule.id])) for rule in policy.all_rules]
     slices = Slices()
     canaries = [(OUTAGES[outage], canary_of(_outage(policy, outage))) for outage in policy.outages]
-    keys, nets = networks.pack(networks.prefixes_of(policy, rules, resolvers, [
-        (network, canary) for names, canary in canaries for network in names[:2]]), slices)
-    named = [((CANARY_NAME,), (CANARY,)), *(((names[2],), (canary,)) for names, canary in canaries),
-             *((rule.hosts, matchers) for rule, matchers in rules)]
-    hashes, names, text = host_names.pack(named, policy.default == 'deny', slices, host)
-    return Compiled(_config(policy, observe, resolvers, generation), keys, nets, slices.pack(), hashes, names,
-                    text, _outages(policy, numbers),
-                    *(_files(policy, numbers, kind) for kind in ('paths', 'filesystems', 'sockets')), policy.ways_out)
+    yield ('ebg_nets', *networks.table(policy, rules, resolvers, [
+        (network, canary) for names, canary in canaries for network in names[:2]], slices))
+    names = host_names.Names([((CANARY_NAME,), (CANARY,)), *(((names[2],), (canary,)) for names, canary in canaries),
+                              *((rule.hosts, matchers) for rule, matchers in rules)], policy.default == 'deny', slices, host)
+    yield 'ebg_names', len(names), names.blocks()
+    words = (ctypes.c_uint64 * (len(names.text) // host_names.WORD)).from_buffer(names.text)
+    yield 'ebg_text', len(words), [(None, words)]
+    yield _array('ebg_ports', slices.pack())
+    yield _array('ebg_outages', _outages(policy, numbers))
+    yield _array('ebg_config', (_abi.Config * 1)(config))
+
+
+def _array(name, values):
+    """As _tables() has it, of a table whose keys are the indices of its values."""
+    return name, len(values), [((ctypes.c_uint32 * len(values))(*range(len(values))), values)]
 
 
 def _config(policy, observe, resolvers, generation):

@@ -11,84 +11,69 @@ import struct
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY4, CANARY6, CANARY_PEER
-from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices import CANARY, PEER, SEALED, Joint, putter
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy import in_turn
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.slices import CANARY, PEER, SEALED, Joint
 
-IPV4 = 0xffff << 32  # ::ffff:0:0/96, where the tables keep IPv4
-ADDRESS = (1 << 128) - 1
+IPV4 = bytes(10) + b'\xff\xff'  # ::ffff:0:0/96, where the tables keep IPv4
+BORDER = IPV4 + bytes(4) + b'\x60'
 NET_KEY = struct.Struct('=I16s')  # _abi.NetKey
 LOOPBACK = ('127.0.0.0/8', '::1/128')
 DNS_PORT = 53
 
 
-def prefixes_of(policy, rules, resolvers, canaries=()):
-    """{prefix: its own matchers}. `canaries`: (network, matcher) of more of them."""
-    prefixes = {}
+def table(policy, rules, resolvers, canaries, slices):
+    """(room, blocks) of what holds for each prefix, and behind it what holds for every wider one.
 
-    def offer(network, matchers):
-        prefix = _prefix_of(network)
-        prefixes[prefix] = prefixes.get(prefix, ()) + matchers  # the very matchers of the rule, where it is the only one
-
-    offer(CANARY4, (CANARY,))
-    offer(CANARY6, (CANARY,))
-    offer(CANARY_PEER, (PEER,))
-    for network, matcher in canaries:
-        offer(network, (matcher,))
+    `rules`: (rule, its matchers) each. `canaries`: (network, matcher) of more of them. A prefix is the 16 bytes of its
+    address and its length.
+    """
+    own = [((network,), (matcher,)) for network, matcher in (
+        (CANARY4, CANARY), (CANARY6, CANARY), (CANARY_PEER, PEER), *canaries)]
     if policy.default == 'deny':
-        for network in LOOPBACK:
-            offer(network, (SEALED,))
-        for resolver in resolvers:
-            offer(resolver, (SEALED._replace(low=DNS_PORT, high=DNS_PORT),))
-    for rule, matchers in rules:
-        for network in rule.networks:
-            offer(network, matchers)
-    prefixes.setdefault(96 << 128 | IPV4, ())  # so that a rule for ::/0 never speaks for IPv4
-    return prefixes
+        own += [(LOOPBACK, (SEALED,)), (resolvers, (SEALED._replace(low=DNS_PORT, high=DNS_PORT),))]
+    own += [(rule.networks, matchers) for rule, matchers in rules]
+    offers = in_turn.Offers()
+    offers.add([BORDER + offers.mark(())])  # so that a rule for ::/0 never speaks for IPv4
+    for networks, matchers in own:
+        mark = offers.mark(matchers)
+        offers.add([_prefix_of(network) + mark for network in networks])
+    return len(offers), in_turn.in_blocks(_entries(offers, Joint(slices)), _abi.NetKey, _abi.Slice)
+
+
+def _entries(offers, joint):
+    around, known = in_turn.Around(), {}
+    for prefix, marks in offers.in_turn():
+        wider = 0 if prefix == BORDER else around.of(prefix)
+        if (marks, wider) not in known:
+            number = joint.number(sum(offers.parts(marks), ()), wider, 'The network %s is covered', _written, prefix)
+            known[marks, wider] = number, bytes(joint.slices[number])
+        number, its_slice = known[marks, wider]
+        if prefix[16] < 128:
+            around.add(_end(prefix), number)
+        yield NET_KEY.pack(prefix[16], prefix[:16]), its_slice
 
 
 def _prefix_of(network):
-    """A network, or an address, among the 128 bits of the tables: length << 128 | value."""
+    """A network, or an address, among the 128 bits of the tables."""
     address, _slash, length = network.partition('/')
     if ':' in address:
-        return int(length or 128) << 128 | int.from_bytes(socket.inet_pton(socket.AF_INET6, address), 'big')
-    value = int.from_bytes(socket.inet_pton(socket.AF_INET, address), 'big')
-    return int(length or 32) + 96 << 128 | IPV4 | value
+        return socket.inet_pton(socket.AF_INET6, address) + bytes((int(length or 128),))
+    return IPV4 + socket.inet_pton(socket.AF_INET, address) + bytes((96 + int(length or 32),))
+
+
+def _end(prefix):
+    """Behind all that lies in the prefix."""
+    return (int.from_bytes(prefix[:16], 'big') | (1 << 128 - prefix[16]) - 1).to_bytes(16, 'big') + b'\xff'
 
 
 def packed_address(address):
     """An address as its 16 bytes stand in packets, IPv4 in IPv6."""
-    return (_prefix_of(address) & ADDRESS).to_bytes(16, 'big')
+    return _prefix_of(address)[:16]
 
 
 def _written(prefix):
     """The prefix as a policy writes it."""
-    length, value = prefix >> 128, prefix & ADDRESS
-    if length >= 96 and value >> 32 == 0xffff:
-        return '%s/%d' % (ipaddress.IPv4Address(value & 0xffffffff), length - 96)
-    return '%s/%d' % (ipaddress.IPv6Address(value), length)
-
-
-def _wider_network(prefix, lengths, known):
-    """What is known of the nearest prefix of these lengths, longest first, that this one lies in; 0 where none does."""
-    length, value = prefix >> 128, prefix & ADDRESS
-    for wider in lengths:
-        if wider >= length or (wider < 96 and length >= 96 and value >> 32 == 0xffff):
-            continue
-        above = known.get(wider << 128 | value >> (128 - wider) << (128 - wider))
-        if above is not None:
-            return above
-    return 0
-
-
-def pack(prefixes, slices):
-    """(keys, nets): what holds for each prefix, and behind it what holds for every wider one."""
-    joint = Joint(slices)
-    lengths = sorted({prefix >> 128 for prefix in prefixes}, reverse=True)
-    keys, nets = (_abi.NetKey * len(prefixes))(), (_abi.Slice * len(prefixes))()
-    put = putter(nets)
-    for index, prefix in enumerate(sorted(prefixes)):  # the widest first
-        # what is all that holds takes the place of the prefix's own: a table as large is not made twice
-        number = prefixes[prefix] = joint.number(prefixes[prefix], _wider_network(prefix, lengths, prefixes),
-                                                 'The network %s is covered', _written, prefix)
-        NET_KEY.pack_into(keys, index * NET_KEY.size, prefix >> 128, (prefix & ADDRESS).to_bytes(16, 'big'))
-        put(index, joint.slices[number])
-    return keys, nets
+    length = prefix[16]
+    if length >= 96 and prefix.startswith(IPV4):
+        return '%s/%d' % (ipaddress.IPv4Address(prefix[12:16]), length - 96)
+    return '%s/%d' % (ipaddress.IPv6Address(prefix[:16]), length)

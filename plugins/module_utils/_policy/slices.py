@@ -9,7 +9,6 @@ matchers, and behind them those of every wider one.
 
 from __future__ import annotations
 
-import ctypes
 from collections import namedtuple
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
@@ -98,13 +97,3 @@ class Joint:
             self.matchers.append(matchers)
             self.slices.append(self._slices.add(matchers, what, written, of))
         return self._numbers[key]
-
-
-def putter(packed):
-    """A function that sets packed[index]. A ctypes array itself would note of each index where its value came from."""
-    size, view = ctypes.sizeof(packed._type_), memoryview(packed).cast('B')
-
-    def put(index, value):
-        view[index * size:(index + 1) * size] = bytes(value)
-
-    return put

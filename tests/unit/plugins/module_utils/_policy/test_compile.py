@@ -13,13 +13,14 @@ import ipaddress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policies import ALLOW, DENY, ENDPOINTS, ICMP, NETWORKS, PORT_NUMBERS, PORTS, TCP, UDP, compiled, named, \
+from policies import ALLOW, DENY, ENDPOINTS, ICMP, NETWORKS, PORT_NUMBERS, PORTS, RESOLVERS, TCP, UDP, compiled, named, \
     numbers_of, policy_of
 from reference import SEED, judge, judge_name, judge_question, mixed, reference_hash, reference_label_hash
 
 from ansible_collections.loopbreak.deploy.plugins.module_utils import _abi
 from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CANARY4, CANARY6, CANARY_NAME, CANARY_PEER, OUTAGES
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
+from ansible_collections.loopbreak.deploy.plugins.module_utils._names import ends
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
 
 
@@ -378,3 +379,95 @@ def test_the_arrays_say_of_names_what_the_policy_says(policy, names, where):
                                (judge_question(policy, name), walk_question(rules, name))):
             assert (judged and judged[0]) == (walked and walked[0]), name
             assert judged is None or walked[1] in judged[1], name
+
+
+# --- the tables as they were made when each rule, network and name was an object of its own ---
+
+EVERYTHING = _abi.PROTOCOL_ANY, 0, 65535
+
+
+def matchers_of(policy, rule):
+    head = rule.action == DENY, numbers_of(policy)[rule.id]
+    return [(*head, {'tcp': TCP, 'udp': UDP, None: _abi.PROTOCOL_ANY}[ports.protocol], max(1, ports.low), ports.high)
+            for ports in rule.ports] or [(*head, *EVERYTHING)]
+
+
+def reached(levels):
+    """Matchers of these levels, the nearest one first, as far as one can be met."""
+    found = []
+    for own in levels:
+        for matcher in sorted(own, key=lambda one: (one[1] != _abi.RULE_CANARY, not one[0])):
+            found += [matcher] if matcher not in found else []
+            if matcher[2:] == EVERYTHING:
+                return found
+    return found
+
+
+def in_slice(rules, part):
+    return [(bool(port.deny), port.rule, port.protocol, port.low, port.high)
+            for port in rules.ports[part.first:part.first + part.count]]
+
+
+def plain_networks(policy):
+    """{network: its own matchers}"""
+    canary = True, _abi.RULE_CANARY, *EVERYTHING
+    own = {CANARY4: [canary], CANARY6: [canary], CANARY_PEER: [(False, *canary[1:])], '0.0.0.0/0': []}
+    if policy.default == DENY:
+        opened = False, _abi.RULE_DEFAULT
+        own.update({'127.0.0.0/8': [(*opened, *EVERYTHING)], '::1': [(*opened, *EVERYTHING)]})
+        own.update(dict.fromkeys(RESOLVERS, [(*opened, _abi.PROTOCOL_ANY, 53, 53)]))
+    own = {ipaddress.ip_network(text): list(found) for text, found in own.items()}
+    for rule in policy.all_rules:
+        for text in rule.networks:
+            own.setdefault(ipaddress.ip_network(text), []).extend(matchers_of(policy, rule))
+    return own
+
+
+def as_network(key):
+    address, length = ipaddress.IPv6Address(bytes(key.address)), key.prefix_length
+    if address.ipv4_mapped and length >= 96:
+        return ipaddress.ip_network((address.ipv4_mapped, length - 96))
+    return ipaddress.ip_network((address, length))
+
+
+def spread(drawn):
+    """The drawn rules again and again, below other addresses and names: so many that their lists are squeezed."""
+    return [([item for number in range(80) for item in (
+        ['%d.%d.0.0/16' % (number, at), 'fd00:%x:%x::/48' % (number, at)] if ':' in where or where[0].isdigit() else
+        [('*.' if where[0] == '*' else '') + 'n%d.' % number + where.lstrip('*.')]) + [where]], ports)
+        for wheres, ports in drawn for at, where in enumerate(wheres)][:2]
+
+
+@settings(max_examples=150, deadline=None)
+@given(rules_, rules_, st.sampled_from([ALLOW, DENY]), st.booleans())
+def test_every_network_has_one_entry_with_all_that_holds_for_it(deny, allow, default, many):
+    deny, allow = (spread(drawn) if many else drawn for drawn in (deny, allow))
+    policy = policy_of(named('d', [one for one in deny if one[0]]), named('a', [one for one in allow if one[0]]), default=default)
+    rules, own = compiled(policy), plain_networks(policy)
+    found = list(map(as_network, rules.keys))
+    assert sorted(found, key=str) == sorted(own, key=str)
+    for network, part in zip(found, rules.nets):
+        around = sorted((other for other in own if other.version == network.version and network.subnet_of(other)),
+                        key=lambda other: -other.prefixlen)
+        assert in_slice(rules, part) == reached([own[other] for other in around]), network
+
+
+@settings(max_examples=150, deadline=None)
+@given(host_rules, host_rules, st.sampled_from([ALLOW, DENY]), st.booleans())
+def test_every_name_has_one_entry_with_all_that_holds_for_it(deny, allow, default, many):
+    deny, allow = (spread(drawn) if many else drawn for drawn in (deny, allow))
+    policy = policy_of(named('d', deny), named('a', allow), default=default)
+    itself, below = {CANARY_NAME: [(True, _abi.RULE_CANARY, *EVERYTHING)]}, {}
+    for rule in policy.all_rules:
+        for host in rule.hosts:
+            for side in [itself] * (host[0] != '*') + [below] * (host[0] in '*.'):
+                side.setdefault(host.lstrip('*.'), []).extend(matchers_of(policy, rule))
+    rules = compiled(policy)
+    found = dict(zip(rules.hashes, rules.names))
+    assert len(found) == len(rules.names)
+    assert set(found) == {reference_hash(name) for name in {**itself, **below}}
+    for name in {**itself, **below}:
+        wider = [below.get(end, []) for end in ends(name)[1:]]
+        entry = found[reference_hash(name)]
+        assert in_slice(rules, entry.itself.slice) == reached([itself.get(name, []), *wider]), name
+        assert in_slice(rules, entry.below.slice) == reached([below.get(name, []), *wider]), name
