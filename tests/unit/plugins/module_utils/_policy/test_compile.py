@@ -9,6 +9,7 @@ Here the compiled arrays are walked as the kernel does. tests/bpf asks the kerne
 from __future__ import annotations
 
 import ipaddress
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from ansible_collections.loopbreak.deploy.plugins.module_utils._canary import CA
 from ansible_collections.loopbreak.deploy.plugins.module_utils._errors import GuardError
 from ansible_collections.loopbreak.deploy.plugins.module_utils._names import ends
 from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.check import check
+from ansible_collections.loopbreak.deploy.plugins.module_utils._policy.compile import compile_rules
 
 
 def walk(rules, address, port, protocol):
@@ -333,6 +335,22 @@ def test_100_000_networks_share_their_matchers():
     assert len(rules.ports) <= 5
     last = ipaddress.ip_network(networks[-1])[1]
     assert walk(rules, last, 1, TCP) == (True, _abi.RULE_FIRST + 1)
+
+
+def test_a_large_policy_is_never_in_memory_as_a_whole():
+    """At most 130 bytes for each network, or each name: a key while they are sorted, then blocks."""
+    count, each = 20_000, 1_000
+    policy = policy_of([('r%d' % start, [item for number in range(start, start + each) for item in (
+        '10.0.%d.%d' % divmod(number, 256), '*.h%d.denied.example' % number)]) for start in range(0, count, each)])
+    numbers = numbers_of(policy)
+    tracemalloc.start()
+    try:
+        for _name, _room, blocks in compile_rules(policy, False, RESOLVERS, numbers, 1).tables:
+            for _block in blocks:
+                pass
+        assert tracemalloc.get_traced_memory()[1] <= 130 * count
+    finally:
+        tracemalloc.stop()
 
 
 # --- the second opinion ---
