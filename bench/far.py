@@ -45,8 +45,8 @@ def rows(policy):
             return CHUNKS * CHUNK / int(told.stdout) * 1e3      # bytes a ns are GB a s
 
         with machine.guard(policy):
-            return [_row(kind, interleaved({way: lambda kind=kind, way=way: rate(kind, way) for way in WAYS}, ROUNDS, warm_up=False))
-                    for kind in ("write", "sendfile")]
+            return [_row(kind, interleaved({way: lambda way=way, kind=kind: rate(kind, way) for way in WAYS}, ROUNDS,
+                                           warm_up=False)) for kind in ("write", "sendfile")]
 
 
 def _row(kind, rates):

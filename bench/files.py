@@ -15,14 +15,15 @@ CGROUPS = {NONE: WITHOUT, BESIDE: WITHOUT, INSIDE: WITH, MEASURED: WITH}
 
 FILES, TRACKED = 5_000, 20_000      # in a tree for tar(1), and in one of git's
 TREE, REPOSITORY = "/dev/shm/tree", "/dev/shm/repository"
-# {what accesses.c does: (of what, how often, title, unit in ns, most inside, most for the rest of the host)}
+# {what accesses.c does: (of what, how often, title, unit, most inside, most for the rest of the host)}
 WORKS = {
-    "open": (f"{TREE}/t00/0", 5_000, f"open(2) and close(2) of a file, Linux {KERNEL} in a virtual machine, CPU time", "ns", 1.05, 1.01),
+    "open": (f"{TREE}/t00/0", 5_000, f"open(2) and close(2) of a file, Linux {KERNEL} in a virtual machine, CPU time", "ns",
+             1.05, 1.01),
     "tar": (TREE, 2, f"tar(1) of {FILES:,} files there", "ms", 1.05, 1.01),
     "status": (REPOSITORY, 1, f"git status of {TRACKED:,} files there", "ms", 1.05, 1.01),
     "exec": ("/usr/bin/true", 200, "fork(2), execve(2) and end of /usr/bin/true there", "us", 1.03, 1.005),
 }
-UNITS = {"ns": 1, "us": 1e3, "ms": 1e6}
+UNITS = {"ns": 1, "us": 1e3, "ms": 1e6}     # in ns
 PREPARE = f"""
 import os, subprocess
 for number in range({PATHS // 2}):

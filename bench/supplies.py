@@ -46,7 +46,8 @@ def debs(apt, target):
     for package in apt.download_all(*DEBIAN):
         package.rename(target / package.name)
     with open(target / "Packages", "w", encoding="utf-8") as index:
-        subprocess.run(["dpkg-scanpackages", "--multiversion", "."], cwd=target, check=True, stdout=index, stderr=subprocess.DEVNULL)
+        subprocess.run(["dpkg-scanpackages", "--multiversion", "."], cwd=target, check=True, stdout=index,
+                       stderr=subprocess.DEVNULL)
 
 
 def simple(target):
