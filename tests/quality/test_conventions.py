@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+import re
 
 import cores
 import pytest
+import yaml
 
 from lacking import Lack, skip
 from tools import must
@@ -20,8 +22,8 @@ def ansible_test(tree, core, *command):
     except cores.CoreError as error:
         skip(Lack.CORE, str(error))
     version = must(programs / 'python', '-c', 'import sys; print("%d.%d" % sys.version_info[:2])').strip()
-    must('ansible-test', *command, '--local', '--python', version, '--color', 'no', cwd=tree,
-         PATH='%s:%s' % (programs, os.environ['PATH']))
+    return must('ansible-test', *command, '--local', '--python', version, '--color', 'no', cwd=tree,
+                PATH='%s:%s' % (programs, os.environ['PATH']))
 
 
 @pytest.mark.parametrize('core', [pytest.param(core, marks=() if core == cores.NEWEST else pytest.mark.large)
@@ -29,3 +31,16 @@ def ansible_test(tree, core, *command):
 def test_the_targets_of_ansible_test(tree, core):
     """On this machine itself, as root."""
     ansible_test(tree, core, 'integration')
+
+
+@pytest.mark.large
+@pytest.mark.parametrize('core', cores.SUPPORTED)
+def test_the_units_of_ansible_test(tree, core):
+    said = ansible_test(tree, core, 'units', '--requirements')
+    parts = re.findall(r'^Unit test (\w+) with.*\n(?:.*\n)*?=+ \d+ passed in', said, re.MULTILINE)
+    assert parts == ['module_utils', 'controller'], said  # each whole, nothing skipped
+
+
+def test_a_workflow_has_a_job_for_each(tree):
+    [job] = yaml.safe_load((tree / '.github/workflows/cores.yml').read_text())['jobs'].values()
+    assert job['strategy']['matrix']['core'] == list(cores.SUPPORTED)

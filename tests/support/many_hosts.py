@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-ROOT = Path(__file__).resolve().parents[2]
 OURS = 'loopbreak.deploy.ebpf_guard'
 GUARD = {'name': 'deploy', 'mode': 'enforce', 'clock_offset': 0.0, 'launcher': None, 'enforced': {'connect': True, 'dns': True}}
 
@@ -28,12 +27,24 @@ def result(*denied, mode='enforce', **more):
 
 
 def run(down, up=None, strategy='linear', cwd=None, **settings):
-    """(exit status, lines that were printed). `down`: {host: result}"""
+    """(exit status, lines that were printed), with the collection that the test imports. `down`: {host: result}"""
+    from ansible_collections.loopbreak.deploy import plugins
+
     told = {'strategy': strategy, 'up': up or dict.fromkeys(down, GUARD), 'down': list(down.items())}
     done = subprocess.run([sys.executable, __file__], input=json.dumps(told), text=True, capture_output=True, check=False, cwd=cwd, env=dict(
-        os.environ, ANSIBLE_COLLECTIONS_PATH=str(ROOT / 'build' / 'collections'), ANSIBLE_NOCOLOR='1', **settings))
+        os.environ, ANSIBLE_COLLECTIONS_PATH=str(Path(list(plugins.__path__)[0]).parents[3]), ANSIBLE_NOCOLOR='1', **settings))
     assert not done.stderr, done.stderr
     return done.returncode, done.stdout.splitlines()
+
+
+def result_for_callbacks(host, task, data):
+    """Ansible's own, as each ansible-core makes it of what a module returned."""
+    from ansible.executor import task_result
+    try:  # since 2.21
+        from ansible._internal._task import UnifiedTaskResult
+    except ImportError:  # since 2.19, and before
+        return (getattr(task_result, 'CallbackTaskResult', None) or task_result.TaskResult)(host, task, data, {})
+    return task_result.CallbackTaskResult(host, task, UnifiedTaskResult.from_action_result_dict(data))
 
 
 def main():
@@ -41,7 +52,6 @@ def main():
 
     init_plugin_loader([])
     from ansible import context
-    from ansible.executor import task_result
     from ansible.executor.stats import AggregateStats
     from ansible.inventory.manager import InventoryManager
     from ansible.module_utils.common.collections import ImmutableDict
@@ -62,7 +72,6 @@ def main():
     context.CLIARGS = ImmutableDict(args=['deploy.yml'])
     callback = callback_loader.get(OURS)
     callback.set_options()
-    Result = getattr(task_result, 'CallbackTaskResult', None) or task_result.TaskResult  # since ansible-core 2.19, and before
 
     def begins(task):
         callback.v2_playbook_on_task_start(task, False)
@@ -71,7 +80,7 @@ def main():
     def ends(name, task, data):
         callback.v2_runner_on_start(hosts[name], task)
         tell = callback.v2_runner_on_failed if data.get('failed') else callback.v2_runner_on_ok
-        tell(Result(hosts[name], task, data, {}))
+        tell(result_for_callbacks(hosts[name], task, data))
 
     callback.v2_playbook_on_start(SimpleNamespace(_file_name='deploy.yml'))
     callback.v2_playbook_on_play_start(play)

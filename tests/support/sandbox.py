@@ -97,7 +97,7 @@ class Sandbox:
         self.path = path
         home = path / 'collections' / 'ansible_collections' / 'loopbreak' / 'deploy'
         shutil.copytree(ROOT / 'plugins', home / 'plugins',
-                        ignore=shutil.ignore_patterns('action', 'modules', '*.o', '__pycache__'))
+                        ignore=shutil.ignore_patterns('action', 'modules', '*.bpf.*', '__pycache__'))
         (home / 'plugins' / 'modules').mkdir()
         (home / 'plugins' / 'modules' / 'ebpf_guard.py').write_text(STAND_IN)
         (path / 'inventory.ini').write_text(

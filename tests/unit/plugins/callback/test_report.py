@@ -132,13 +132,14 @@ def test_a_run_that_is_interrupted(sandbox, reports):
     """The host that was over has told all; the guard of the other one is left up."""
     (sandbox.path / 'play.yml').write_text(play(
         UP, MOVE, down(DENIED, 'fail_on_denied: false', keywords='when: inventory_hostname == "web1"'),
-        "    - {name: Long, ansible.builtin.command: sh -c 'touch long; sleep 60'}\n", hosts='web1,web2'))
+        "    - {name: Long, ansible.builtin.command: \"sh -c 'touch long.{{ inventory_hostname }}; sleep 60'\"}\n", hosts='web1,web2'))
     env = {**os.environ, 'HOME': str(sandbox.path), 'ANSIBLE_COLLECTIONS_PATH': str(sandbox.path / 'collections'),
            'ANSIBLE_CALLBACKS_ENABLED': OURS, 'EBPF_GUARD_REPORT_DIR': str(reports)}
     with subprocess.Popen([str(BIN / 'ansible-playbook'), '-i', 'inventory.ini', 'play.yml'], cwd=sandbox.path, env=env,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as playbook:
         deadline = time.monotonic() + 60
-        while not (sandbox.path / 'long').exists() and time.monotonic() < deadline:
+        # on both, so that Ansible is not interrupted while it starts one
+        while len(list(sandbox.path.glob('long.*'))) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         os.killpg(playbook.pid, signal.SIGINT)
         assert playbook.wait(60) != 0
