@@ -1,10 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause
-/* What any program at connect(2) costs at least: this one decides nothing. */
+/* What any programs cost at least where a guard's are attached: these decide nothing. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
 SEC("cgroup/connect4")
-int empty(struct bpf_sock_addr *ctx)
+int connect4(struct bpf_sock_addr *ctx)
+{
+	return 1;
+}
+
+SEC("cgroup/sendmsg4")
+int sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int egress(struct __sk_buff *skb)
+{
+	return 1;
+}
+
+SEC("cgroup_skb/ingress")
+int ingress(struct __sk_buff *skb)
+{
+	return 1;
+}
+
+SEC("cgroup/setsockopt")
+int setsockopt(struct bpf_sockopt *ctx)
+{
+	return 1;
+}
+
+SEC("sockops")
+int sock_ops(struct bpf_sock_ops *ctx)
 {
 	return 1;
 }

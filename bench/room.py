@@ -153,11 +153,12 @@ class Room:
         yield
         run("umount", "/etc/resolv.conf")
 
-    def empty_program(self):
-        """A cgroup with a program at connect(2) that decides nothing."""
-        path, pin = self.cgroup("empty"), Path(place.BPFFS, "bench_empty")
-        run("bpftool", "prog", "load", BUILT / "empty.bpf.o", pin)
-        run("bpftool", "cgroup", "attach", path, "connect4", "pinned", pin)
+    def empty_programs(self):
+        """A cgroup with programs that decide nothing, where a guard has its own for IPv4."""
+        path, pins = self.cgroup("empty"), Path(place.BPFFS, "bench_empty")
+        run("bpftool", "prog", "loadall", BUILT / "empty.bpf.o", pins)
+        for pin in pins.iterdir():
+            run("bpftool", "cgroup", "attach", path, pin.name, "pinned", pin)
         return path
 
     def trie_program(self, name):

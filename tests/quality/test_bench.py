@@ -53,7 +53,7 @@ with Room() as room:
     room.serve(BUILT / "servers", SERVER, ready="ready")
     with room.stalls(waits):
         guarded = room.guard("part", policy(3, named=False))
-    for cgroup in (guarded, room.trie_program("part"), room.empty_program()):
+    for cgroup in (guarded, room.trie_program("part"), room.empty_programs()):
         assert room.load(cgroup, "elsewhere", 100) > 0
     took, used = take(lambda _directory: contextlib.nullcontext(("grep", "-q", "/bench-part$", "/proc/self/cgroup")), guarded)
     assert took > 0 and used > 0
