@@ -42,7 +42,7 @@ class Many:
         return repr(tuple(self))
 
     def text(self):
-        """As of() reads it."""
+        """As unpacked() reads it."""
         return base64.b64encode(self._squeezed).decode('ascii')
 
 
